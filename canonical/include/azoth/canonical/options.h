@@ -1,0 +1,41 @@
+// What can be set when a store is opened. Nothing here changes what is stored; the same store may be opened with
+// other options the next time (a smaller map than the data needs is raised to it).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "azoth/core/clock.h"
+#include "azoth/core/limits.h"
+
+namespace azoth {
+
+struct Options {
+  // Memory. Commits wait in a Delta until it is flushed to LMDB; a larger Delta writes fewer pages per commit and
+  // costs memory and recovery time. At most three (one filling, two frozen) are alive: a writer that would exceed
+  // 3 * delta_bytes waits, and gets Backpressure on its deadline.
+  std::size_t delta_bytes = std::size_t{32} << 20;
+  std::chrono::milliseconds delta_age{1000};  // a Delta is flushed when its oldest commit is this old
+
+  // Journal. Segment files are zero-filled ahead; the largest transaction is half a segment.
+  std::size_t segment_bytes = std::size_t{64} << 20;
+  std::chrono::milliseconds sync_interval{10};  // how long a commit that nobody waits for may stay unsynced
+
+  // LMDB. Address space reserved once; the file grows as needed. Lowered when the process may not reserve so much.
+  std::size_t map_bytes = std::size_t{1} << 40;
+  unsigned max_readers = 1024;  // snapshots alive at once, over all processes
+
+  // Limits of one transaction; exceeding one is an error of its own and changes nothing.
+  std::size_t max_value_bytes = limits::kDefaultMaxValueBytes;
+  std::size_t max_event_bytes = limits::kDefaultMaxEventBytes;
+  std::size_t max_transaction_bytes = limits::kDefaultMaxTransactionBytes;
+
+  // How long submit() and begin() wait for locks, memory and journal space unless the call says otherwise.
+  std::chrono::nanoseconds timeout = std::chrono::seconds{5};
+
+  bool verify_reads = true;  // check the checksum of each value and event that is read from LMDB
+
+  Clock* clock = nullptr;  // the system clock if null; must outlive the store
+};
+
+}  // namespace azoth

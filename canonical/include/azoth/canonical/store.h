@@ -1,0 +1,147 @@
+// The canonical store: ordered state and event log in one directory, changed together by atomic commits.
+//
+// A commit goes through a redo journal and an in-memory Delta; LMDB is filled from the Delta in the background
+// (docs/architecture.md). All members may be called from any thread, except that a store must not be destroyed while
+// other threads are inside its members.
+//
+// One process writes at a time, and one Store per directory in it: open() fails with Locked (naming the other process)
+// or AlreadyOpen.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "azoth/canonical/commit.h"
+#include "azoth/canonical/condition.h"
+#include "azoth/canonical/options.h"
+#include "azoth/canonical/outcome.h"
+#include "azoth/canonical/read_txn.h"
+#include "azoth/canonical/write_set.h"
+#include "azoth/canonical/write_txn.h"
+#include "azoth/core/file.h"
+
+namespace azoth {
+
+struct Meta {
+  Uuid store_id;
+  std::uint32_t format_version = 0;
+  Timestamp created{};
+  Uuid timeline;
+  CommitSeq last_commit = 0;  // the newest visible one
+  EventId last_event = 0;
+};
+
+// What opening had to do.
+struct RecoveryReport {
+  bool clean = true;                // the store had been closed
+  CommitSeq recovered_commits = 0;  // commits replayed from the journal into LMDB
+  CommitSeq last_commit = 0;
+  std::vector<std::string> damage;  // in journal bytes that are no longer needed; `verify` names it too
+};
+
+// Where the store stands; numbers of one moment, not of one instant.
+struct Status {
+  Meta meta;
+  CommitSeq flushed_seq = 0;  // in LMDB
+  CommitSeq durable_seq = 0;
+  CommitSeq visible_seq = 0;
+  CommitSeq applied_seq = 0;
+  std::uint64_t state_keys = 0;  // in a snapshot taken for this
+  std::uint64_t delta_bytes = 0;  // memory of all live Deltas
+  std::uint32_t live_deltas = 0;
+  std::uint64_t journal_bytes = 0;  // on disk, spares included
+  std::uint32_t journal_segments = 0;
+  std::uint64_t map_bytes = 0;       // reserved
+  std::uint64_t map_used_bytes = 0;  // used by LMDB, free pages subtracted
+  std::uint32_t readers = 0;         // snapshots alive in this process
+  std::uint64_t commits = 0;         // since open
+  std::uint64_t batches = 0;
+  std::uint64_t syncs = 0;  // fdatasync calls on the journal
+  std::uint64_t flushes = 0;
+  std::optional<std::string> failure;  // why writes are refused
+  RecoveryReport recovery;
+};
+
+struct VerifyReport {
+  std::uint64_t commits = 0;
+  std::uint64_t state_keys = 0;
+  std::uint64_t events = 0;
+  std::uint64_t tag_entries = 0;
+  std::uint64_t journal_batches = 0;
+  std::uint64_t journal_segments = 0;
+  std::vector<std::string> problems;  // empty: everything is as it was written
+  std::vector<std::string> notes;     // damage in bytes that are no longer needed
+  bool ok() const { return problems.empty(); }
+};
+
+struct SubmitOptions {
+  Durability level = Durability::Durable;                 // what Ticket::wait() waits for
+  std::optional<std::chrono::nanoseconds> timeout = {};   // Options::timeout if not given
+};
+
+// Called now and then by long work with how far it is; `total` is 0 while unknown.
+using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+class Store {
+ public:
+  // Makes a new, empty store in a directory that does not exist or is empty. AlreadyExists if there is one; what an
+  // interrupted creation left is started over.
+  static void create(const std::filesystem::path& directory, const Options& options = {},
+                     FileSystem& fs = FileSystem::posix());
+  // Opens an existing store and recovers what a crash left in its journal. NotFound if there is none (never creates).
+  static std::unique_ptr<Store> open(const std::filesystem::path& directory, const Options& options = {},
+                                     FileSystem& fs = FileSystem::posix());
+  // Whether there is a store in this directory.
+  static bool exists(const std::filesystem::path& directory, FileSystem& fs = FileSystem::posix());
+
+  ~Store();  // close(), with its error logged
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // Commits a WriteSet if all conditions hold, without waiting for the journal: the ticket does that. Everything that
+  // can go wrong is checked before anything changes: limits (their own codes), NestedUse, Closed, StoreFailed,
+  // Backpressure or LockTimeout on the deadline, NoSpace. An empty set commits nothing and succeeds.
+  Outcome<Ticket> submit(WriteSet set, std::span<const Condition> conditions = {}, const SubmitOptions& options = {});
+
+  // Begins an exclusive transaction; LockTimeout when others do not end in time.
+  WriteTxn begin(std::optional<std::chrono::nanoseconds> timeout = {});
+
+  // A snapshot of everything acknowledged as Written or Durable so far.
+  ReadTxn read() const;
+
+  // Returns when everything submitted before is that safe.
+  void flush(Durability level = Durability::Durable);
+  // Returns when everything submitted before is also in LMDB.
+  void checkpoint();
+
+  Meta meta() const;
+  Status status() const;
+
+  // Checks everything that is stored: structure, gapless ids, every checksum, the tag index against the events, counts,
+  // the journal's chain. Works on a snapshot; writers go on.
+  VerifyReport verify(const Progress& progress = {});
+  // A hash over the sorted state and over every event's id, time, type, tags, metadata and payload, in hex. Equal
+  // content gives equal digests, whatever the history.
+  std::string digest(const Progress& progress = {});
+
+  // Refuses new work, makes everything that was sequenced durable, moves it to LMDB. Everything fails with Closed
+  // afterwards; tickets keep their results and snapshots their content. Calling it again does nothing. Throws
+  // NestedUse, or StoreFailed if something could not be made durable.
+  void close();
+
+ private:
+  class Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  friend class WriteTxnState;
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace azoth

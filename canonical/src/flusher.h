@@ -1,0 +1,72 @@
+// The flusher: step 8 of the write path. A thread that moves frozen Deltas to LMDB, in order and only when durable, one
+// synced LMDB transaction each; then drops them and trims the journal behind them.
+//
+// A flush can fail for space or I/O only. Without space it is tried again, with growing pauses: nothing is lost, and
+// writers wait at admission. An LMDB commit that fails leaves LMDB's meta page in doubt: that fails the store.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "azoth/canonical/options.h"
+#include "commit_state.h"
+#include "environment.h"
+#include "group_commit.h"
+#include "journal.h"
+#include "sequencer.h"
+
+namespace azoth {
+
+class Flusher {
+ public:
+  Flusher(Environment& environment, Journal& journal, Sequencer& sequencer, GroupCommit& group,
+          CommitState& state, const Options& options);
+  ~Flusher();
+
+  // Returns when everything applied before is in LMDB. Throws StoreFailed, NoSpace (the last attempt's), Closed.
+  void flush_all();
+
+  // Flushes everything, if it can, and ends the thread.
+  void stop();
+
+  // Marks the end of the journal in LMDB, so that the next open need not look for it. After stop().
+  void mark_clean(const JournalTail& tail);
+
+  std::uint64_t flushes() const { return flushes_.load(std::memory_order_relaxed); }
+
+ private:
+  void run();
+  bool work_to_do(Deadline wake_up) const;
+  Deadline next_wake_up() const;
+  bool due() const;
+  void flush_oldest();
+  bool try_flush(const Delta& delta);
+  void pause_after_failure();
+  void note_space();
+
+  Environment& environment_;
+  Journal& journal_;
+  Sequencer& sequencer_;
+  GroupCommit& group_;
+  CommitState& state_;
+  const Options options_;
+  std::atomic<std::uint64_t> flushes_{0};
+  std::atomic<CommitSeq> wanted_{0};  // flush through here now
+  std::atomic<bool> stopping_{false};
+  std::chrono::milliseconds back_off_{0};
+
+  std::mutex mutex_;
+  std::condition_variable flushed_;
+  std::optional<Error> last_error_;  // of the attempt that is being repeated
+  std::uint64_t attempts_failed_ = 0;
+  bool ended_ = false;
+  std::thread thread_;
+};
+
+}  // namespace azoth

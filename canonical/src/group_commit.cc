@@ -1,0 +1,197 @@
+#include "group_commit.h"
+
+#include <exception>
+#include <utility>
+
+#include "azoth/core/fault.h"
+#include "azoth/core/futex.h"
+#include "journal.h"
+#include "sequencer.h"
+
+namespace azoth {
+
+namespace {
+// The write buffer keeps its memory between batches up to this size.
+constexpr std::size_t kKeptBuffer = std::size_t{4} << 20;
+}  // namespace
+
+GroupCommit::GroupCommit(Journal& journal, Sequencer& sequencer, CommitState& state)
+    : journal_(journal), sequencer_(sequencer), state_(state), written_(state.marks.applied.load()) {}
+
+bool GroupCommit::reached(CommitSeq commit, Durability level) const {
+  switch (level) {
+    case Durability::Applied: return state_.marks.applied.load(std::memory_order_acquire) >= commit;
+    case Durability::Written: return state_.marks.visible.load(std::memory_order_acquire) >= commit;
+    case Durability::Durable: return state_.marks.durable.load(std::memory_order_acquire) >= commit;
+  }
+  return false;
+}
+
+bool GroupCommit::wait(Batch& batch, CommitSeq commit, Durability level, Deadline deadline) {
+  if (level == Durability::Applied) return true;
+  while (true) {
+    std::uint32_t seen = batch.word.load(std::memory_order_seq_cst);
+    if (batch.state() == Batch::Failed) throw state_.failure.error().with_unknown_outcome();
+    if (batch.complete()) return wait_for_all(commit, level, deadline);
+    if (try_lead()) {
+      lead();
+      continue;
+    }
+    batch.waiters.fetch_add(1, std::memory_order_seq_cst);
+    bool in_time = futex::wait(batch.word, seen, deadline);
+    batch.waiters.fetch_sub(1, std::memory_order_seq_cst);
+    if (in_time) continue;
+    // The lead may have been offered to this thread in particular: pass it on.
+    if (!batch.complete()) futex::wake(batch.word, 1);
+    return reached(commit, level);
+  }
+}
+
+bool GroupCommit::wait_for_all(CommitSeq commit, Durability level, Deadline deadline) {
+  if (reached(commit, level)) return true;
+  if (level == Durability::Durable) want_durable(commit);
+  round_waiters_.fetch_add(1, std::memory_order_seq_cst);
+  bool in_time = true;
+  while (true) {
+    std::uint32_t round = round_.load(std::memory_order_seq_cst);
+    if (reached(commit, level) || state_.failure.failed() || !in_time) break;
+    if (try_lead()) {
+      lead();
+    } else {
+      in_time = futex::wait(round_, round, deadline);
+    }
+  }
+  round_waiters_.fetch_sub(1, std::memory_order_seq_cst);
+  if (reached(commit, level)) return true;
+  if (state_.failure.failed()) throw state_.failure.error().with_unknown_outcome();
+  return false;
+}
+
+void GroupCommit::want_durable(CommitSeq commit) {
+  CommitSeq wanted = durable_wanted_.load(std::memory_order_relaxed);
+  while (wanted < commit && !durable_wanted_.compare_exchange_weak(wanted, commit, std::memory_order_seq_cst)) {
+  }
+}
+
+bool GroupCommit::try_lead() {
+  return !leading_.load(std::memory_order_seq_cst) && !leading_.exchange(true, std::memory_order_seq_cst);
+}
+
+// --- Leading
+
+void GroupCommit::lead() noexcept {
+  std::shared_ptr<Batch> taken = sequencer_.take_batches();
+  try {
+    state_.failure.check();
+    write_and_sync(taken);
+  } catch (const Error& error) {
+    fail(error, taken);
+  } catch (const std::exception& error) {
+    fail(Error(ErrorCode::OutOfMemory, error.what()), taken);
+  }
+  give_up_lead();
+  for (Batch* batch = taken.get(); batch != nullptr; batch = batch->next.get()) {
+    if (batch->waiters.load(std::memory_order_seq_cst) != 0) futex::wake_all(batch->word);
+  }
+}
+
+void GroupCommit::write_and_sync(const std::shared_ptr<Batch>& taken) {
+  Batch* unsynced = nullptr;  // the first that completes only with the sync
+  for (Batch* batch = taken.get(); batch != nullptr; batch = batch->next.get()) {
+    write(*batch);
+    if (unsynced == nullptr && batch->wants_durable) unsynced = batch;
+    if (unsynced == nullptr) complete(*batch, Batch::Written);
+  }
+  CommitSeq durable = state_.marks.durable.load(std::memory_order_relaxed);
+  if (unsynced == nullptr && durable_wanted_.load(std::memory_order_seq_cst) <= durable) return;
+  for (Batch* batch = taken.get(); batch != unsynced; batch = batch->next.get()) {
+    if (batch->waiters.load(std::memory_order_seq_cst) != 0) futex::wake_all(batch->word);  // no need to wait for it
+  }
+  if (written_ > durable) sync();
+  for (Batch* batch = unsynced; batch != nullptr; batch = batch->next.get()) complete(*batch, Batch::Durable);
+}
+
+void GroupCommit::write(Batch& batch) {
+  if (batch.starts_segment) {
+    if (written_ > state_.marks.durable.load(std::memory_order_relaxed)) sync();
+    journal_.start_segment(batch.first_commit);
+  }
+  buffer_.reserve(batch.bytes);
+  buffer_.resize(kBatchHeaderBytes);
+  for (const CommitEntry* entry = batch.first_entry; entry != nullptr; entry = entry->next_in_batch) {
+    buffer_.append(entry->record);
+  }
+  BatchHeader header;
+  header.first_commit = batch.first_commit;
+  header.last_commit = batch.last_commit;
+  header.synced_through = state_.marks.durable.load(std::memory_order_relaxed);
+  header.lmdb_through = state_.marks.flushed.load(std::memory_order_acquire);
+  journal_.write(buffer_, header);
+  written_ = batch.last_commit;
+  batches_.fetch_add(1, std::memory_order_relaxed);
+  if (buffer_.capacity() > kKeptBuffer) std::string().swap(buffer_);
+}
+
+void GroupCommit::sync() {
+  journal_.sync();
+  syncs_.fetch_add(1, std::memory_order_relaxed);
+  if (AZOTH_FAULT("group.synced")) throw Error(ErrorCode::Io, "a fault was injected after the sync");
+  // What is durable is visible: a batch that was written but not yet complete completes with this sync, and the ones
+  // before it have.
+  if (state_.marks.visible.load(std::memory_order_relaxed) < written_) {
+    state_.marks.visible.store(written_, std::memory_order_release);
+  }
+  state_.marks.durable.store(written_, std::memory_order_release);
+}
+
+void GroupCommit::complete(Batch& batch, Batch::State state) {
+  if (state_.marks.visible.load(std::memory_order_relaxed) < batch.last_commit) {
+    state_.marks.visible.store(batch.last_commit, std::memory_order_release);
+  }
+  batch.word.store(state, std::memory_order_seq_cst);
+}
+
+// This batch and all after it: those taken, and those that were sequenced before the sequencer saw the failure.
+void GroupCommit::fail(const Error& cause, const std::shared_ptr<Batch>& taken) noexcept {
+  state_.failure.set(cause);
+  std::shared_ptr<Batch> rest = sequencer_.take_batches();
+  for (Batch* batch : {taken.get(), rest.get()}) {
+    for (; batch != nullptr; batch = batch->next.get()) {
+      if (batch->complete()) continue;
+      batch->word.store(Batch::Failed, std::memory_order_seq_cst);
+      futex::wake_all(batch->word);
+    }
+  }
+  sequencer_.wake_all_waiters();
+}
+
+void GroupCommit::give_up_lead() {
+  leading_.store(false, std::memory_order_seq_cst);
+  offer_lead();
+  if (round_waiters_.load(std::memory_order_seq_cst) != 0) {
+    round_.fetch_add(1, std::memory_order_seq_cst);
+    futex::wake_all(round_);
+  }
+}
+
+void GroupCommit::offer_lead() {
+  std::shared_ptr<Batch> next = sequencer_.first_batch();
+  if (!next) return;
+  std::uint32_t seen = next->word.load(std::memory_order_relaxed);
+  do {
+    if (seen % Batch::kStates != Batch::Waiting) return;  // another leader has been faster
+  } while (!next->word.compare_exchange_weak(seen, seen + Batch::kStates, std::memory_order_seq_cst));
+  if (next->waiters.load(std::memory_order_seq_cst) != 0) futex::wake(next->word, 1);
+}
+
+Ticket TicketMaker::make(const CommitInfo& info, Durability level, std::shared_ptr<Batch> batch,
+                         std::shared_ptr<GroupCommit> group) {
+  Ticket ticket;
+  ticket.info_ = info;
+  ticket.level_ = level;
+  ticket.batch_ = std::move(batch);
+  ticket.group_ = std::move(group);
+  return ticket;
+}
+
+}  // namespace azoth

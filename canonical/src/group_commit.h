@@ -1,0 +1,85 @@
+// Group commit: whoever waits first writes for all who wait.
+//
+// A client that waits for its batch tries to become the leader; there is one at a time. The leader takes every batch
+// that is queued, writes each with one pwrite, syncs once if anyone asked for Durable, publishes the watermarks, and
+// wakes the waiters with one call a batch. Commits that arrive meanwhile gather in the next batch: the device sets the
+// pace, and no timer is needed. On leaving, the leader offers the lead to one waiter of the next batch. A lone client
+// always leads itself, without a hand-over.
+//
+// INVARIANTS. Batches complete in order. A batch is complete when written or, if anyone asked for Durable before it was
+// taken, when synced; then visible moves, then durable, and only then are its waiters woken. Any error while leading
+// fails this batch and all after it, and the store: a failed sync is never retried. Waiting for Durable on a batch that
+// is complete at Written syncs without a new batch.
+//
+// Lost wake-ups. A waiter tries to lead before each sleep, and sleeps only on the state that it saw before it tried. A
+// leaving leader first gives up the lead, then looks at the queue, and changes the state of the batch it finds there
+// before it wakes. So a waiter that failed to lead is either seen by that look, or its sleep returns at once.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "azoth/canonical/commit.h"
+#include "azoth/core/clock.h"
+#include "batch.h"
+#include "commit_state.h"
+
+namespace azoth {
+
+class Journal;
+class Sequencer;
+
+class GroupCommit {
+ public:
+  GroupCommit(Journal& journal, Sequencer& sequencer, CommitState& state);
+
+  // Waits until the commit, which is in `batch`, has reached the level; false on the deadline. Throws StoreFailed with
+  // an unknown outcome if it never will.
+  bool wait(Batch& batch, CommitSeq commit, Durability level, Deadline deadline);
+
+  // The same for everything up to `commit`, in whatever batches.
+  bool wait_for_all(CommitSeq commit, Durability level, Deadline deadline);
+
+  bool reached(CommitSeq commit, Durability level) const;
+
+  std::uint64_t batches() const { return batches_.load(std::memory_order_relaxed); }
+  std::uint64_t syncs() const { return syncs_.load(std::memory_order_relaxed); }
+
+ private:
+  bool try_lead();
+  void lead() noexcept;
+  void write_and_sync(const std::shared_ptr<Batch>& taken);
+  void write(Batch& batch);
+  void sync();
+  void complete(Batch& batch, Batch::State state);
+  void fail(const Error& cause, const std::shared_ptr<Batch>& taken) noexcept;
+  void give_up_lead();
+  void offer_lead();
+  void want_durable(CommitSeq commit);
+
+  Journal& journal_;
+  Sequencer& sequencer_;
+  CommitState& state_;
+
+  std::atomic<bool> leading_{false};
+  std::atomic<CommitSeq> durable_wanted_{0};      // by waiters of no batch, or of one that is complete at Written
+  std::atomic<std::uint32_t> round_{0};           // what those sleep on; changes when a leader leaves
+  std::atomic<std::uint32_t> round_waiters_{0};
+  std::atomic<std::uint64_t> batches_{0};
+  std::atomic<std::uint64_t> syncs_{0};
+
+  // The leader's.
+  std::string buffer_;
+  CommitSeq written_ = 0;
+};
+
+// Makes tickets: the one friend they have.
+class TicketMaker {
+ public:
+  static Ticket make(const CommitInfo& info, Durability level, std::shared_ptr<Batch> batch,
+                     std::shared_ptr<GroupCommit> group);
+};
+
+}  // namespace azoth

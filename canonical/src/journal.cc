@@ -1,0 +1,248 @@
+#include "journal.h"
+
+#include <new>
+#include <utility>
+
+#include "azoth/core/fault.h"
+#include "azoth/core/log.h"
+
+namespace azoth {
+
+namespace {
+
+// Trimmed segments beyond this many spares are removed instead of kept.
+constexpr std::size_t kMaxSpares = 4;
+
+}  // namespace
+
+const JournalFiles::Segment* JournalFiles::newest() const {
+  for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
+    if (segment->header) return &*segment;
+  }
+  return nullptr;
+}
+
+const JournalFiles::Segment* JournalFiles::find(std::uint64_t number) const {
+  for (const Segment& segment : segments) {
+    if (segment.number == number) return &segment;
+  }
+  return nullptr;
+}
+
+JournalFiles list_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity) {
+  JournalFiles files;
+  if (!fs.exists(directory)) return files;
+  for (const std::string& name : fs.list(directory)) {  // sorted by name, which is by number
+    auto number = parse_segment_name(name);
+    if (!number) continue;
+    auto file = fs.open(directory / name, FileSystem::Mode::Read);
+    std::string bytes(kSegmentHeaderBytes, '\0');
+    bytes.resize(file->read_at(0, bytes.data(), bytes.size()));
+    files.segments.push_back({*number, SegmentHeader::decode(bytes, identity, *number), file->size()});
+  }
+  return files;
+}
+
+void create_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
+                    std::uint64_t segment_bytes) {
+  fs.make_directory(directory);
+  SegmentHeader header{.number = 1, .first_commit = 1};
+  auto first = fs.open(directory / segment_name(1), FileSystem::Mode::Create);
+  first->write_at(0, header.encode(identity));
+  first->sync_data();
+  create_zero_filled(fs, directory / segment_name(2), segment_bytes);
+  fs.sync_directory(directory);
+}
+
+Journal::Journal(FileSystem& fs, std::filesystem::path directory, const JournalIdentity& identity,
+                 std::uint64_t segment_bytes, const JournalTail& tail, const JournalFiles& files)
+    : fs_(fs),
+      directory_(std::move(directory)),
+      identity_(identity),
+      segment_bytes_(segment_bytes),
+      tail_(tail),
+      next_number_(files.highest_number() + 1) {
+  // All but the last segment, which the next header refers to, can be recycled. That goes for spares, too: whoever made
+  // them may have died before their names were durable, and a new name is.
+  for (const JournalFiles::Segment& segment : files.segments) {
+    if (segment.number == tail.segment_number) {
+      live_.push_back({segment.number, tail.last_commit, segment.bytes});
+    } else {
+      trimmed_.push_back({segment.number, 0, segment.bytes});
+    }
+  }
+  keeper_ = std::thread([this] { keep_spares(); });
+}
+
+Journal::~Journal() { stop(); }
+
+bool Journal::take_spare() {
+  std::lock_guard lock(mutex_);
+  if (granted_ == spares_.size()) return false;
+  ++granted_;
+  keeper_wakes_.notify_one();
+  return true;
+}
+
+bool Journal::wait_for_spare(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  std::uint64_t seen = failed_attempts_;
+  retry_wanted_ = true;
+  keeper_wakes_.notify_one();
+  auto settled = [&] { return refusing_ || granted_ < spares_.size() || failed_attempts_ != seen; };
+  if (deadline == kNoDeadline) {
+    spare_ready_.wait(lock, settled);
+  } else if (!spare_ready_.wait_until(lock, deadline, settled)) {
+    return false;
+  }
+  if (refusing_) throw Error(ErrorCode::Closed, "the store is closed");
+  if (granted_ == spares_.size()) throw *spare_error_;  // never cleared, since a success may come right behind it
+  return true;
+}
+
+void Journal::start_segment(CommitSeq first_commit) {
+  Spare next{};
+  {
+    std::lock_guard lock(mutex_);
+    next = std::move(spares_.front());
+    spares_.pop_front();
+    --granted_;
+  }
+  SegmentHeader header{.number = next.number,
+                       .first_commit = first_commit,
+                       .previous_number = tail_.segment_number,
+                       .previous_valid_bytes = tail_.valid_bytes,
+                       .previous_checksum = tail_.checksum};
+  next.file->write_at(0, header.encode(identity_));
+  if (int error = AZOTH_FAULT("journal.start_segment")) throw_errno(error, "starting a journal segment");
+  next.file->sync_data();
+  current_ = std::move(next.file);
+  seed_ = batch_seed(identity_, next.number);
+  tail_ = {next.number, kSegmentHeaderBytes, header.checksum, first_commit - 1};
+  std::lock_guard lock(mutex_);
+  live_.push_back({next.number, first_commit, segment_bytes_});
+}
+
+void Journal::write(std::string& batch, BatchHeader header) {
+  header.previous_checksum = tail_.checksum;
+  header.encode(batch, seed_);
+  if (int error = AZOTH_FAULT("journal.write")) throw_errno(error, "writing the journal");
+  current_->write_at(tail_.valid_bytes, batch);
+  tail_.valid_bytes += align_batch(batch.size());
+  tail_.checksum = header.checksum;
+  tail_.last_commit = header.last_commit;
+}
+
+void Journal::sync() {
+  if (int error = AZOTH_FAULT("journal.sync")) throw_errno(error, "syncing the journal");
+  current_->sync_data();
+}
+
+void Journal::trim(CommitSeq lmdb_through) {
+  std::lock_guard lock(mutex_);
+  while (live_.size() > 1 && live_[1].first_commit <= lmdb_through + 1) {
+    trimmed_.push_back(live_.front());
+    live_.pop_front();
+  }
+  if (!trimmed_.empty()) keeper_wakes_.notify_one();
+}
+
+void Journal::refuse_waiters() {
+  std::lock_guard lock(mutex_);
+  refusing_ = true;
+  spare_ready_.notify_all();
+}
+
+void Journal::stop() {
+  refuse_waiters();
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    keeper_wakes_.notify_one();
+  }
+  if (keeper_.joinable()) keeper_.join();
+}
+
+std::uint64_t Journal::disk_bytes() const {
+  std::lock_guard lock(mutex_);
+  std::uint64_t bytes = spares_.size() * segment_bytes_;
+  for (const Live& segment : live_) bytes += segment.bytes;
+  for (const Live& segment : trimmed_) bytes += segment.bytes;
+  return bytes;
+}
+
+std::uint32_t Journal::segments_on_disk() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<std::uint32_t>(live_.size() + spares_.size() + trimmed_.size());
+}
+
+// --- The keeper
+
+bool Journal::work_for_keeper() const {
+  if (!trimmed_.empty()) return true;
+  bool none_ready = granted_ == spares_.size();
+  return !stopping_ && none_ready && (!last_attempt_failed_ || retry_wanted_);
+}
+
+void Journal::keep_spares() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    keeper_wakes_.wait(lock, [&] { return stopping_ || work_for_keeper(); });
+    if (!work_for_keeper()) return;
+    retry_wanted_ = false;
+    try {
+      if (!trimmed_.empty()) {
+        recycle(lock);
+      } else {
+        make_spare(lock);
+      }
+      last_attempt_failed_ = false;
+    } catch (const Error& error) {
+      note_failure(lock, error);
+    } catch (const std::bad_alloc&) {
+      note_failure(lock, Error(ErrorCode::OutOfMemory, "no memory to make a journal spare"));
+    }
+    spare_ready_.notify_all();
+  }
+}
+
+void Journal::note_failure(std::unique_lock<std::mutex>& lock, Error error) {
+  if (lock.owns_lock()) lock.unlock();
+  log(LogLevel::Warning, std::string("no journal spare could be made: ") + error.what());
+  lock.lock();
+  spare_error_ = std::move(error);
+  last_attempt_failed_ = true;
+  ++failed_attempts_;
+}
+
+// A trimmed segment becomes a spare under a new number; its old header does not carry that number, so it counts as a
+// spare from the rename on, and is used only after the rename is durable. What fails here leaves the file to the next
+// open.
+void Journal::recycle(std::unique_lock<std::mutex>& lock) {
+  Live old = trimmed_.back();
+  trimmed_.pop_back();
+  bool keep = old.bytes == segment_bytes_ && spares_.size() < kMaxSpares;
+  std::uint64_t number = keep ? next_number_++ : 0;
+  lock.unlock();
+  if (!keep) {
+    fs_.remove(path_of(old.number));
+    lock.lock();
+    return;
+  }
+  fs_.rename(path_of(old.number), path_of(number));
+  fs_.sync_directory(directory_);
+  auto file = fs_.open(path_of(number), FileSystem::Mode::Write);
+  lock.lock();
+  spares_.push_back({number, std::move(file)});
+}
+
+void Journal::make_spare(std::unique_lock<std::mutex>& lock) {
+  std::uint64_t number = next_number_++;
+  lock.unlock();
+  create_zero_filled(fs_, path_of(number), segment_bytes_);
+  auto file = fs_.open(path_of(number), FileSystem::Mode::Write);
+  lock.lock();
+  spares_.push_back({number, std::move(file)});
+}
+
+}  // namespace azoth

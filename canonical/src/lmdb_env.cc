@@ -1,0 +1,370 @@
+#include "lmdb_env.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wpedantic"
+#include <lmdb++.h>
+#pragma GCC diagnostic pop
+
+#include "azoth/core/error.h"
+#include "azoth/core/fault.h"
+
+namespace azoth {
+
+namespace {
+
+constexpr std::array<const char*, kTables> kTableNames = {"state", "events", "tags", "system"};
+constexpr unsigned kFreeList = 0;  // LMDB's own table of free pages
+
+MDB_val to_val(std::string_view bytes) { return {bytes.size(), const_cast<char*>(bytes.data())}; }
+std::string_view to_view(const MDB_val& val) { return {static_cast<const char*>(val.mv_data), val.mv_size}; }
+
+[[noreturn]] void raise(int rc, const std::string& what) {
+  std::string message = what + ": " + mdb_strerror(rc);
+  switch (rc) {
+    case MDB_MAP_FULL:
+      throw Error(ErrorCode::NoSpace, what + ": the map is full; open the store with a larger map");
+    case ENOSPC:
+    case EDQUOT:
+      throw Error(ErrorCode::NoSpace, message);
+    case MDB_READERS_FULL:
+      throw Error(ErrorCode::ReadersFull, "too many snapshots are alive; end some or open the store for more readers");
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+      throw Error(ErrorCode::Corruption, message);
+    case ENOMEM:
+      throw Error(ErrorCode::OutOfMemory, message);
+    default:
+      throw Error(ErrorCode::Io, message);
+  }
+}
+
+void check(int rc, const char* what) {
+  if (rc != MDB_SUCCESS) raise(rc, what);
+}
+
+void refuse_symlink(const std::filesystem::path& path) {
+  struct stat status {};
+  if (lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    throw Error(ErrorCode::Corruption, path.string() + " is not a regular file; refusing to touch it");
+  }
+}
+
+// LMDB writes its lock file through a sparse map, which on a full disk would kill the process by SIGBUS. Allocating it
+// first makes that an error. Only when no environment of this process is open on it.
+void allocate_lock_file(const std::filesystem::path& path, unsigned max_readers) {
+  int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) throw_errno(errno, "opening " + path.string());
+  constexpr off_t kHeader = 192;
+  constexpr off_t kSlot = 64;
+  int error = posix_fallocate(fd, 0, kHeader + kSlot * static_cast<off_t>(max_readers));
+  close(fd);
+  if (error != 0 && error != EOPNOTSUPP && error != EINVAL) throw_errno(error, "allocating " + path.string());
+}
+
+// As much address space as asked for, or as the process may have.
+std::uint64_t map_size_within_limits(std::uint64_t wanted) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    wanted = std::min<std::uint64_t>(wanted, limit.rlim_cur / 2);
+  }
+  auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  return wanted / page * page;
+}
+
+bool cursor_result(int rc, const char* what) {
+  if (rc == MDB_NOTFOUND) return false;
+  check(rc, what);
+  return true;
+}
+
+std::optional<std::string_view> get_value(MDB_txn* txn, unsigned dbi, std::string_view key) {
+  MDB_val k = to_val(key);
+  MDB_val v{};
+  int rc = mdb_get(txn, dbi, &k, &v);
+  if (rc == MDB_NOTFOUND) return std::nullopt;
+  check(rc, "reading LMDB");
+  return to_view(v);
+}
+
+std::uint64_t count_entries(MDB_txn* txn, unsigned dbi) {
+  MDB_stat stat{};
+  check(mdb_stat(txn, dbi, &stat), "reading LMDB's statistics");
+  return stat.ms_entries;
+}
+
+}  // namespace
+
+// --- LmdbCursor
+
+LmdbCursor::LmdbCursor(MDB_txn* txn, unsigned dbi) { check(mdb_cursor_open(txn, dbi, &cursor_), "opening a cursor"); }
+
+LmdbCursor::LmdbCursor(LmdbCursor&& other) noexcept
+    : cursor_(std::exchange(other.cursor_, nullptr)), key_(other.key_), value_(other.value_) {}
+
+LmdbCursor& LmdbCursor::operator=(LmdbCursor&& other) noexcept {
+  std::swap(cursor_, other.cursor_);
+  key_ = other.key_;
+  value_ = other.value_;
+  return *this;
+}
+
+LmdbCursor::~LmdbCursor() {
+  if (cursor_ != nullptr) mdb_cursor_close(cursor_);
+}
+
+bool LmdbCursor::get(int operation, std::string_view key) {
+  MDB_val k = to_val(key);
+  MDB_val v{};
+  if (!cursor_result(mdb_cursor_get(cursor_, &k, &v, static_cast<MDB_cursor_op>(operation)), "walking LMDB")) {
+    return false;
+  }
+  key_ = to_view(k);
+  value_ = to_view(v);
+  return true;
+}
+
+bool LmdbCursor::first() { return get(MDB_FIRST); }
+bool LmdbCursor::last() { return get(MDB_LAST); }
+bool LmdbCursor::next() { return get(MDB_NEXT); }
+bool LmdbCursor::previous() { return get(MDB_PREV); }
+bool LmdbCursor::seek(std::string_view key) { return key.empty() ? first() : get(MDB_SET_RANGE, key); }
+bool LmdbCursor::seek_before(std::string_view key) {
+  if (key.empty()) return false;
+  return get(MDB_SET_RANGE, key) ? previous() : last();
+}
+
+// --- LmdbReadTxn
+
+LmdbReadTxn::LmdbReadTxn(LmdbEnv* env, MDB_txn* txn) : env_(env), txn_(txn), id_(mdb_txn_id(txn)) {}
+
+LmdbReadTxn::LmdbReadTxn(LmdbReadTxn&& other) noexcept
+    : env_(other.env_), txn_(std::exchange(other.txn_, nullptr)), id_(other.id_) {}
+
+LmdbReadTxn::~LmdbReadTxn() {
+  if (txn_ != nullptr) env_->give_back(txn_);
+}
+
+std::optional<std::string_view> LmdbReadTxn::get(Table table, std::string_view key) const {
+  return get_value(txn_, env_->dbis_[static_cast<unsigned>(table)], key);
+}
+
+LmdbCursor LmdbReadTxn::cursor(Table table) const {
+  return LmdbCursor(txn_, env_->dbis_[static_cast<unsigned>(table)]);
+}
+
+std::uint64_t LmdbReadTxn::entries(Table table) const {
+  return count_entries(txn_, env_->dbis_[static_cast<unsigned>(table)]);
+}
+
+std::optional<CommitSeq> LmdbReadTxn::published_commit() const {
+  const LmdbEnv::Published& slot = env_->published_[id_ % LmdbEnv::kPublished];
+  if (slot.txn_id.load(std::memory_order_acquire) != id_) return std::nullopt;
+  CommitSeq commit = slot.commit.load(std::memory_order_acquire);
+  // The slot may have been given to a later transaction in between; the id is stored last and cleared first.
+  if (slot.txn_id.load(std::memory_order_acquire) != id_) return std::nullopt;
+  return commit;
+}
+
+// --- LmdbWriteTxn
+
+LmdbWriteTxn::LmdbWriteTxn(LmdbEnv& env) : env_(env) {
+  check(mdb_txn_begin(env.env_, nullptr, 0, &txn_), "beginning an LMDB transaction");
+}
+
+LmdbWriteTxn::~LmdbWriteTxn() {
+  if (txn_ != nullptr) mdb_txn_abort(txn_);
+}
+
+std::optional<std::string_view> LmdbWriteTxn::get(Table table, std::string_view key) const {
+  return get_value(txn_, env_.dbis_[static_cast<unsigned>(table)], key);
+}
+
+void LmdbWriteTxn::put(Table table, std::string_view key, std::string_view value) {
+  std::memcpy(reserve(table, key, value.size(), false), value.data(), value.size());
+}
+
+char* LmdbWriteTxn::reserve(Table table, std::string_view key, std::size_t size, bool append) {
+  MDB_val k = to_val(key);
+  MDB_val v{size, nullptr};
+  unsigned flags = append ? MDB_RESERVE | MDB_APPEND : MDB_RESERVE;
+  check(mdb_put(txn_, env_.dbis_[static_cast<unsigned>(table)], &k, &v, flags), "writing LMDB");
+  return static_cast<char*>(v.mv_data);
+}
+
+void LmdbWriteTxn::del(Table table, std::string_view key) {
+  MDB_val k = to_val(key);
+  int rc = mdb_del(txn_, env_.dbis_[static_cast<unsigned>(table)], &k, nullptr);
+  if (rc != MDB_NOTFOUND) check(rc, "deleting from LMDB");
+}
+
+std::uint64_t LmdbWriteTxn::entries(Table table) const {
+  return count_entries(txn_, env_.dbis_[static_cast<unsigned>(table)]);
+}
+
+LmdbCursor LmdbWriteTxn::cursor(Table table) const {
+  return LmdbCursor(txn_, env_.dbis_[static_cast<unsigned>(table)]);
+}
+
+void LmdbWriteTxn::commit(CommitSeq last_commit) {
+  std::uint64_t id = mdb_txn_id(txn_);
+  LmdbEnv::Published& slot = env_.published_[id % LmdbEnv::kPublished];
+  slot.txn_id.store(0, std::memory_order_release);
+  slot.commit.store(last_commit, std::memory_order_release);
+  slot.txn_id.store(id, std::memory_order_release);
+  int rc = AZOTH_FAULT("lmdb.commit");
+  if (rc == 0) rc = mdb_txn_commit(std::exchange(txn_, nullptr));
+  // Never NoSpace, which says that nothing has changed: after a failed commit that is not known.
+  if (rc != MDB_SUCCESS) throw Error(ErrorCode::Io, std::string("committing to LMDB: ") + mdb_strerror(rc));
+}
+
+// --- LmdbEnv
+
+LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& settings, bool create) {
+  std::filesystem::path data = directory / "data.mdb";
+  std::filesystem::path lock = directory / "lock.mdb";
+  refuse_symlink(data);
+  refuse_symlink(lock);
+  std::error_code ignored;
+  std::uintmax_t size = std::filesystem::file_size(data, ignored);
+  if (!create && (ignored || size == 0)) {
+    throw Error(ErrorCode::Corruption, data.string() + " is missing or empty; restore it from a copy or a backup");
+  }
+  allocate_lock_file(lock, settings.max_readers);
+  check(mdb_env_create(&env_), "creating an LMDB environment");
+  try {
+    check(mdb_env_set_mapsize(env_, map_size_within_limits(settings.map_bytes)), "setting LMDB's map size");
+    check(mdb_env_set_maxreaders(env_, settings.max_readers), "setting LMDB's readers");
+    check(mdb_env_set_maxdbs(env_, kTables), "setting LMDB's tables");
+    int rc = mdb_env_open(env_, directory.c_str(), MDB_NOTLS, 0600);
+    if (rc != MDB_SUCCESS) raise(rc, "opening " + data.string());
+    check(mdb_env_get_fd(env_, &data_fd_), "asking LMDB for its file");
+    fcntl(data_fd_, F_SETFD, FD_CLOEXEC);
+    clear_stale_readers();
+    open_tables(create);
+  } catch (...) {
+    mdb_env_close(env_);
+    throw;
+  }
+}
+
+LmdbEnv::~LmdbEnv() {
+  for (MDB_txn* txn : pool_) mdb_txn_abort(txn);
+  mdb_env_close(env_);
+}
+
+void LmdbEnv::open_tables(bool create) {
+  MDB_txn* txn = nullptr;
+  check(mdb_txn_begin(env_, nullptr, create ? 0 : MDB_RDONLY, &txn), "beginning an LMDB transaction");
+  for (std::size_t i = 0; i < kTables; ++i) {
+    int rc = mdb_dbi_open(txn, kTableNames[i], create ? MDB_CREATE : 0, &dbis_[i]);
+    if (rc == MDB_SUCCESS) continue;
+    mdb_txn_abort(txn);
+    if (rc == MDB_NOTFOUND) {
+      throw Error(ErrorCode::Corruption, std::string("LMDB's table ") + kTableNames[i] + " is missing");
+    }
+    raise(rc, std::string("opening LMDB's table ") + kTableNames[i]);
+  }
+  check(mdb_txn_commit(txn), "opening LMDB's tables");
+}
+
+LmdbReadTxn LmdbEnv::begin_read() {
+  MDB_txn* txn = nullptr;
+  {
+    std::lock_guard lock(pool_mutex_);
+    if (!pool_.empty()) {
+      txn = pool_.back();
+      pool_.pop_back();
+    }
+  }
+  if (txn == nullptr) {
+    txn = begin_fresh_read();
+  } else if (int rc = mdb_txn_renew(txn); rc != MDB_SUCCESS) {
+    mdb_txn_abort(txn);
+    raise(rc, "beginning an LMDB snapshot");
+  }
+  live_readers_.fetch_add(1, std::memory_order_relaxed);
+  return LmdbReadTxn(this, txn);
+}
+
+MDB_txn* LmdbEnv::begin_fresh_read() {
+  MDB_txn* txn = nullptr;
+  int rc = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
+  if (rc == MDB_READERS_FULL) {
+    clear_stale_readers();
+    rc = mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
+  }
+  check(rc, "beginning an LMDB snapshot");
+  return txn;
+}
+
+void LmdbEnv::give_back(MDB_txn* txn) noexcept {
+  live_readers_.fetch_sub(1, std::memory_order_relaxed);
+  mdb_txn_reset(txn);
+  try {
+    std::lock_guard lock(pool_mutex_);
+    pool_.push_back(txn);
+  } catch (...) {
+    mdb_txn_abort(txn);
+  }
+}
+
+void LmdbEnv::clear_stale_readers() {
+  int dead = 0;
+  check(mdb_reader_check(env_, &dead), "clearing stale LMDB readers");
+}
+
+void LmdbEnv::reserve_disk(std::uint64_t bytes) {
+  if (int error = AZOTH_FAULT("lmdb.reserve")) throw_errno(error, "extending data.mdb");
+  constexpr std::uint64_t kStep = std::uint64_t{1} << 20;
+  std::uint64_t end = (end_bytes() + bytes + kStep - 1) / kStep * kStep;
+  if (end <= reserved_disk_) return;
+  int error = posix_fallocate(data_fd_, 0, static_cast<off_t>(end));
+  if (error != 0 && error != EOPNOTSUPP && error != EINVAL) throw_errno(error, "extending data.mdb");
+  reserved_disk_ = end;
+}
+
+std::uint64_t LmdbEnv::end_bytes() {
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  check(mdb_env_info(env_, &info), "asking LMDB for its size");
+  check(mdb_env_stat(env_, &stat), "asking LMDB for its size");
+  return (info.me_last_pgno + 1) * stat.ms_psize;
+}
+
+LmdbEnv::Space LmdbEnv::space() {
+  MDB_envinfo info{};
+  check(mdb_env_info(env_, &info), "asking LMDB for its size");
+  LmdbReadTxn txn = begin_read();
+  MDB_stat stat{};
+  check(mdb_stat(txn.txn_, kFreeList, &stat), "reading LMDB's statistics");
+  LmdbCursor cursor(txn.txn_, kFreeList);
+  std::uint64_t free_pages = 0;
+  for (bool more = cursor.first(); more; more = cursor.next()) {
+    std::size_t pages = 0;  // each entry begins with the number of page numbers in it
+    std::memcpy(&pages, cursor.value().data(), sizeof pages);
+    free_pages += pages;
+  }
+  return {info.me_mapsize, end_bytes(), free_pages * stat.ms_psize};
+}
+
+std::uint64_t LmdbEnv::leaf_pages(Table table) {
+  LmdbReadTxn txn = begin_read();
+  MDB_stat stat{};
+  check(mdb_stat(txn.txn_, dbis_[static_cast<unsigned>(table)], &stat), "reading LMDB's statistics");
+  return stat.ms_leaf_pages;
+}
+
+}  // namespace azoth

@@ -1,0 +1,167 @@
+// LMDB behind a few RAII types: the one place that sees lmdb++.h.
+//
+// The environment runs in LMDB's default, fully synced mode, with MDB_NOTLS, in one large map that is reserved once and
+// never resized while it is open. Only the flusher (and recovery, before there is one) writes. All functions throw
+// Error: NoSpace for a full map or disk, ReadersFull, Corruption for what LMDB finds damaged, Io otherwise.
+//
+// LMDB's lock file must never be opened a second time in the process: closing any descriptor of it would drop LMDB's
+// locks. Nothing here does, and nothing else may.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "azoth/core/ids.h"
+
+struct MDB_env;
+struct MDB_txn;
+struct MDB_cursor;
+
+namespace azoth {
+
+enum class Table : unsigned { State, Events, Tags, System };
+inline constexpr std::size_t kTables = 4;
+
+class LmdbEnv;
+
+// A position in one table, inside one transaction. Must end before its transaction does.
+class LmdbCursor {
+ public:
+  LmdbCursor() = default;
+  LmdbCursor(MDB_txn* txn, unsigned dbi);
+  LmdbCursor(LmdbCursor&& other) noexcept;
+  LmdbCursor& operator=(LmdbCursor&& other) noexcept;
+  ~LmdbCursor();
+
+  // Each answers whether it found an entry, which key() and value() then show.
+  bool first();
+  bool last();
+  bool seek(std::string_view key);         // the first entry at or behind key
+  bool seek_before(std::string_view key);  // the last entry before key
+  bool next();
+  bool previous();
+
+  std::string_view key() const { return key_; }
+  std::string_view value() const { return value_; }
+
+ private:
+  bool get(int operation, std::string_view key = {});
+
+  MDB_cursor* cursor_ = nullptr;
+  std::string_view key_;
+  std::string_view value_;
+};
+
+// A snapshot of LMDB, taken from a pool of reader slots and given back to it.
+class LmdbReadTxn {
+ public:
+  LmdbReadTxn(LmdbReadTxn&& other) noexcept;
+  LmdbReadTxn& operator=(LmdbReadTxn&&) = delete;
+  ~LmdbReadTxn();
+
+  std::optional<std::string_view> get(Table table, std::string_view key) const;
+  LmdbCursor cursor(Table table) const;
+  std::uint64_t entries(Table table) const;
+  std::uint64_t id() const { return id_; }
+
+  // The last commit this snapshot holds, if it was published by this process.
+  std::optional<CommitSeq> published_commit() const;
+
+ private:
+  friend class LmdbEnv;
+  LmdbReadTxn(LmdbEnv* env, MDB_txn* txn);
+
+  LmdbEnv* env_;
+  MDB_txn* txn_;
+  std::uint64_t id_;
+};
+
+// The write transaction. Aborts unless committed. Begins and ends on one thread.
+class LmdbWriteTxn {
+ public:
+  explicit LmdbWriteTxn(LmdbEnv& env);
+  ~LmdbWriteTxn();
+  LmdbWriteTxn(const LmdbWriteTxn&) = delete;
+  LmdbWriteTxn& operator=(const LmdbWriteTxn&) = delete;
+
+  std::optional<std::string_view> get(Table table, std::string_view key) const;
+  void put(Table table, std::string_view key, std::string_view value);
+  // Room for a value of `size` bytes, to be filled before the next call. append: the key is larger than all others.
+  char* reserve(Table table, std::string_view key, std::size_t size, bool append);
+  void del(Table table, std::string_view key);  // fine if absent
+  std::uint64_t entries(Table table) const;
+  LmdbCursor cursor(Table table) const;
+
+  // Makes the commit number known to readers of this transaction before they can see it, and commits, synced.
+  void commit(CommitSeq last_commit);
+
+ private:
+  LmdbEnv& env_;
+  MDB_txn* txn_ = nullptr;
+};
+
+class LmdbEnv {
+ public:
+  struct Settings {
+    std::uint64_t map_bytes;
+    unsigned max_readers;
+  };
+
+  // Opens the environment in `directory`, which must hold one unless `create`. Refuses symbolic links.
+  LmdbEnv(const std::filesystem::path& directory, const Settings& settings, bool create);
+  ~LmdbEnv();  // no transaction may be alive
+  LmdbEnv(const LmdbEnv&) = delete;
+  LmdbEnv& operator=(const LmdbEnv&) = delete;
+
+  LmdbReadTxn begin_read();
+  std::uint32_t live_readers() const { return live_readers_.load(std::memory_order_relaxed); }
+  void clear_stale_readers();
+
+  // Makes sure that the disk has room for `bytes` more in the data file.
+  void reserve_disk(std::uint64_t bytes);
+
+  struct Space {
+    std::uint64_t map_bytes;   // reserved address space, the limit
+    std::uint64_t end_bytes;   // up to the last page in use
+    std::uint64_t free_bytes;  // pages below it that can be used again
+    std::uint64_t used() const { return end_bytes - free_bytes; }
+  };
+  Space space();
+  std::uint64_t leaf_pages(Table table);  // pages that hold the table's entries
+
+ private:
+  friend class LmdbReadTxn;
+  friend class LmdbWriteTxn;
+
+  static constexpr std::size_t kPublished = 8;
+  struct Published {
+    std::atomic<std::uint64_t> txn_id{0};
+    std::atomic<CommitSeq> commit{0};
+  };
+
+  void open_tables(bool create);
+  std::uint64_t end_bytes();
+  void give_back(MDB_txn* txn) noexcept;
+  MDB_txn* begin_fresh_read();
+
+  MDB_env* env_ = nullptr;
+  std::array<unsigned, kTables> dbis_{};
+  int data_fd_ = -1;
+  std::uint64_t reserved_disk_ = 0;
+  std::array<Published, kPublished> published_;
+  std::atomic<std::uint32_t> live_readers_{0};
+
+  std::mutex pool_mutex_;
+  std::vector<MDB_txn*> pool_;  // reset, ready to be renewed
+};
+
+}  // namespace azoth

@@ -1,0 +1,215 @@
+#include "lmdb_tables.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "azoth/core/codec.h"
+#include "azoth/core/digest.h"
+#include "azoth/core/error.h"
+#include "azoth/core/fault.h"
+
+namespace azoth {
+
+namespace {
+
+[[noreturn]] void corrupt(const std::string& what) {
+  throw Error(ErrorCode::Corruption, what + "; restore the store from a backup");
+}
+
+// tag, 0x00, id: on the stack, as one is needed for each tag of each event.
+class TagKey {
+ public:
+  explicit TagKey(std::string_view tag) : size_(tag.size() + 1) {
+    std::memcpy(bytes_.data(), tag.data(), tag.size());
+    bytes_[tag.size()] = '\0';
+  }
+  std::string_view with(EventId id) {
+    codec::store_big(bytes_.data() + size_, id);
+    return {bytes_.data(), size_ + sizeof id};
+  }
+
+ private:
+  std::array<char, 255 + 1 + 8> bytes_;
+  std::size_t size_;
+};
+
+void apply_versions(LmdbWriteTxn& txn, const Rows& rows, const Delta& delta) {
+  const VersionMap::Node* previous = nullptr;
+  std::string system_key;
+  for (const auto* node = delta.versions().first(); node != nullptr; node = node->after()) {
+    // The newest version of a key comes first; the older ones are of no interest to LMDB.
+    bool older = previous != nullptr && previous->space == node->space && previous->key() == node->key();
+    previous = node;
+    if (older || node->commit_seq > delta.last_commit()) continue;
+    Table table = Table::State;
+    std::string_view key = node->key();
+    if (node->space != Space::State) {
+      table = Table::System;
+      system_key.assign(1, static_cast<char>(node->space)).append(key);
+      key = system_key;
+    }
+    if (node->removed()) {
+      txn.del(table, key);
+    } else {
+      rows.put_value(txn, table, key, node->value_view());
+    }
+  }
+}
+
+void apply_tags(LmdbWriteTxn& txn, const Delta& delta, EventId last_event) {
+  for (const TagIndex::Tag* tag : delta.tags().sorted()) {
+    TagKey key(tag->text());
+    TagIds ids(tag, 0, last_event);
+    for (std::size_t i = 0; i < ids.size(); ++i) txn.reserve(Table::Tags, key.with(ids[i]), 0, false);
+  }
+}
+
+// What the transaction may add to the data file at most: copied leaves, new ones at worst half full, and as much again
+// for what stands above them.
+std::uint64_t disk_needed(LmdbEnv& env, const Delta& delta) {
+  constexpr std::uint64_t kPage = 4096;
+  constexpr std::uint64_t kRest = 64;  // branches, the system table, the free list
+  std::uint64_t versions = std::min<std::uint64_t>(delta.versions().size(), env.leaf_pages(Table::State));
+  std::uint64_t tags = std::min<std::uint64_t>(delta.tags().entries(), env.leaf_pages(Table::Tags));
+  std::uint64_t copied = (versions + tags) * kPage;
+  return copied + copied / 16 + 2 * delta.bytes() + kRest * kPage;
+}
+
+}  // namespace
+
+Rows::Rows(const Uuid& store_id) : seed_(checksum64(store_id.view())) {}
+
+std::uint32_t Rows::checksum(std::string_view key, std::string_view value) const {
+  return static_cast<std::uint32_t>(checksum64(value, checksum64(key, seed_)));
+}
+
+std::string_view Rows::value(std::string_view key, std::string_view row, bool verify) const {
+  if (row.size() < kValuePrefixBytes) corrupt("the row of key " + printable(key) + " is cut short");
+  std::string_view value = row.substr(kValuePrefixBytes);
+  if (verify && codec::load<std::uint32_t>(row.data()) != checksum(key, value)) {
+    corrupt("the value of key " + printable(key) + " does not match its checksum");
+  }
+  return value;
+}
+
+EventView Rows::event(EventId id, std::string_view row, bool verify) const {
+  if (row.size() < kEventPrefixBytes) corrupt("event " + std::to_string(id) + " is cut short");
+  std::array<char, 8> key;
+  codec::store_big(key.data(), id);
+  std::string_view rest = row.substr(4);
+  if (verify && codec::load<std::uint32_t>(row.data()) != checksum({key.data(), key.size()}, rest)) {
+    corrupt("event " + std::to_string(id) + " does not match its checksum");
+  }
+  std::string_view body = row.substr(kEventPrefixBytes);
+  if (!verify && !event_codec::well_formed(body)) corrupt("event " + std::to_string(id) + " cannot be decoded");
+  return {id, codec::load<CommitSeq>(row.data() + 4),
+          Timestamp(std::chrono::microseconds(codec::load<std::int64_t>(row.data() + 12))), body};
+}
+
+void Rows::put_value(LmdbWriteTxn& txn, Table table, std::string_view key, std::string_view value) const {
+  char* to = txn.reserve(table, key, kValuePrefixBytes + value.size(), false);
+  codec::store(to, checksum(key, value));
+  std::memcpy(to + kValuePrefixBytes, value.data(), value.size());
+}
+
+void Rows::append_event(LmdbWriteTxn& txn, const EventView& event) const {
+  std::array<char, 8> key;
+  codec::store_big(key.data(), event.id());
+  std::string_view key_view(key.data(), key.size());
+  std::size_t size = kEventPrefixBytes + event.body().size();
+  char* to = txn.reserve(Table::Events, key_view, size, true);
+  codec::store(to + 4, event.commit_seq());
+  codec::store(to + 12, static_cast<std::int64_t>(event.commit_time().time_since_epoch().count()));
+  std::memcpy(to + kEventPrefixBytes, event.body().data(), event.body().size());
+  codec::store(to, checksum(key_view, {to + 4, size - 4}));
+}
+
+std::string_view Rows::head_key() { return "\xF0head"; }
+std::string_view Rows::store_key() { return "\xF0store"; }
+
+void Rows::put_head(LmdbWriteTxn& txn, const Head& head) const {
+  std::string bytes;
+  codec::append(bytes, head.last_commit);
+  codec::append(bytes, head.last_event);
+  codec::append(bytes, head.state_keys);
+  codec::append(bytes, head.tag_entries);
+  if (head.clean) {
+    codec::append(bytes, head.clean->segment_number);
+    codec::append(bytes, head.clean->valid_bytes);
+    codec::append(bytes, head.clean->checksum);
+    codec::append(bytes, head.clean->last_commit);
+  }
+  put_value(txn, Table::System, head_key(), bytes);
+}
+
+Head Rows::decode_head(std::optional<std::string_view> row) const {
+  if (!row) corrupt("LMDB's head row is missing");
+  codec::Reader reader(value(head_key(), *row, true));
+  Head head;
+  head.last_commit = reader.read<std::uint64_t>();
+  head.last_event = reader.read<std::uint64_t>();
+  head.state_keys = reader.read<std::uint64_t>();
+  head.tag_entries = reader.read<std::uint64_t>();
+  if (!reader.rest().empty()) {
+    JournalTail tail;
+    tail.segment_number = reader.read<std::uint64_t>();
+    tail.valid_bytes = reader.read<std::uint64_t>();
+    tail.checksum = reader.read<std::uint64_t>();
+    tail.last_commit = reader.read<std::uint64_t>();
+    head.clean = tail;
+  }
+  if (reader.failed() || !reader.rest().empty()) corrupt("LMDB's head row cannot be decoded");
+  return head;
+}
+
+void Rows::put_store(LmdbWriteTxn& txn, const StoreRow& row) const {
+  std::string bytes;
+  bytes.append(row.store_id.view()).append(row.timeline.view());
+  codec::append(bytes, static_cast<std::int64_t>(row.created.time_since_epoch().count()));
+  put_value(txn, Table::System, store_key(), bytes);
+}
+
+StoreRow Rows::decode_store(std::optional<std::string_view> row) const {
+  if (!row) corrupt("LMDB's store row is missing");
+  codec::Reader reader(value(store_key(), *row, true));
+  StoreRow store;
+  std::string_view id = reader.take(16);
+  std::string_view timeline = reader.take(16);
+  store.created = Timestamp(std::chrono::microseconds(reader.read<std::int64_t>()));
+  if (reader.failed()) corrupt("LMDB's store row cannot be decoded");
+  std::memcpy(store.store_id.bytes.data(), id.data(), id.size());
+  std::memcpy(store.timeline.bytes.data(), timeline.data(), timeline.size());
+  return store;
+}
+
+std::string tag_key(std::string_view tag, EventId id) { return std::string(TagKey(tag).with(id)); }
+
+std::string event_key(EventId id) {
+  std::string key(8, '\0');
+  codec::store_big(key.data(), id);
+  return key;
+}
+
+void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta) {
+  env.reserve_disk(disk_needed(env, delta));
+  LmdbWriteTxn txn(env);
+  Head head = rows.head(txn);
+  if (head.last_commit + 1 != delta.first_commit() || head.last_event + 1 != delta.first_event()) {
+    corrupt("LMDB ends with commit " + std::to_string(head.last_commit) + " and the next one is " +
+            std::to_string(delta.first_commit()));
+  }
+  EventId last_event = delta.last_event(delta.last_commit());
+  if (int error = AZOTH_FAULT("flush.apply")) throw_errno(error, "writing to LMDB");
+  apply_versions(txn, rows, delta);
+  for (EventId id = delta.first_event(); id <= last_event; ++id) rows.append_event(txn, delta.event(id));
+  apply_tags(txn, delta, last_event);
+  rows.put_head(txn, {.last_commit = delta.last_commit(),
+                      .last_event = last_event,
+                      .state_keys = txn.entries(Table::State),
+                      .tag_entries = txn.entries(Table::Tags),
+                      .clean = std::nullopt});
+  txn.commit(delta.last_commit());
+}
+
+}  // namespace azoth

@@ -1,0 +1,89 @@
+// What is in LMDB's tables (docs/format.md, "LMDB"), and how a Delta gets there.
+//
+//   state    key                     -> u32 checksum | value
+//   events   id (big-endian)         -> u32 checksum | u64 commit_seq | i64 commit time | event body
+//   tags     tag 0x00 id (big-end.)  -> nothing
+//   system   u8 space | key          -> u32 checksum | value     (the store's own spaces)
+//            0xF0 "head"             -> u32 checksum | Head
+//            0xF0 "store"            -> u32 checksum | store id, timeline, creation time
+//
+// Each checksum covers key and value and is seeded with the store's id, so that a row that was swapped, moved or comes
+// from another store is found out.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "azoth/core/bytes.h"
+#include "azoth/core/event.h"
+#include "delta.h"
+#include "journal.h"
+#include "lmdb_env.h"
+
+namespace azoth {
+
+inline constexpr std::size_t kValuePrefixBytes = 4;
+inline constexpr std::size_t kEventPrefixBytes = 20;
+
+// The store's identity as LMDB holds it.
+struct StoreRow {
+  Uuid store_id;
+  Uuid timeline;
+  Timestamp created{};
+};
+
+// What LMDB holds, written in the transaction that makes it so.
+struct Head {
+  CommitSeq last_commit = 0;
+  EventId last_event = 0;
+  std::uint64_t state_keys = 0;
+  std::uint64_t tag_entries = 0;
+  std::optional<JournalTail> clean;  // set by a clean close: where the journal ended
+};
+
+// Encodes and checks rows for one store.
+class Rows {
+ public:
+  explicit Rows(const Uuid& store_id);
+
+  std::uint32_t checksum(std::string_view key, std::string_view value) const;
+  // The value of a state or system row; throws Corruption if `verify` and the checksum does not match.
+  std::string_view value(std::string_view key, std::string_view row, bool verify) const;
+  EventView event(EventId id, std::string_view row, bool verify) const;
+
+  void put_value(LmdbWriteTxn& txn, Table table, std::string_view key, std::string_view value) const;
+  void append_event(LmdbWriteTxn& txn, const EventView& event) const;
+
+  void put_head(LmdbWriteTxn& txn, const Head& head) const;
+  template <class Txn>
+  Head head(const Txn& txn) const {
+    return decode_head(txn.get(Table::System, head_key()));
+  }
+  void put_store(LmdbWriteTxn& txn, const StoreRow& row) const;
+  template <class Txn>
+  StoreRow store(const Txn& txn) const {
+    return decode_store(txn.get(Table::System, store_key()));
+  }
+
+  static std::string_view head_key();
+  static std::string_view store_key();
+
+ private:
+  Head decode_head(std::optional<std::string_view> row) const;
+  StoreRow decode_store(std::optional<std::string_view> row) const;
+
+  std::uint64_t seed_;
+};
+
+std::string tag_key(std::string_view tag, EventId id);
+std::string event_key(EventId id);
+inline constexpr std::uint8_t kOwnRows = 0xF0;
+
+// Brings LMDB from the commit before the Delta to the Delta's last one, in one synced transaction: each key once, in key
+// order; events at the end; tag entries in order; the head. Throws NoSpace if there was no room, and nothing changed;
+// after any other error it is unknown whether LMDB has committed.
+void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta);
+
+}  // namespace azoth

@@ -1,0 +1,80 @@
+// Records: one transaction as the journal holds it (docs/format.md, "Record").
+//
+//   u32 length (of all of it) | u32 operations | u32 events | u32 zero
+//   u64 commit_seq | i64 commit time (microseconds) | u64 id of the first event (0 if none)
+//   entries, in the order in which they take effect:
+//     0x01 set    u8 space | u16 key length | u32 value length | key | value
+//     0x02 unset  u8 space | u16 key length | key
+//     0x03 event  u32 length | event body (azoth/core/event.h)
+//
+// A WriteSet is a record under construction: its entries are final, its header is filled in when it is sequenced.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "azoth/canonical/write_set.h"
+#include "azoth/core/clock.h"
+#include "azoth/core/ids.h"
+
+namespace azoth {
+
+// Whose keys: the user's state, or the store's own. On disk; never renumbered.
+enum class Space : std::uint8_t { State = 0, Sequence = 1, Command = 2, Meta = 3 };
+inline constexpr std::uint8_t kLastSpace = 3;
+
+inline constexpr std::size_t kRecordHeaderBytes = 40;
+
+struct RecordHeader {
+  std::uint32_t length = 0;
+  std::uint32_t operations = 0;
+  std::uint32_t events = 0;
+  CommitSeq commit_seq = 0;
+  Timestamp time{};
+  EventId first_event = 0;
+
+  EventId last_event() const { return events == 0 ? 0 : first_event + events - 1; }
+};
+
+struct RecordEntry {
+  enum class Kind : std::uint8_t { Set = 1, Unset = 2, Event = 3 };
+  Kind kind;
+  Space space = Space::State;
+  std::string_view key;    // of set and unset
+  std::string_view value;  // of set; the body of an event
+};
+
+// Walks the entries of a record. Trusts nothing: a malformed record throws Corruption, and nothing outside it is read.
+class RecordReader {
+ public:
+  explicit RecordReader(std::string_view record);
+
+  const RecordHeader& header() const { return header_; }
+  std::optional<RecordEntry> next();
+
+ private:
+  std::string_view rest_;
+  RecordHeader header_;
+  std::uint32_t operations_left_;
+  std::uint32_t events_left_;
+};
+
+// What a WriteSet lets the store do, and its users not.
+class RecordBuilder {
+ public:
+  static void put(WriteSet& set, Space space, std::string_view key, std::string_view value);
+  static void del(WriteSet& set, Space space, std::string_view key);
+
+  // Fills in the header; what remains is bytes().
+  static void seal(WriteSet& set, CommitSeq commit_seq, Timestamp time, EventId first_event);
+  static std::string_view bytes(const WriteSet& set) { return set.record_; }
+  static std::string take(WriteSet&& set) {
+    set.counts_ = {};
+    return std::exchange(set.record_, {});
+  }
+};
+
+}  // namespace azoth

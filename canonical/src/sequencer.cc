@@ -1,0 +1,256 @@
+#include "sequencer.h"
+
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "azoth/core/error.h"
+#include "journal.h"
+
+namespace azoth {
+
+namespace {
+
+// A Delta with more rows than this is followed by a new one, so that flushing it dirties fewer pages than LMDB holds in
+// memory for one transaction (131,071).
+constexpr std::size_t kMaxRows = 100'000;
+constexpr CommitSeq kNewest = std::numeric_limits<CommitSeq>::max();
+
+}  // namespace
+
+Sequencer::Sequencer(std::shared_ptr<Environment> environment, Journal& journal, CommitState& state,
+                     Admission& admission, const Options& options, Clock& clock, Start start)
+    : journal_(journal),
+      state_(state),
+      admission_(admission),
+      options_(options),
+      clock_(clock),
+      next_event_(start.last_event + 1),
+      delta_(std::make_shared<Delta>(start.last_commit + 1, next_event_)),
+      offset_(journal.segment_bytes()),  // the first batch starts a segment
+      view_(std::make_shared<View>(View{std::move(environment), {delta_}})) {}
+
+Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> conditions, CommitSeq evaluated_at,
+                                    Durability level, Deadline deadline) {
+  Timestamp now = clock_.now();
+  std::unique_lock lock(mutex_);
+  while (true) {
+    check_open();
+    check_space(set);
+    if (set.empty() || make_room(set.bytes())) break;
+    lock.unlock();
+    if (!journal_.wait_for_spare(deadline)) {
+      throw Error(ErrorCode::Backpressure, "the journal has no room yet; the disk is slower than the writers. Try again");
+    }
+    lock.lock();
+  }
+  if (auto result = check_conditions(conditions, evaluated_at)) return *result;
+  CommitInfo info;
+  info.commit_seq = state_.marks.applied.load(std::memory_order_relaxed);
+  if (set.empty()) return Sequenced{info, nullptr};
+  bool full = delta_->bytes() >= options_.delta_bytes || delta_->rows() >= kMaxRows;
+  bool flusher_concerned = (full && freeze_locked()) || !filling_since_;
+  info = assign(set, level, now);
+  std::shared_ptr<Batch> batch = last_batch_;
+  lock.unlock();
+  syncer_signal_.notify_if_asleep();
+  if (flusher_concerned) flusher_signal_.notify_if_asleep();
+  return Sequenced{info, std::move(batch)};
+}
+
+void Sequencer::check_open() const {
+  if (closed_) throw Error(ErrorCode::Closed, "the store is closed");
+  state_.failure.check();
+}
+
+// LMDB needs room to delete, too. So above nine tenths of the map, less what the live Deltas may take when they are
+// flushed, only deletions pass.
+void Sequencer::check_space(const WriteSet& set) const {
+  if (lmdb_map_ == 0 || (set.puts() == 0 && set.events() == 0)) return;
+  std::uint64_t limit = lmdb_map_ / 10 * 9;
+  std::uint64_t needed = lmdb_used_ + 2 * (admission_.live_bytes() + set.bytes());
+  if (needed <= limit) return;
+  throw Error(ErrorCode::NoSpace, "the map is nearly full: " + std::to_string(lmdb_used_) + " of " +
+                                      std::to_string(lmdb_map_) +
+                                      " bytes are used. Delete keys, or open the store with a larger map");
+}
+
+// Room for one more record: in the open batch, or in a new one behind it, or in a new segment.
+bool Sequencer::make_room(std::size_t record_bytes) {
+  std::uint64_t alone = kBatchHeaderBytes + record_bytes;
+  if (open_) {
+    std::uint64_t together = last_batch_->bytes + record_bytes;
+    if (together <= journal_.max_batch_bytes() && offset_ + together <= journal_.segment_bytes()) return true;
+    finish_open_batch();
+  }
+  if (offset_ + alone <= journal_.segment_bytes()) return true;
+  if (!journal_.take_spare()) return false;
+  offset_ = kSegmentHeaderBytes;
+  next_starts_segment_ = true;
+  return true;
+}
+
+void Sequencer::finish_open_batch() {
+  offset_ += align_batch(last_batch_->bytes);
+  open_ = false;
+}
+
+// What came since the evaluation is all in the Deltas, and so is the newest value of a key that changed.
+std::optional<Sequencer::Result> Sequencer::check_conditions(std::span<const Condition> conditions,
+                                                             CommitSeq evaluated_at) const {
+  CommitSeq applied = state_.marks.applied.load(std::memory_order_relaxed);
+  if (conditions.empty() || applied <= evaluated_at) return std::nullopt;
+  if (view_->deltas.back()->first_commit() > evaluated_at + 1) return Stale{};
+  for (const Condition& condition : conditions) {
+    const VersionMap::Node* node = newest_version(condition.key());
+    if (node == nullptr || node->commit_seq <= evaluated_at) continue;
+    std::optional<std::string_view> value;
+    if (!node->removed()) value = node->value_view();
+    if (auto rejection = condition.evaluate(value)) return Rejected{*rejection, applied};
+  }
+  return std::nullopt;
+}
+
+const VersionMap::Node* Sequencer::newest_version(std::string_view key) const {
+  for (const auto& delta : view_->deltas) {
+    if (const VersionMap::Node* node = delta->versions().find(Space::State, key, kNewest)) return node;
+  }
+  return nullptr;
+}
+
+CommitInfo Sequencer::assign(WriteSet& set, Durability level, Timestamp time) {
+  Batch& batch = open_batch();
+  if (!filling_since_) filling_since_ = std::chrono::steady_clock::now();
+  CommitInfo info;
+  info.commit_seq = state_.marks.applied.load(std::memory_order_relaxed) + 1;
+  info.events = set.events();
+  info.first_event = set.events() == 0 ? 0 : next_event_;
+  info.last_event = set.events() == 0 ? 0 : next_event_ + set.events() - 1;
+  info.keys_written = set.puts();
+  info.keys_deleted = set.deletes();
+  info.time = time;
+  RecordBuilder::seal(set, info.commit_seq, time, next_event_);
+  std::size_t bytes = set.bytes();
+  std::size_t before = delta_->bytes();
+  CommitEntry* entry = nullptr;
+  try {
+    entry = delta_->insert(RecordBuilder::take(std::move(set)));
+  } catch (const std::bad_alloc&) {
+    state_.failure.set(Error(ErrorCode::OutOfMemory, "no memory for commit " + std::to_string(info.commit_seq)));
+    throw state_.failure.error();
+  }
+  admission_.book(delta_->bytes() - before);
+  if (batch.last_entry == nullptr) {
+    batch.first_entry = entry;
+    batch.first_commit = info.commit_seq;
+  } else {
+    batch.last_entry->next_in_batch = entry;
+  }
+  batch.last_entry = entry;
+  batch.last_commit = info.commit_seq;
+  batch.bytes += bytes;
+  batch.wants_durable |= level == Durability::Durable;
+  next_event_ += info.events;
+  state_.marks.applied.store(info.commit_seq, std::memory_order_seq_cst);
+  return info;
+}
+
+Batch& Sequencer::open_batch() {
+  if (open_) return *last_batch_;
+  auto batch = std::make_shared<Batch>();
+  batch->bytes = kBatchHeaderBytes;
+  batch->starts_segment = std::exchange(next_starts_segment_, false);
+  if (last_batch_) {
+    last_batch_->next = batch;
+  } else {
+    first_batch_ = batch;
+  }
+  last_batch_ = std::move(batch);
+  open_ = true;
+  return *last_batch_;
+}
+
+std::shared_ptr<const View> Sequencer::view() const {
+  std::lock_guard lock(view_mutex_);
+  return view_;
+}
+
+void Sequencer::retire_view() {
+  std::lock_guard lock(mutex_);
+  std::lock_guard view_lock(view_mutex_);
+  view_ = std::make_shared<View>();
+}
+
+EventId Sequencer::next_event() const {
+  std::lock_guard lock(mutex_);
+  return next_event_;
+}
+
+std::shared_ptr<Batch> Sequencer::take_batches() noexcept {
+  std::lock_guard lock(mutex_);
+  if (open_) finish_open_batch();
+  last_batch_.reset();
+  return std::exchange(first_batch_, nullptr);
+}
+
+std::shared_ptr<Batch> Sequencer::first_batch() const {
+  std::lock_guard lock(mutex_);
+  return first_batch_;
+}
+
+bool Sequencer::freeze() {
+  std::lock_guard lock(mutex_);
+  return !delta_->empty() && freeze_locked();
+}
+
+// The new Delta is in the published view before anything is inserted in it.
+bool Sequencer::freeze_locked() {
+  if (view_->deltas.size() > kMaxFrozen) return false;
+  auto fresh = std::make_shared<Delta>(delta_->last_commit() + 1, next_event_);
+  auto view = std::make_shared<View>(*view_);
+  view->deltas.insert(view->deltas.begin(), fresh);
+  delta_ = std::move(fresh);
+  filling_since_.reset();
+  std::lock_guard lock(view_mutex_);
+  view_ = std::move(view);
+  return true;
+}
+
+std::shared_ptr<const Delta> Sequencer::oldest_frozen() const {
+  std::lock_guard lock(view_mutex_);
+  return view_->deltas.size() > 1 ? view_->deltas.back() : nullptr;
+}
+
+void Sequencer::drop_oldest() {
+  std::shared_ptr<const View> old;  // its Deltas are freed outside the locks
+  std::lock_guard lock(mutex_);
+  auto view = std::make_shared<View>(*view_);
+  admission_.release(view->deltas.back()->bytes());
+  view->deltas.pop_back();
+  std::lock_guard view_lock(view_mutex_);
+  old = std::exchange(view_, std::move(view));
+}
+
+std::optional<Deadline> Sequencer::filling_since() const {
+  std::lock_guard lock(mutex_);
+  return filling_since_;
+}
+
+void Sequencer::set_lmdb_space(std::uint64_t used, std::uint64_t map) {
+  std::lock_guard lock(mutex_);
+  lmdb_used_ = used;
+  lmdb_map_ = map;
+}
+
+void Sequencer::close() {
+  std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+void Sequencer::wake_all_waiters() {
+  admission_.wake_all();
+  syncer_signal_.notify();
+  flusher_signal_.notify();
+}
+
+}  // namespace azoth

@@ -1,0 +1,124 @@
+// The sequencer: step 5 of the write path. Under one mutex, held for a microsecond or two, a transaction gets its place:
+// gate and conditions are checked, journal room is taken, commit number and event ids are assigned, its versions and
+// events enter the Delta, its record joins the open batch, and it is Applied.
+//
+// Everything that can fail is checked before a number is assigned; what fails after that (memory) fails the store, and
+// the record is in no batch. Nobody waits while holding the mutex, and no user code runs under it.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "admission.h"
+#include "azoth/canonical/commit.h"
+#include "azoth/canonical/condition.h"
+#include "azoth/canonical/options.h"
+#include "azoth/canonical/write_set.h"
+#include "batch.h"
+#include "commit_state.h"
+#include "delta.h"
+#include "signal.h"
+#include "view.h"
+
+namespace azoth {
+
+class Journal;
+
+// At most this many Deltas wait to be flushed; another one fills meanwhile.
+inline constexpr std::size_t kMaxFrozen = 2;
+
+class Sequencer {
+ public:
+  struct Start {
+    CommitSeq last_commit;
+    EventId last_event;
+  };
+
+  Sequencer(std::shared_ptr<Environment> environment, Journal& journal, CommitState& state, Admission& admission,
+            const Options& options, Clock& clock, Start start);
+
+  struct Sequenced {
+    CommitInfo info;
+    std::shared_ptr<Batch> batch;  // null for an empty transaction
+  };
+  struct Rejected {
+    Rejection rejection;
+    CommitSeq at;  // the commit it rests on
+  };
+  struct Stale {};  // the conditions were evaluated too long ago: evaluate them again
+  using Result = std::variant<Sequenced, Rejected, Stale>;
+
+  // `conditions` held at commit `evaluated_at`. Throws as Store::submit does; on anything but Sequenced the set is
+  // untouched.
+  Result commit(WriteSet& set, std::span<const Condition> conditions, CommitSeq evaluated_at, Durability level,
+                Deadline deadline);
+
+  std::shared_ptr<const View> view() const;
+  void retire_view();  // no new snapshots; the environment ends with those that are alive
+  EventId next_event() const;
+
+  // --- The leader's part.
+  std::shared_ptr<Batch> take_batches() noexcept;  // all that are queued, linked by `next`
+  std::shared_ptr<Batch> first_batch() const;
+
+  // --- The flusher's part.
+  // Starts a new Delta if the current one holds commits; false if it is empty or as many as allowed are frozen.
+  bool freeze();
+  std::shared_ptr<const Delta> oldest_frozen() const;
+  void drop_oldest();  // after LMDB holds it
+  // When the oldest commit of the filling Delta was sequenced, if it has one.
+  std::optional<Deadline> filling_since() const;
+  // What LMDB has used, for the limit above which only deletions pass.
+  void set_lmdb_space(std::uint64_t used, std::uint64_t map);
+
+  void close();             // everything fails with Closed from now on
+  void wake_all_waiters();  // to look at the failure
+  Signal& syncer_signal() { return syncer_signal_; }
+  Signal& flusher_signal() { return flusher_signal_; }
+
+ private:
+  void check_open() const;
+  void check_space(const WriteSet& set) const;
+  bool make_room(std::size_t record_bytes);
+  void finish_open_batch();
+  std::optional<Result> check_conditions(std::span<const Condition> conditions, CommitSeq evaluated_at) const;
+  const VersionMap::Node* newest_version(std::string_view key) const;
+  bool freeze_locked();
+  CommitInfo assign(WriteSet& set, Durability level, Timestamp time);
+  Batch& open_batch();
+
+  Journal& journal_;
+  CommitState& state_;
+  Admission& admission_;
+  const Options options_;
+  Clock& clock_;
+  Signal syncer_signal_;
+  Signal flusher_signal_;
+
+  mutable std::mutex mutex_;  // everything below
+  EventId next_event_;
+  std::shared_ptr<Delta> delta_;  // the one that is filled: the first of the view
+  std::optional<Deadline> filling_since_;
+  bool closed_ = false;
+  std::uint64_t lmdb_used_ = 0;
+  std::uint64_t lmdb_map_ = 0;
+
+  // The queue of batches; the last one is open if `open_`.
+  std::shared_ptr<Batch> first_batch_;
+  std::shared_ptr<Batch> last_batch_;
+  bool open_ = false;
+  std::uint64_t offset_;                // in the segment, where the open batch stands or the next one will
+  bool next_starts_segment_ = false;
+
+  mutable std::mutex view_mutex_;  // only this; taken inside mutex_ or alone
+  std::shared_ptr<const View> view_;
+};
+
+}  // namespace azoth

@@ -1,0 +1,412 @@
+#include "azoth/canonical/store.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "azoth/core/error.h"
+#include "azoth/core/log.h"
+#include "recovery.h"
+#include "store_impl.h"
+#include "verify.h"
+
+namespace azoth {
+
+namespace {
+
+void check_option(bool holds, const char* what) {
+  if (!holds) throw Error(ErrorCode::InvalidArgument, what);
+}
+
+void check_options(const Options& options) {
+  check_option(options.segment_bytes >= limits::kMinSegmentBytes && options.segment_bytes <= limits::kMaxSegmentBytes &&
+                   options.segment_bytes % 4096 == 0,
+               "segment_bytes must be a multiple of 4096 from 64 KiB to 1 GiB");
+  check_option(options.delta_bytes >= limits::kMinDeltaBytes, "delta_bytes must be at least 64 KiB");
+  check_option(options.map_bytes >= limits::kMinMapBytes, "map_bytes must be at least 1 MiB");
+  check_option(options.max_readers >= 2, "max_readers must be at least 2");
+  check_option(options.sync_interval.count() > 0, "sync_interval must be positive");
+  check_option(options.delta_age.count() > 0, "delta_age must be positive");
+}
+
+LmdbEnv::Settings lmdb_settings(const Options& options) { return {options.map_bytes, options.max_readers}; }
+
+void make_directories(const std::filesystem::path& directory) {
+  FileSystem& fs = FileSystem::posix();
+  std::filesystem::path parent = std::filesystem::absolute(directory).parent_path();
+  std::error_code error;
+  if (!std::filesystem::exists(parent, error)) make_directories(parent);
+  fs.make_directory(directory);
+  fs.sync_directory(parent);
+}
+
+// What an interrupted creation left in our own folders.
+void clear_leftovers(FileSystem& fs, const StorePaths& paths) {
+  if (fs.exists(paths.journal)) {
+    for (const std::string& name : fs.list(paths.journal)) fs.remove(paths.journal / name);
+  }
+  std::filesystem::remove(paths.canonical / "data.mdb");
+  std::filesystem::remove(paths.canonical / "lock.mdb");
+}
+
+void create_lmdb(const StorePaths& paths, const Options& options, const StoreRow& row) {
+  FileSystem::posix().make_directory(paths.canonical);
+  {
+    LmdbEnv env(paths.canonical, lmdb_settings(options), true);
+    Rows rows(row.store_id);
+    LmdbWriteTxn txn(env);
+    rows.put_store(txn, row);
+    rows.put_head(txn, {});
+    txn.commit(0);
+  }
+  FileSystem::posix().sync_directory(paths.canonical);
+}
+
+}  // namespace
+
+// --- Creating
+
+// The identity file is written last: until it is there, this is no store, and what is there may be thrown away.
+void Store::create(const std::filesystem::path& directory, const Options& options, FileSystem& fs) {
+  check_options(options);
+  StorePaths paths(directory);
+  if (fs.exists(paths.identity)) {
+    throw Error(ErrorCode::AlreadyExists, "there is a store in " + directory.string() + " already");
+  }
+  make_directories(directory);
+  if (&fs != &FileSystem::posix()) fs.make_directory(directory);
+  if (!fs.exists(paths.creating)) {
+    for (const std::string& name : fs.list(directory)) {
+      if (name == paths.lock.filename()) continue;
+      throw Error(ErrorCode::AlreadyExists, directory.string() + " is not empty (there is " + name +
+                                                "); choose a new or an empty directory");
+    }
+  }
+  DirectoryClaim claim(paths);
+  write_file_atomically(fs, paths.creating, "a store is being created here\n");
+  clear_leftovers(fs, paths);
+  Clock& clock = options.clock != nullptr ? *options.clock : Clock::system();
+  StoreRow row{.store_id = Uuid::random(), .timeline = Uuid::random(), .created = clock.now()};
+  create_journal(fs, paths.journal, {row.store_id, row.timeline}, options.segment_bytes);
+  create_lmdb(paths, options, row);
+  fs.sync_directory(directory);
+  FileSystem::posix().sync_directory(directory);
+  write_identity(fs, paths, {.store_id = row.store_id});
+  fs.remove(paths.creating);
+  fs.sync_directory(directory);
+}
+
+bool Store::exists(const std::filesystem::path& directory, FileSystem& fs) {
+  return fs.exists(StorePaths(directory).identity);
+}
+
+// --- Opening
+
+Store::Impl::Impl(const std::filesystem::path& directory, const Options& options, FileSystem& fs)
+    : options_(options),
+      fs_(fs),
+      paths_(directory),
+      admission_((kMaxFrozen + 1) * options.delta_bytes, state_.failure) {
+  check_options(options_);
+  identity_.store_id = read_identity(fs_, paths_).store_id;
+  recover(open_environment());
+}
+
+std::shared_ptr<Environment> Store::Impl::open_environment() {
+  auto environment = std::make_shared<Environment>(std::make_unique<DirectoryClaim>(paths_), paths_.canonical,
+                                                   lmdb_settings(options_), identity_.store_id, options_.verify_reads);
+  StoreRow row = environment->rows.store(environment->lmdb.begin_read());
+  if (row.store_id != identity_.store_id) {
+    throw Error(ErrorCode::Corruption, paths_.canonical.string() + " belongs to store " + row.store_id.text() +
+                                           ", and this is store " + identity_.store_id.text());
+  }
+  identity_.timeline = row.timeline;
+  created_ = row.created;
+  return environment;
+}
+
+Store::Impl::~Impl() {
+  try {
+    shut_down();
+  } catch (const std::exception& error) {
+    log(LogLevel::Error, std::string("closing the store: ") + error.what());
+  }
+}
+
+// Replays what the journal holds above LMDB's commit, in pieces no larger than a Delta. Nothing is changed before all
+// of it was found readable, and LMDB is given only what is durable in the journal.
+void Store::Impl::recover(const std::shared_ptr<Environment>& environment) {
+  Head head = environment->rows.head(environment->lmdb.begin_read());
+  JournalFiles files = list_journal(fs_, paths_.journal, identity_);
+  ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files, head.last_commit, head.clean);
+  recovery_.clean = head.clean && head.clean->segment_number == plan.tail.segment_number;
+  recovery_.damage = plan.damage;
+  recovery_.last_commit = plan.tail.last_commit;
+  recovery_.recovered_commits = plan.tail.last_commit - head.last_commit;
+  if (!recovery_.clean) sync_plan(fs_, paths_.journal, plan);
+
+  EventId last_event = head.last_event;
+  auto delta = std::make_unique<Delta>(head.last_commit + 1, last_event + 1);
+  auto flush = [&] {
+    if (delta->empty()) return;
+    flush_delta(environment->lmdb, environment->rows, *delta);
+    last_event = delta->last_event(delta->last_commit());
+    delta = std::make_unique<Delta>(delta->last_commit() + 1, last_event + 1);
+  };
+  replay(fs_, paths_.journal, identity_, plan, head.last_commit, [&](std::string_view record) {
+    delta->insert(std::string(record));
+    if (delta->bytes() >= options_.delta_bytes) flush();
+  });
+  flush();
+
+  for (auto* mark : {&state_.marks.applied, &state_.marks.visible, &state_.marks.durable, &state_.marks.flushed}) {
+    mark->store(plan.tail.last_commit);
+  }
+  journal_ = std::make_unique<Journal>(fs_, paths_.journal, identity_, options_.segment_bytes, plan.tail, files);
+  Clock& clock = options_.clock != nullptr ? *options_.clock : Clock::system();
+  sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, options_, clock,
+                                           Sequencer::Start{plan.tail.last_commit, last_event});
+  group_ = std::make_shared<GroupCommit>(*journal_, *sequencer_, state_);
+  syncer_ = std::make_unique<Syncer>(*group_, sequencer_->syncer_signal(), state_, options_.sync_interval);
+  flusher_ = std::make_unique<Flusher>(*environment, *journal_, *sequencer_, *group_, state_, options_);
+}
+
+// --- Writing
+
+Outcome<Ticket> Store::Impl::submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options) {
+  check_open();
+  check_not_nested();
+  check_limits(set);
+  Deadline until = deadline(options.timeout);
+  admission_.wait_for(set.bytes(), until);
+  if (!transaction_lock_.lock_shared_until(until)) {
+    throw Error(ErrorCode::LockTimeout, "an exclusive transaction did not end in time; try again");
+  }
+  struct Unlock {
+    TransactionLock& lock;
+    ~Unlock() { lock.unlock_shared(); }
+  };
+  std::optional<Sequencer::Result> result;
+  {
+    Unlock unlock{transaction_lock_};
+    do {
+      CommitSeq at = 0;
+      if (auto rejection = evaluate(conditions, at)) {
+        result = Sequencer::Rejected{*rejection, at};
+      } else {
+        result = sequencer_->commit(set, conditions, at, options.level, until);
+      }
+    } while (std::holds_alternative<Sequencer::Stale>(*result));
+  }
+  if (auto* rejected = std::get_if<Sequencer::Rejected>(&*result)) {
+    // The answer waits for what it rests on: a crash must not undo the reason of a rejection that was given.
+    group_->wait_for_all(rejected->at, options.level, kNoDeadline);
+    return std::move(rejected->rejection);
+  }
+  auto& sequenced = std::get<Sequencer::Sequenced>(*result);
+  return TicketMaker::make(sequenced.info, options.level, std::move(sequenced.batch), group_);
+}
+
+// Evaluates on the newest applied state; `at` is what it was.
+std::optional<Rejection> Store::Impl::evaluate(std::span<const Condition> conditions, CommitSeq& at) const {
+  if (conditions.empty()) return std::nullopt;
+  at = applied();
+  std::unique_ptr<Snapshot> newest = snapshot(at);
+  at = newest->commit_seq();
+  for (const Condition& condition : conditions) {
+    if (auto rejection = condition.evaluate(newest->get(Space::State, condition.key()))) return rejection;
+  }
+  return std::nullopt;
+}
+
+Ticket Store::Impl::sequence(WriteSet& set, Durability level) {
+  check_limits(set);
+  Sequencer::Result result = sequencer_->commit(set, {}, 0, level, deadline({}));
+  auto& sequenced = std::get<Sequencer::Sequenced>(result);
+  return TicketMaker::make(sequenced.info, level, std::move(sequenced.batch), group_);
+}
+
+std::size_t Store::Impl::max_transaction_bytes() const {
+  return std::min<std::size_t>(options_.max_transaction_bytes, journal_->max_batch_bytes() - kBatchHeaderBytes);
+}
+
+void Store::Impl::check_limits(const WriteSet& set) const {
+  auto check = [](std::size_t bytes, std::size_t most, ErrorCode code, const char* what) {
+    if (bytes <= most) return;
+    throw Error(code, std::string(what) + " has " + std::to_string(bytes) + " bytes and may have " +
+                          std::to_string(most) + "; split it, or open the store with a larger limit");
+  };
+  check(set.largest_value(), options_.max_value_bytes, ErrorCode::ValueTooLarge, "a value");
+  check(set.largest_event(), options_.max_event_bytes, ErrorCode::EventTooLarge, "an event");
+  check(set.bytes(), max_transaction_bytes(), ErrorCode::TransactionTooLarge, "the transaction");
+}
+
+void Store::Impl::lock_exclusively(Deadline until) {
+  check_open();
+  check_not_nested();
+  admission_.wait_for(0, until);
+  if (!transaction_lock_.lock_until(until)) {
+    throw Error(ErrorCode::LockTimeout, "other transactions did not end in time; try again");
+  }
+  exclusive_thread_.store(std::this_thread::get_id());
+}
+
+void Store::Impl::unlock_exclusively() {
+  exclusive_thread_.store(std::thread::id());
+  transaction_lock_.unlock();
+}
+
+Deadline Store::Impl::deadline(std::optional<std::chrono::nanoseconds> timeout) const {
+  return deadline_after(timeout.value_or(options_.timeout));
+}
+
+void Store::Impl::check_open() const {
+  if (closed_.load()) throw Error(ErrorCode::Closed, "the store is closed");
+}
+
+void Store::Impl::check_not_nested() const {
+  if (exclusive_thread_.load() != std::this_thread::get_id()) return;
+  throw Error(ErrorCode::NestedUse,
+              "this thread has an exclusive transaction open, which this call would wait for; end that first");
+}
+
+// --- Reading
+
+std::unique_ptr<Snapshot> Store::Impl::snapshot(CommitSeq at) const {
+  return std::make_unique<Snapshot>(at, sequencer_->view());
+}
+
+Meta Store::Impl::meta() const {
+  std::unique_ptr<Snapshot> newest = visible_snapshot();
+  return {.store_id = identity_.store_id,
+          .format_version = kFormatVersion,
+          .created = created_,
+          .timeline = identity_.timeline,
+          .last_commit = newest->commit_seq(),
+          .last_event = newest->last_event()};
+}
+
+Status Store::Impl::status() const {
+  std::shared_ptr<const View> view = sequencer_->view();
+  if (!view->environment) throw Error(ErrorCode::Closed, "the store is closed");
+  Status status;
+  status.flushed_seq = state_.marks.flushed.load();
+  status.durable_seq = state_.marks.durable.load();
+  status.visible_seq = state_.marks.visible.load();
+  status.applied_seq = state_.marks.applied.load();
+  status.meta = meta();
+  status.state_keys = count_keys(*visible_snapshot());
+  status.delta_bytes = admission_.live_bytes();
+  status.live_deltas = static_cast<std::uint32_t>(view->deltas.size());
+  status.journal_bytes = journal_->disk_bytes();
+  status.journal_segments = journal_->segments_on_disk();
+  status.readers = view->environment->lmdb.live_readers();
+  LmdbEnv::Space space = view->environment->lmdb.space();
+  status.map_bytes = space.map_bytes;
+  status.map_used_bytes = space.used();
+  status.batches = group_->batches();
+  status.syncs = group_->syncs();
+  status.flushes = flusher_->flushes();
+  status.commits = status.applied_seq - recovery_.last_commit;
+  if (state_.failure.failed()) status.failure = state_.failure.error().what();
+  status.recovery = recovery_;
+  return status;
+}
+
+// LMDB knows how many it has; what the Deltas add and remove is looked up key by key.
+std::uint64_t Store::Impl::count_keys(const Snapshot& snapshot) const {
+  std::uint64_t keys = snapshot.head().state_keys;
+  const auto& deltas = snapshot.deltas();
+  for (std::size_t i = 0; i < deltas.size(); ++i) {
+    VersionCursor cursor(deltas[i]->versions(), snapshot.commit_seq());
+    for (cursor.seek(""); cursor.valid(); cursor.next()) {
+      auto newer = [&](const Delta* delta) {
+        return delta->versions().find(Space::State, cursor.key(), snapshot.commit_seq()) != nullptr;
+      };
+      if (std::any_of(deltas.begin(), deltas.begin() + static_cast<std::ptrdiff_t>(i), newer)) continue;
+      keys += cursor.node().removed() ? 0 : 1;
+      keys -= snapshot.lmdb().get(Table::State, cursor.key()) ? 1 : 0;
+    }
+  }
+  return keys;
+}
+
+void Store::Impl::flush(Durability level) {
+  check_open();
+  check_not_nested();
+  group_->wait_for_all(applied(), level, kNoDeadline);
+}
+
+void Store::Impl::checkpoint() {
+  flush(Durability::Durable);
+  flusher_->flush_all();
+}
+
+VerifyReport Store::Impl::verify(const Progress& progress) {
+  checkpoint();
+  VerifyReport report;
+  std::unique_ptr<Snapshot> snapshot = lmdb_snapshot();
+  verify_tables(*snapshot, report, progress);
+  verify_journal(fs_, paths_.journal, identity_, snapshot->commit_seq(), report);
+  return report;
+}
+
+std::string Store::Impl::digest(const Progress& progress) {
+  flush(Durability::Durable);
+  return digest_of(*snapshot(state_.marks.durable.load()), progress);
+}
+
+// --- Closing
+
+void Store::Impl::close() {
+  check_not_nested();
+  shut_down();
+}
+
+void Store::Impl::shut_down() {
+  if (closed_.exchange(true)) return;
+  sequencer_->close();
+  transaction_lock_.close();
+  admission_.close();
+  journal_->refuse_waiters();
+  std::optional<Error> failure;
+  try {
+    group_->wait_for_all(applied(), Durability::Durable, kNoDeadline);
+  } catch (const Error& error) {
+    failure = error;
+  }
+  flusher_->stop();
+  syncer_->stop();
+  if (!failure && !state_.failure.failed() && state_.marks.flushed.load() == applied()) {
+    flusher_->mark_clean(journal_->tail());
+  }
+  journal_->stop();
+  sequencer_->view()->environment->claim->store_closed();
+  sequencer_->retire_view();
+  if (failure) throw *failure;
+}
+
+// --- The public face
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::~Store() = default;
+
+std::unique_ptr<Store> Store::open(const std::filesystem::path& directory, const Options& options, FileSystem& fs) {
+  return std::unique_ptr<Store>(new Store(std::make_unique<Impl>(directory, options, fs)));
+}
+
+Outcome<Ticket> Store::submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options) {
+  return impl_->submit(std::move(set), conditions, options);
+}
+
+ReadTxn Store::read() const { return ReadTxn(impl_->visible_snapshot()); }
+
+void Store::flush(Durability level) { impl_->flush(level); }
+void Store::checkpoint() { impl_->checkpoint(); }
+Meta Store::meta() const { return impl_->meta(); }
+Status Store::status() const { return impl_->status(); }
+VerifyReport Store::verify(const Progress& progress) { return impl_->verify(progress); }
+std::string Store::digest(const Progress& progress) { return impl_->digest(progress); }
+void Store::close() { impl_->close(); }
+
+}  // namespace azoth

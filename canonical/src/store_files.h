@@ -1,0 +1,61 @@
+// The files of a store besides journal and LMDB: where everything is, who may write, and what the store is.
+//
+//   DIR/identity     store id and format version; written last when a store is created, so that a directory without it
+//                    is no store
+//   DIR/creating     exists while a store is being created; what it stands beside may be thrown away
+//   DIR/lock         locked by the process that has the store open for writing, and naming it
+//   DIR/journal/     segments
+//   DIR/canonical/   the LMDB environment
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "azoth/core/bytes.h"
+#include "azoth/core/clock.h"
+#include "azoth/core/file.h"
+
+namespace azoth {
+
+inline constexpr std::uint32_t kFormatVersion = 1;
+
+struct StorePaths {
+  explicit StorePaths(const std::filesystem::path& directory);
+
+  std::filesystem::path directory;
+  std::filesystem::path identity;
+  std::filesystem::path creating;
+  std::filesystem::path lock;
+  std::filesystem::path journal;
+  std::filesystem::path canonical;
+};
+
+struct Identity {
+  Uuid store_id;
+  std::uint32_t format_version = kFormatVersion;
+};
+
+void write_identity(FileSystem& fs, const StorePaths& paths, const Identity& identity);
+// Throws NotFound, UnsupportedFormat or Corruption.
+Identity read_identity(FileSystem& fs, const StorePaths& paths);
+
+// The right to write to a directory: an advisory lock on DIR/lock (an open-file-description lock, which no other close
+// in this process drops), and an entry in a table of this process. Throws Locked, naming the holder; AlreadyOpen; or
+// StillRead when the store was closed here but a snapshot of it lives.
+class DirectoryClaim {
+ public:
+  explicit DirectoryClaim(const StorePaths& paths);
+  ~DirectoryClaim();
+  DirectoryClaim(const DirectoryClaim&) = delete;
+  DirectoryClaim& operator=(const DirectoryClaim&) = delete;
+
+  void store_closed();  // from now on only snapshots hold it
+
+ private:
+  std::uint64_t device_ = 0;
+  std::uint64_t inode_ = 0;
+  int fd_ = -1;
+};
+
+}  // namespace azoth

@@ -1,0 +1,79 @@
+// The store's parts and how they are wired. Store (store.cc) is what of them users see.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "admission.h"
+#include "azoth/canonical/store.h"
+#include "azoth/lockmgr/transaction_lock.h"
+#include "commit_state.h"
+#include "environment.h"
+#include "flusher.h"
+#include "group_commit.h"
+#include "journal.h"
+#include "sequencer.h"
+#include "snapshot.h"
+#include "syncer.h"
+
+namespace azoth {
+
+class Store::Impl {
+ public:
+  Impl(const std::filesystem::path& directory, const Options& options, FileSystem& fs);
+  ~Impl();
+
+  Outcome<Ticket> submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options);
+  std::unique_ptr<Snapshot> snapshot(CommitSeq at) const;  // `at` was loaded before the call
+  std::unique_ptr<Snapshot> visible_snapshot() const { return snapshot(state_.marks.visible.load()); }
+  std::unique_ptr<Snapshot> lmdb_snapshot() const { return snapshot(0); }
+
+  void flush(Durability level);
+  void checkpoint();
+  Meta meta() const;
+  Status status() const;
+  VerifyReport verify(const Progress& progress);
+  std::string digest(const Progress& progress);
+  void close();
+
+  // --- For WriteTxn.
+  void lock_exclusively(Deadline deadline);
+  void unlock_exclusively();
+  Ticket sequence(WriteSet& set, Durability level);  // while the transaction lock is held
+  const Options& options() const { return options_; }
+  std::size_t max_transaction_bytes() const;
+  CommitSeq applied() const { return state_.marks.applied.load(); }
+  EventId next_event() const { return sequencer_->next_event(); }
+  Deadline deadline(std::optional<std::chrono::nanoseconds> timeout) const;
+  void check_limits(const WriteSet& set) const;
+
+ private:
+  std::shared_ptr<Environment> open_environment();
+  void recover(const std::shared_ptr<Environment>& environment);
+  void check_open() const;
+  void check_not_nested() const;
+  std::optional<Rejection> evaluate(std::span<const Condition> conditions, CommitSeq& at) const;
+  std::uint64_t count_keys(const Snapshot& snapshot) const;
+  void shut_down();
+
+  const Options options_;
+  FileSystem& fs_;
+  const StorePaths paths_;
+  JournalIdentity identity_;
+  Timestamp created_{};
+  RecoveryReport recovery_;
+
+  CommitState state_;
+  Admission admission_;
+  TransactionLock transaction_lock_;
+  std::atomic<std::thread::id> exclusive_thread_{};  // of the live WriteTxn
+  std::atomic<bool> closed_{false};
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<Sequencer> sequencer_;
+  std::shared_ptr<GroupCommit> group_;
+  std::unique_ptr<Syncer> syncer_;
+  std::unique_ptr<Flusher> flusher_;
+};
+
+}  // namespace azoth

@@ -1,0 +1,37 @@
+#include "syncer.h"
+
+#include "azoth/core/error.h"
+
+namespace azoth {
+
+Syncer::Syncer(GroupCommit& group, Signal& signal, CommitState& state, std::chrono::milliseconds interval)
+    : group_(group), signal_(signal), state_(state), interval_(interval), thread_([this] { run(); }) {}
+
+Syncer::~Syncer() { stop(); }
+
+void Syncer::run() {
+  Watermarks& marks = state_.marks;
+  auto unsynced = [&] { return marks.applied.load() > marks.durable.load(); };
+  auto ended = [&] { return stopping_.load() || state_.failure.failed(); };
+  while (true) {
+    signal_.sleep_unless([&] { return ended() || unsynced(); }, kNoDeadline);
+    if (ended()) return;
+    CommitSeq target = marks.applied.load();
+    signal_.pause_until(std::chrono::steady_clock::now() + interval_);
+    if (ended()) return;
+    if (marks.durable.load() >= target) continue;
+    try {
+      group_.wait_for_all(marks.applied.load(), Durability::Durable, kNoDeadline);
+    } catch (const Error&) {
+      return;  // the store has failed; its writers are told
+    }
+  }
+}
+
+void Syncer::stop() {
+  stopping_.store(true);
+  signal_.notify();
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace azoth

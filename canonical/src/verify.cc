@@ -1,0 +1,156 @@
+#include "verify.h"
+
+#include "azoth/core/codec.h"
+#include "azoth/core/error.h"
+#include "recovery.h"
+
+namespace azoth {
+
+namespace {
+
+// A damaged store may have millions of damaged rows; the first of them say enough.
+constexpr std::size_t kMostProblems = 100;
+constexpr std::uint64_t kProgressEvery = 10'000;
+
+class TableVerifier {
+ public:
+  TableVerifier(const Snapshot& snapshot, VerifyReport& report, const Progress& progress)
+      : snapshot_(snapshot), report_(report), progress_(progress), head_(snapshot.head()) {
+    total_ = head_.state_keys + head_.last_event + head_.tag_entries;
+    report_.commits = head_.last_commit;
+  }
+
+  void run() {
+    verify_system();
+    verify_state();
+    verify_events();
+    verify_tags();
+  }
+
+ private:
+  void problem(const std::string& what) {
+    if (report_.problems.size() < kMostProblems) report_.problems.push_back(what);
+    if (report_.problems.size() == kMostProblems) report_.problems.push_back("more problems are not listed");
+  }
+
+  // Runs a check that throws Corruption, and notes what it says.
+  template <class Check>
+  void note(Check check) {
+    try {
+      check();
+    } catch (const Error& error) {
+      if (!error.corruption()) throw;
+      problem(error.what());
+    }
+    if (++done_ % kProgressEvery == 0 && progress_) progress_(done_, total_);
+  }
+
+  void verify_system() {
+    LmdbCursor row = snapshot_.lmdb().cursor(Table::System);
+    for (bool more = row.first(); more; more = row.next()) {
+      note([&] { snapshot_.rows().value(row.key(), row.value(), true); });
+    }
+    note([&] { snapshot_.rows().store(snapshot_.lmdb()); });
+  }
+
+  void verify_state() {
+    LmdbCursor row = snapshot_.lmdb().cursor(Table::State);
+    std::string previous;
+    for (bool more = row.first(); more; more = row.next()) {
+      if (row.key() <= previous) problem("key " + printable(row.key()) + " is out of order");
+      previous = row.key();
+      note([&] { snapshot_.rows().value(row.key(), row.value(), true); });
+      ++report_.state_keys;
+    }
+    if (report_.state_keys != head_.state_keys) {
+      problem("the state has " + std::to_string(report_.state_keys) + " keys and should have " +
+              std::to_string(head_.state_keys));
+    }
+  }
+
+  void verify_events() {
+    LmdbCursor row = snapshot_.lmdb().cursor(Table::Events);
+    CommitSeq previous_commit = 0;
+    for (bool more = row.first(); more; more = row.next()) {
+      EventId expected = ++report_.events;
+      if (row.key().size() != 8 || codec::load_big(row.key().data()) != expected) {
+        problem("where event " + std::to_string(expected) + " belongs there is a row with key " + to_hex(row.key()));
+        return;
+      }
+      note([&] {
+        EventView event = snapshot_.rows().event(expected, row.value(), true);
+        if (!event_codec::well_formed(event.body())) problem("event " + std::to_string(expected) + " cannot be decoded");
+        else verify_event(event, previous_commit);
+      });
+    }
+    if (report_.events != head_.last_event) {
+      problem("the log has " + std::to_string(report_.events) + " events and should have " +
+              std::to_string(head_.last_event));
+    }
+  }
+
+  void verify_event(const EventView& event, CommitSeq& previous_commit) {
+    std::string name = "event " + std::to_string(event.id());
+    if (event.commit_seq() < previous_commit || event.commit_seq() > head_.last_commit) {
+      problem(name + " says that it is of commit " + std::to_string(event.commit_seq()));
+    }
+    previous_commit = event.commit_seq();
+    for (std::string_view tag : event.tags()) {
+      ++expected_tags_;
+      if (!snapshot_.lmdb().get(Table::Tags, tag_key(tag, event.id()))) {
+        problem(name + " is missing in the index of tag " + printable(tag));
+      }
+    }
+  }
+
+  // Each tag of each event is in the index, so an index with as many entries has no others.
+  void verify_tags() {
+    LmdbCursor row = snapshot_.lmdb().cursor(Table::Tags);
+    for (bool more = row.first(); more; more = row.next()) {
+      note([] {});
+      ++report_.tag_entries;
+    }
+    if (report_.tag_entries != expected_tags_ || report_.tag_entries != head_.tag_entries) {
+      problem("the tag index has " + std::to_string(report_.tag_entries) + " entries, the events have " +
+              std::to_string(expected_tags_) + " tags, and there should be " + std::to_string(head_.tag_entries));
+    }
+  }
+
+  const Snapshot& snapshot_;
+  VerifyReport& report_;
+  const Progress& progress_;
+  const Head head_;
+  std::uint64_t total_ = 0;
+  std::uint64_t done_ = 0;
+  std::uint64_t expected_tags_ = 0;
+};
+
+}  // namespace
+
+void verify_tables(const Snapshot& snapshot, VerifyReport& report, const Progress& progress) {
+  TableVerifier(snapshot, report, progress).run();
+}
+
+// Beside a writer a batch may be read while it is being written, or a segment while it is being recycled; what is
+// damaged stays so.
+void verify_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
+                    CommitSeq lmdb_commit, VerifyReport& report) {
+  constexpr int kAttempts = 5;
+  for (int attempt = 1;; ++attempt) {
+    try {
+      JournalFiles files = list_journal(fs, directory, identity);
+      ReplayPlan plan = plan_recovery(fs, directory, identity, files, lmdb_commit, std::nullopt);
+      report.journal_segments = files.segments.size();
+      report.journal_batches = plan.batches;
+      report.notes = plan.damage;
+      return;
+    } catch (const Error& error) {
+      if (attempt < kAttempts && (error.corruption() || error.code() == ErrorCode::NotFound)) continue;
+      if (!error.corruption()) throw;
+      report.problems.push_back(error.what());
+      return;
+    }
+  }
+}
+
+}  // namespace azoth

@@ -1,0 +1,109 @@
+#include "version_map.h"
+
+#include <new>
+
+namespace azoth {
+
+namespace {
+
+// Negative, zero, positive: node against (space, key, commit_seq).
+int compare(const VersionMap::Node& node, Space space, std::string_view key, CommitSeq commit_seq) {
+  if (node.space != space) return node.space < space ? -1 : 1;
+  if (int order = node.key().compare(key)) return order;
+  if (node.commit_seq == commit_seq) return 0;
+  return node.commit_seq > commit_seq ? -1 : 1;
+}
+
+}  // namespace
+
+VersionMap::VersionMap(Arena& arena) : arena_(arena), head_(make_node(kMaxHeight, Space::State, {}, 0)) {}
+
+VersionMap::Node* VersionMap::make_node(int height, Space space, std::string_view key, CommitSeq commit_seq) {
+  std::size_t links = static_cast<std::size_t>(height);
+  std::size_t size = sizeof(Node) + (links - 1) * sizeof(std::atomic<Node*>) + key.size();
+  Node* node = new (arena_.allocate(size)) Node{};
+  node->commit_seq = commit_seq;
+  node->key_size = static_cast<std::uint16_t>(key.size());
+  node->space = space;
+  node->height = static_cast<std::uint8_t>(height);
+  for (std::size_t i = 1; i < links; ++i) new (&node->next[i]) std::atomic<Node*>(nullptr);
+  std::memcpy(reinterpret_cast<char*>(node->next + links), key.data(), key.size());
+  return node;
+}
+
+int VersionMap::random_height() {
+  random_ ^= random_ << 13;
+  random_ ^= random_ >> 7;
+  random_ ^= random_ << 17;
+  int height = 1;
+  for (std::uint64_t bits = random_; height < kMaxHeight && (bits & 3) == 0; bits >>= 2) ++height;
+  return height;
+}
+
+void VersionMap::insert(Space space, std::string_view key, CommitSeq commit_seq, const char* value,
+                        std::uint32_t value_size) {
+  Node* before[kMaxHeight];
+  int height = height_.load(std::memory_order_relaxed);
+  Node* at = head_;
+  Node* next = nullptr;
+  for (int level = height - 1; level >= 0; --level) {
+    next = at->next[level].load(std::memory_order_relaxed);
+    while (next != nullptr && compare(*next, space, key, commit_seq) < 0) {
+      at = next;
+      next = at->next[level].load(std::memory_order_relaxed);
+    }
+    before[level] = at;
+  }
+  if (next != nullptr && compare(*next, space, key, commit_seq) == 0) {
+    next->value = value;
+    next->value_size = value_size;
+    return;
+  }
+  int node_height = random_height();
+  Node* node = make_node(node_height, space, key, commit_seq);
+  node->value = value;
+  node->value_size = value_size;
+  for (int level = height; level < node_height; ++level) before[level] = head_;
+  if (node_height > height) height_.store(node_height, std::memory_order_relaxed);
+  for (int level = 0; level < node_height; ++level) {
+    node->next[level].store(before[level]->next[level].load(std::memory_order_relaxed), std::memory_order_relaxed);
+    before[level]->next[level].store(node, std::memory_order_release);
+  }
+  ++size_;
+}
+
+const VersionMap::Node* VersionMap::seek(Space space, std::string_view key, CommitSeq commit_seq) const {
+  const Node* at = head_;
+  const Node* next = nullptr;
+  for (int level = height_.load(std::memory_order_relaxed) - 1; level >= 0; --level) {
+    next = at->next[level].load(std::memory_order_acquire);
+    while (next != nullptr && compare(*next, space, key, commit_seq) < 0) {
+      at = next;
+      next = at->next[level].load(std::memory_order_acquire);
+    }
+  }
+  return next;
+}
+
+const VersionMap::Node* VersionMap::seek_before(Space space, std::optional<std::string_view> key) const {
+  auto is_before = [&](const Node& node) {
+    if (node.space != space) return node.space < space;
+    return !key || node.key() < *key;
+  };
+  const Node* at = head_;
+  for (int level = height_.load(std::memory_order_relaxed) - 1; level >= 0; --level) {
+    const Node* next = at->next[level].load(std::memory_order_acquire);
+    while (next != nullptr && is_before(*next)) {
+      at = next;
+      next = at->next[level].load(std::memory_order_acquire);
+    }
+  }
+  return at != head_ && at->space == space ? at : nullptr;
+}
+
+const VersionMap::Node* VersionMap::find(Space space, std::string_view key, CommitSeq commit_seq) const {
+  const Node* node = seek(space, key, commit_seq);
+  return node != nullptr && node->space == space && node->key() == key ? node : nullptr;
+}
+
+}  // namespace azoth

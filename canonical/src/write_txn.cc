@@ -1,0 +1,150 @@
+#include "azoth/canonical/write_txn.h"
+
+#include <utility>
+
+#include "azoth/core/bytes.h"
+#include "azoth/core/error.h"
+#include "key.h"
+#include "store_impl.h"
+
+namespace azoth {
+
+// The snapshot the transaction began with, and over it its own writes, as versions numbered by operation: so a range
+// that is being walked shows the writes up to when it was made, and no later ones.
+class WriteTxnState {
+ public:
+  // Takes over the exclusive lock.
+  explicit WriteTxnState(Store::Impl& store)
+      : store_(store), snapshot_(store.snapshot(store.applied())), next_event_(store.next_event()) {}
+  ~WriteTxnState() {
+    if (locked_) store_.unlock_exclusively();
+  }
+  WriteTxnState(const WriteTxnState&) = delete;
+  WriteTxnState& operator=(const WriteTxnState&) = delete;
+
+  std::optional<std::string_view> get(std::string_view key) const {
+    check_key(key);
+    if (const VersionMap::Node* node = own_.find(Space::State, key, operations_)) {
+      if (node->removed()) return std::nullopt;
+      return node->value_view();
+    }
+    return snapshot_->get(Space::State, key);
+  }
+
+  StateRange range(KeyRange range, ScanOptions options) const {
+    VersionCursor own(own_, operations_);
+    return StateRange(std::make_unique<StateCursor>(*snapshot_, std::move(range), options, own));
+  }
+
+  void put(BytesView key, BytesView value) {
+    if (value.size() > store_.options().max_value_bytes) {
+      throw Error(ErrorCode::ValueTooLarge, "the value of key " + printable(key) + " has " +
+                                                std::to_string(value.size()) + " bytes and may have " +
+                                                std::to_string(store_.options().max_value_bytes));
+    }
+    check_key(key);
+    check_room(kRecordOverhead + key.size() + value.size());
+    char* copy = arena_.allocate(value.size() + 1);  // never null: that would be a deletion
+    std::memcpy(copy, value.data(), value.size());
+    set_.put(key, value);
+    own_.insert(Space::State, key, ++operations_, copy, static_cast<std::uint32_t>(value.size()));
+  }
+
+  void del(BytesView key) {
+    check_key(key);
+    check_room(kRecordOverhead + key.size());
+    set_.del(key);
+    own_.insert(Space::State, key, ++operations_, nullptr, 0);
+  }
+
+  EventId append(const Event& event) {
+    event_codec::validate(event);
+    std::size_t size = event_codec::encoded_size(event);
+    if (size > store_.options().max_event_bytes) {
+      throw Error(ErrorCode::EventTooLarge, "the event has " + std::to_string(size) + " bytes and may have " +
+                                                std::to_string(store_.options().max_event_bytes));
+    }
+    check_room(kRecordOverhead + size);
+    set_.append(event);
+    return next_event_ + set_.events() - 1;
+  }
+
+  Ticket commit(Durability level) {
+    Ticket ticket = store_.sequence(set_, level);
+    store_.unlock_exclusively();
+    locked_ = false;
+    return ticket;
+  }
+
+ private:
+  static constexpr std::size_t kRecordOverhead = 8;  // of an entry in a record, at most
+
+  void check_room(std::size_t bytes) const {
+    std::size_t most = store_.max_transaction_bytes();
+    if (set_.bytes() + bytes <= most) return;
+    throw Error(ErrorCode::TransactionTooLarge, "the transaction would have " + std::to_string(set_.bytes() + bytes) +
+                                                    " bytes and may have " + std::to_string(most) +
+                                                    "; commit what it has and begin another");
+  }
+
+  Store::Impl& store_;
+  bool locked_ = true;
+  std::unique_ptr<Snapshot> snapshot_;
+  const EventId next_event_;
+  WriteSet set_;
+  Arena arena_;
+  VersionMap own_{arena_};
+  CommitSeq operations_ = 0;
+};
+
+WriteTxn Store::begin(std::optional<std::chrono::nanoseconds> timeout) {
+  impl_->lock_exclusively(impl_->deadline(timeout));
+  try {
+    return WriteTxn(std::make_unique<WriteTxnState>(*impl_));
+  } catch (...) {
+    impl_->unlock_exclusively();
+    throw;
+  }
+}
+
+namespace {
+
+// A transaction that was committed, aborted or moved from is over.
+WriteTxnState& live(const std::unique_ptr<WriteTxnState>& state) {
+  if (!state) throw Error(ErrorCode::InvalidArgument, "the transaction is over; begin another");
+  return *state;
+}
+
+}  // namespace
+
+WriteTxn::WriteTxn(std::unique_ptr<WriteTxnState> state) : state_(std::move(state)) {}
+WriteTxn::WriteTxn(WriteTxn&&) noexcept = default;
+WriteTxn& WriteTxn::operator=(WriteTxn&&) noexcept = default;
+WriteTxn::~WriteTxn() = default;
+
+std::optional<std::string_view> WriteTxn::get(BytesView key) const { return live(state_).get(key); }
+bool WriteTxn::exists(BytesView key) const { return get(key).has_value(); }
+
+StateRange WriteTxn::scan(BytesView prefix, ScanOptions options) const {
+  return range({.from = std::string(prefix.view()), .to = prefix_end(prefix)}, options);
+}
+
+StateRange WriteTxn::range(KeyRange range, ScanOptions options) const {
+  return live(state_).range(std::move(range), options);
+}
+
+void WriteTxn::put(BytesView key, BytesView value) { live(state_).put(key, value); }
+void WriteTxn::del(BytesView key) { live(state_).del(key); }
+EventId WriteTxn::append(const Event& event) { return live(state_).append(event); }
+
+CommitInfo WriteTxn::commit(Durability level) { return commit_async(level).wait(level); }
+
+Ticket WriteTxn::commit_async(Durability level) {
+  live(state_);
+  std::unique_ptr<WriteTxnState> state = std::move(state_);
+  return state->commit(level);
+}
+
+void WriteTxn::abort() noexcept { state_.reset(); }
+
+}  // namespace azoth

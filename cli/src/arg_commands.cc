@@ -1,0 +1,167 @@
+// What each command accepts. What it does is in cmd_NAME.cc, and for people in docs/cli.md.
+#include <map>
+
+#include "arg_parser.h"
+#include "commands.h"
+#include "text.h"
+
+namespace azoth::cli {
+namespace {
+
+template <class Args>
+void declare_none(CLI::App&, Args&) {}
+
+constexpr const char* kHexHelp = "Keys and values are hex digits, on the command line and in the output";
+
+void declare_apply(CLI::App& app, ApplyArgs& args) {
+  add_text(app, "FILE", args.file, "JSON Lines, one transaction each; - is standard input")->required();
+  static const std::map<std::string, Durability> kLevels = {{"written", Durability::Written},
+                                                            {"durable", Durability::Durable}};
+  CLI::callback_t level = [&args](const CLI::results_t& values) {
+    auto found = kLevels.find(values.back());
+    if (found == kLevels.end()) throw CLI::ValidationError("--durability", "must be written or durable");
+    args.durability = found->second;
+    return true;
+  };
+  app.add_option("--durability", level,
+                 "How safe a commit must be to count: written (survives kill -9) or durable (survives a power cut; "
+                 "the default)")
+      ->type_name("LEVEL");
+  CLI::callback_t pipeline = [&args](const CLI::results_t& values) {
+    std::uint64_t depth = parse_number(values.back()).value_or(0);
+    if (depth == 0 || depth > 1'000'000) {
+      throw CLI::ValidationError("--pipeline", "must be a number from 1 to 1000000");
+    }
+    args.pipeline = depth;
+    return true;
+  };
+  app.add_option("--pipeline", pipeline,
+                 "How many commits may be on their way to that level at once (default 256). The result is the same "
+                 "for every N: each line sees the lines before it")
+      ->type_name("N");
+  app.add_flag("--ack", args.ack, "Print a JSON line for each commit as soon as it has reached that level, in order");
+  app.add_flag("--keep-going", args.keep_going, "Report lines that are refused and go on; exit 3 if there were any");
+}
+
+void declare_put(CLI::App& app, PutArgs& args) {
+  add_text(app, "KEY", args.key, "The key, 1 to 511 bytes")->required();
+  add_text(app, "VALUE", args.value, "Its new value, may be empty")->required();
+  app.add_flag("--hex", args.hex, kHexHelp);
+}
+
+void declare_get(CLI::App& app, GetArgs& args) {
+  add_text(app, "KEY", args.key, "The key")->required();
+  CLI::Option* hex = app.add_flag("--hex", args.hex, kHexHelp);
+  app.add_flag("--raw", args.raw, "Print exactly the value's bytes, without a newline, on a terminal too")->excludes(hex);
+}
+
+void declare_del(CLI::App& app, DelArgs& args) {
+  add_text(app, "KEY", args.key, "The key")->required();
+  app.add_flag("--hex", args.hex, kHexHelp);
+}
+
+void declare_scan(CLI::App& app, ScanArgs& args) {
+  add_text(app, "PREFIX", args.prefix, "Only keys that begin with this");
+  add_text(app, "--from", args.from, "Only keys from this one on")->type_name("KEY");
+  add_text(app, "--to", args.to, "Only keys before this one")->type_name("KEY");
+  app.add_flag("--reverse", args.reverse, "Greatest key first");
+  add_count(app, "--limit", args.limit, "At most N keys");
+  app.add_flag("--keys-only", args.keys_only, "Print no values");
+  app.add_flag("--hex", args.hex, kHexHelp);
+}
+
+void declare_append(CLI::App& app, AppendArgs& args) {
+  add_text(app, "TYPE", args.type, "The event's type, 1 to 255 bytes")->required();
+  CLI::Option* payload = add_text(app, "PAYLOAD", args.payload,
+                                  "Its payload, by convention JSON; - reads standard input, without the newline at "
+                                  "its end; empty if not given");
+  add_text(app, "--payload", args.payload_option, "The same, as an option")->excludes(payload);
+  add_texts(app, "--tag", args.tags, "A tag, e.g. account:alice; may be repeated");
+  add_text(app, "--metadata", args.metadata, "A JSON object stored beside the payload")->type_name("JSON");
+  add_text(app, "--time", args.time, "The event's time, RFC 3339; the commit's if not given")->type_name("TIME");
+  app.add_flag("--hex", args.hex, "The payload is hex digits");
+}
+
+void declare_events(CLI::App& app, EventsArgs& args) {
+  add_count(app, "--after", args.after, "Only events after this id")->type_name("ID");
+  add_count(app, "--to", args.to, "Only events up to this id, itself included")->type_name("ID");
+  CLI::Option* last = add_count(app, "--last", args.last, "Only the newest N of what the other options select");
+  add_texts(app, "--type", args.types, "Only events of this type; may be repeated: any of them");
+  add_texts(app, "--tag", args.tags, "Only events with this tag; may be repeated: all of them");
+  app.add_flag("--reverse", args.reverse, "Newest first");
+  add_count(app, "--limit", args.limit, "At most N events")->excludes(last);
+}
+
+void declare_export(CLI::App& app, ExportArgs& args) {
+  add_text(app, "FILE", args.file, "Where to; replaced only when all is written. Standard output if - or not given");
+}
+
+void add_writing_commands(CLI::App& app, Run& selected) {
+  add_command<InitArgs>(app, selected, "init", "Create a new, empty store",
+                        "Example:\n  azoth --db ledger init\n\nThe directory must not exist or be empty; exit 3 if it "
+                        "holds a store already.",
+                        run_init, declare_none);
+  add_command<ApplyArgs>(
+      app, selected, "apply", "Commit transactions from JSON Lines, one line = one atomic commit",
+      R"(A line:
+  {"require":{"k":"v"},"del":["a"],"put":{"k":"w"},"events":[{"type":"t","tags":["x:y"],"payload":{"n":1}}]}
+All members are optional (docs/cli.md has the whole format). It stops at the first line that is refused.
+
+Examples:
+  azoth apply history.jsonl
+  producer | azoth apply - --ack --durability written
+  azoth export | azoth --db copy apply -
+
+Exit codes: 1 a line is not valid, 3 a requirement of a line does not hold or, with --keep-going, any line was refused.
+A store that another process holds cannot be applied to (exit 3).)",
+      run_apply, declare_apply);
+  add_command<PutArgs>(app, selected, "put", "Set a key",
+                       "Examples:\n  azoth put balance/alice 100\n  azoth put temperature -- -5\n  azoth put --hex "
+                       "00ff 0102",
+                       run_put, declare_put);
+  add_command<DelArgs>(app, selected, "del", "Remove a key",
+                       "Example:\n  azoth del balance/alice\n\nRemoving a key that is not there is fine (exit 0) and "
+                       "commits nothing; --json says whether it was there.",
+                       run_del, declare_del);
+  add_command<AppendArgs>(app, selected, "append", "Append an event and print its id",
+                          R"(Examples:
+  azoth append deposited '{"account":"alice","amount":100}' --tag account:alice
+  azoth append imported - < payload.json
+  azoth append noted '{}' --time 2026-11-21T09:30:00Z --metadata '{"by":"alice"}')",
+                          run_append, declare_append);
+}
+
+void add_reading_commands(CLI::App& app, Run& selected) {
+  add_command<GetArgs>(app, selected, "get", "Print a key's value",
+                       "Examples:\n  azoth get balance/alice\n  azoth get --raw picture > picture.png\n\nExit 4 if "
+                       "there is no such key.",
+                       run_get, declare_get);
+  add_command<ScanArgs>(app, selected, "scan", "List keys and values in key order",
+                        "Examples:\n  azoth scan balance/\n  azoth scan --from a --to b --keys-only\n  azoth scan "
+                        "--reverse --limit 10\n  azoth --json scan | jq -r .key",
+                        run_scan, declare_scan);
+  add_command<EventsArgs>(app, selected, "events", "List events",
+                          "Examples:\n  azoth events --last 10\n  azoth events --after 1000 --limit 100\n  azoth "
+                          "--json events --type deposited --tag account:alice",
+                          run_events, declare_events);
+  add_command<StatusArgs>(app, selected, "status", "Say where the store stands",
+                          "Examples:\n  azoth status\n  azoth --json status", run_status, declare_none);
+  add_command<VerifyArgs>(app, selected, "verify", "Check everything that is stored",
+                          "Example:\n  azoth verify\n\nExit 5 if anything is not as it was written.", run_verify,
+                          declare_none);
+  add_command<DigestArgs>(app, selected, "digest", "Print a hash over all state and events",
+                          "Example:\n  azoth digest\n\nStores with equal content have equal digests.", run_digest,
+                          declare_none);
+  add_command<ExportArgs>(app, selected, "export", "Write everything as lines that apply reads back",
+                          "Examples:\n  azoth export ledger.jsonl\n  azoth export | azoth --db copy apply -",
+                          run_export, declare_export);
+}
+
+}  // namespace
+
+void add_commands(CLI::App& app, Run& selected) {
+  add_writing_commands(app, selected);
+  add_reading_commands(app, selected);
+}
+
+}  // namespace azoth::cli

@@ -1,0 +1,130 @@
+#include "args.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <limits>
+
+#include "arg_parser.h"
+#include "azoth/core/limits.h"
+#include "text.h"
+
+namespace azoth::cli {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  azoth --db ledger init
+  azoth --db ledger put balance/alice 100
+  azoth --db ledger append deposited '{"account":"alice","amount":100}' --tag account:alice
+  azoth --db ledger events --tag account:alice
+  azoth --db ledger export | azoth --db copy apply -
+
+Arguments after -- are not options: azoth put temperature -- -5
+Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the store's state (locked by another process, a requirement that
+does not hold, ...), 4 not found, 5 corruption or failed verification.)";
+
+[[noreturn]] void fail(const std::string& name, const std::string& what) { throw CLI::ValidationError(name, what); }
+
+std::uint64_t count_of(const std::string& name, const std::string& text) {
+  std::optional<std::uint64_t> number = parse_number(text);
+  if (!number) fail(name, fmt::format("\"{}\" is not a whole number", text));
+  return *number;
+}
+
+void add_globals(CLI::App& app, Globals& globals, std::string& directory) {
+  add_text(app, "--db", directory, "The store's directory; else $AZOTH_DB, else ./azoth-data")->type_name("DIR");
+  app.add_flag("--json", globals.json, "Results as JSON (docs/cli.md), messages as one JSON object per line")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  Options& options = globals.options;
+  constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
+  std::vector<CLI::Option*> advanced = {
+      add_bytes(app, "--map-size", options.map_bytes, limits::kMinMapBytes, kMost,
+                "Address space for LMDB; the file grows up to it (default 1T)"),
+      add_bytes(app, "--delta-size", options.delta_bytes, limits::kMinDeltaBytes, kMost,
+                "Memory of one Delta, of which there are at most three (default 32M)"),
+      add_bytes(app, "--segment-size", options.segment_bytes, limits::kMinSegmentBytes, limits::kMaxSegmentBytes,
+                "Size of a journal segment (default 64M)"),
+  };
+  for (CLI::Option* option : advanced) option->group("Advanced");
+}
+
+std::filesystem::path directory_from(const std::string& given) {
+  if (!given.empty()) return given;
+  if (const char* variable = std::getenv("AZOTH_DB"); variable != nullptr && *variable != '\0') return variable;
+  return "./azoth-data";
+}
+
+}  // namespace
+
+CLI::Option* add_text(CLI::App& app, const std::string& name, std::string& target, const std::string& help) {
+  CLI::callback_t take = [&target](const CLI::results_t& values) { return target = values.back(), true; };
+  return app.add_option(name, take, help)->type_name("TEXT")->take_last();
+}
+
+CLI::Option* add_text(CLI::App& app, const std::string& name, std::optional<std::string>& target,
+                      const std::string& help) {
+  CLI::callback_t take = [&target](const CLI::results_t& values) { return target = values.back(), true; };
+  return app.add_option(name, take, help)->type_name("TEXT");
+}
+
+CLI::Option* add_texts(CLI::App& app, const std::string& name, std::vector<std::string>& target,
+                       const std::string& help) {
+  CLI::callback_t take = [&target](const CLI::results_t& values) { return target = values, true; };
+  return app.add_option(name, take, help)->type_name("TEXT")->take_all();
+}
+
+CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& target, const std::string& help) {
+  CLI::callback_t take = [&target, name](const CLI::results_t& values) { return target = count_of(name, values.back()), true; };
+  return app.add_option(name, take, help)->type_name("N");
+}
+
+CLI::Option* add_count(CLI::App& app, const std::string& name, std::optional<std::uint64_t>& target,
+                       const std::string& help) {
+  CLI::callback_t take = [&target, name](const CLI::results_t& values) { return target = count_of(name, values.back()), true; };
+  return app.add_option(name, take, help)->type_name("N");
+}
+
+CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::size_t& target, std::size_t least,
+                       std::size_t most, const std::string& help) {
+  CLI::callback_t take = [&target, name, least, most](const CLI::results_t& values) {
+    std::optional<std::uint64_t> size = parse_size(values.back());
+    if (!size) fail(name, fmt::format("\"{}\" is not a size; write a number of bytes, or 64K, 16M, 1G", values.back()));
+    if (*size < least) fail(name, fmt::format("{} is too small; the least is {}", values.back(), human_bytes(least)));
+    if (*size > most) fail(name, fmt::format("{} is too large; the most is {}", values.back(), human_bytes(most)));
+    target = *size;
+    return true;
+  };
+  return app.add_option(name, take, help)->type_name("SIZE")->take_last();
+}
+
+CommandLine parse_command_line(int argc, char** argv, Output& out) {
+  CommandLine line;
+  std::string directory;
+  CLI::App app("azoth: an embedded, event-sourced database, on the command line", "azoth");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "azoth " AZOTH_VERSION, "Print the version and exit");
+  app.get_formatter()->column_width(32);
+  add_globals(app, line.globals, directory);
+  add_commands(app, line.command);
+  try {
+    app.parse(argc, argv);
+    line.globals.directory = directory_from(directory);
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App* asked = app.get_subcommands().empty() ? &app : app.get_subcommands().front();
+    out.write(asked->help());
+    line.command = nullptr;
+  } catch (const CLI::CallForVersion& version) {
+    out.line(version.what());
+    line.command = nullptr;
+  } catch (const CLI::ParseError& error) {
+    std::string_view about = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name();
+    write_message(fmt::format("azoth: {}\nazoth: see azoth {}{}--help", error.what(), about, about.empty() ? "" : " "));
+    line.command = nullptr;
+    line.exit = Exit::Usage;
+  }
+  return line;
+}
+
+}  // namespace azoth::cli

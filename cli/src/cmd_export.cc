@@ -1,0 +1,111 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <functional>
+
+#include "commands.h"
+#include "export_line.h"
+#include "progress.h"
+#include "text.h"
+
+namespace azoth::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A file that appears under its name only when all of it is written and synced; what was there stays until then.
+class ReplacedFile {
+ public:
+  explicit ReplacedFile(const fs::path& path) : path_(fs::is_symlink(path) ? fs::weakly_canonical(path) : path) {
+    temporary_ = fmt::format("{}.{}.partial", path_.string(), ::getpid());
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd_ < 0) throw_errno(errno, "creating " + temporary_);
+  }
+  ~ReplacedFile() {
+    if (fd_ >= 0) ::close(fd_);
+    if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  }
+  ReplacedFile(const ReplacedFile&) = delete;
+  ReplacedFile& operator=(const ReplacedFile&) = delete;
+
+  int fd() const { return fd_; }
+
+  void put_in_place() {
+    if (::fsync(fd_) != 0) throw_errno(errno, "syncing " + temporary_);
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_errno(errno, "renaming to " + path_.string());
+    temporary_.clear();
+  }
+
+ private:
+  fs::path path_;
+  std::string temporary_;
+  int fd_ = -1;
+};
+
+void write_lines(const ReadTxn& snapshot, std::uint64_t keys, const std::function<void(std::string_view)>& sink) {
+  Progress progress("entries");
+  Progress::Measure measure{.total = snapshot.last_event() + keys};
+  auto count = [&] {
+    measure.done = ++measure.items;
+    progress.update(measure);
+  };
+  ExportLines lines([&](std::string_view line) {
+    measure.bytes += line.size() + 1;
+    sink(line);
+  });
+  for (const EventView& event : snapshot.events()) {
+    lines.add_event(event);
+    count();
+  }
+  for (auto [key, value] : snapshot.scan()) {
+    lines.add_key(key, value);
+    count();
+  }
+  lines.finish();
+}
+
+// Not a regular file, such as a pipe or /dev/null: written to, not replaced.
+bool is_special(const fs::path& path) {
+  struct stat about {};
+  return ::stat(path.c_str(), &about) == 0 && !S_ISREG(about.st_mode);
+}
+
+}  // namespace
+
+Exit run_export(Context& context, const ExportArgs& args) {
+  Db db = open_store(context);
+  std::uint64_t keys = db.status().state_keys;
+  ReadTxn snapshot = db.read();
+  if (args.file == "-") {
+    // On a terminal, what could be a control character inside a line is written as \uNNNN.
+    write_lines(snapshot, keys, [&](std::string_view line) { context.out.json(line); });
+    return Exit::Ok;
+  }
+  std::string buffer;
+  auto to_descriptor = [&](int fd) {
+    write_lines(snapshot, keys, [&](std::string_view line) {
+      buffer.append(line).push_back('\n');
+      if (buffer.size() < kExportLineBytes) return;
+      write_all(fd, buffer, "writing " + args.file);
+      buffer.clear();
+    });
+    write_all(fd, buffer, "writing " + args.file);
+  };
+  if (is_special(args.file)) {
+    int fd = ::open(args.file.c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd < 0) throw_errno(errno, "opening " + args.file);
+    to_descriptor(fd);
+    ::close(fd);
+    return Exit::Ok;
+  }
+  ReplacedFile file(args.file);
+  to_descriptor(file.fd());
+  file.put_in_place();
+  return Exit::Ok;
+}
+
+}  // namespace azoth::cli

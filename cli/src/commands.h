@@ -1,0 +1,95 @@
+// The commands: what the command line says, and the functions that do it. One file each: cmd_NAME.cc.
+//
+// Each throws Error, UsageError or OutputClosed; run_reported() turns them into messages and exit codes.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "context.h"
+
+namespace azoth::cli {
+
+struct InitArgs {};
+Exit run_init(Context& context, const InitArgs& args);
+
+struct ApplyArgs {
+  std::string file;  // "-" is standard input
+  Durability durability = Durability::Durable;
+  std::uint64_t pipeline = 256;
+  bool ack = false;
+  bool keep_going = false;
+};
+Exit run_apply(Context& context, const ApplyArgs& args);
+
+struct PutArgs {
+  std::string key;
+  std::string value;
+  bool hex = false;
+};
+Exit run_put(Context& context, const PutArgs& args);
+
+struct GetArgs {
+  std::string key;
+  bool hex = false;
+  bool raw = false;
+};
+Exit run_get(Context& context, const GetArgs& args);
+
+struct DelArgs {
+  std::string key;
+  bool hex = false;
+};
+Exit run_del(Context& context, const DelArgs& args);
+
+struct ScanArgs {
+  std::string prefix;
+  std::optional<std::string> from;
+  std::optional<std::string> to;
+  bool reverse = false;
+  bool keys_only = false;
+  bool hex = false;
+  std::uint64_t limit = kNoLimit;
+};
+Exit run_scan(Context& context, const ScanArgs& args);
+
+struct AppendArgs {
+  std::string type;
+  std::optional<std::string> payload;         // "-" is standard input
+  std::optional<std::string> payload_option;  // the same, given as --payload
+  std::vector<std::string> tags;
+  std::optional<std::string> metadata;
+  std::optional<std::string> time;
+  bool hex = false;
+};
+Exit run_append(Context& context, const AppendArgs& args);
+
+struct EventsArgs {
+  EventId after = 0;
+  EventId to = std::numeric_limits<EventId>::max();
+  std::optional<std::uint64_t> last;
+  std::vector<std::string> types;
+  std::vector<std::string> tags;
+  bool reverse = false;
+  std::uint64_t limit = kNoLimit;
+};
+Exit run_events(Context& context, const EventsArgs& args);
+
+struct StatusArgs {};
+Exit run_status(Context& context, const StatusArgs& args);
+
+struct VerifyArgs {};
+Exit run_verify(Context& context, const VerifyArgs& args);
+
+struct DigestArgs {};
+Exit run_digest(Context& context, const DigestArgs& args);
+
+struct ExportArgs {
+  std::string file = "-";
+};
+Exit run_export(Context& context, const ExportArgs& args);
+
+}  // namespace azoth::cli

@@ -1,0 +1,127 @@
+#include "context.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <new>
+
+#include "azoth/core/log.h"
+#include "text.h"
+
+namespace azoth::cli {
+namespace {
+
+void send_log_to_stderr(bool json) {
+  set_log_sink([json](LogLevel level, std::string_view message) {
+    if (level == LogLevel::Info) return;
+    std::string_view name = level == LogLevel::Warning ? "warning" : "error";
+    if (json) {
+      write_message(JsonObject().text("log", name).text("message", terminal_safe(message)).finish());
+    } else {
+      write_message(fmt::format("azoth: {}: {}", name, message));
+    }
+  });
+}
+
+}  // namespace
+
+Exit exit_for(const Error& error) {
+  switch (error.code()) {
+    case ErrorCode::NotFound:
+      return Exit::NotFound;
+    case ErrorCode::Rejected:
+    case ErrorCode::AlreadyExists:
+    case ErrorCode::Locked:
+    case ErrorCode::AlreadyOpen:
+    case ErrorCode::StillRead:
+    case ErrorCode::Closed:
+    case ErrorCode::LockTimeout:
+    case ErrorCode::Backpressure:
+    case ErrorCode::ReadersFull:
+      return Exit::Refused;
+    case ErrorCode::Corruption:
+      return Exit::Corrupt;
+    default:
+      return Exit::Failure;
+  }
+}
+
+void write_message(std::string_view text) {
+  std::string line = terminal_safe(text) + '\n';
+  try {
+    write_all(STDERR_FILENO, line, "writing to standard error");
+  } catch (...) {  // there is nowhere left to say so
+  }
+}
+
+void report(const Context& context, std::string_view code, std::string_view message) {
+  JsonObject object;
+  object.text("error", code).text("message", terminal_safe(message));
+  report_object(context, object, message);
+}
+
+void report(const Context& context, const Error& error) { report(context, error_name(error.code()), error.what()); }
+
+void report_object(const Context& context, JsonObject& object, std::string_view text) {
+  write_message(context.json() ? object.finish() : fmt::format("azoth: {}", text));
+}
+
+Db open_store(const Context& context) {
+  const std::filesystem::path& directory = context.globals.directory;
+  send_log_to_stderr(context.json());
+  try {
+    return Db::open(directory, context.globals.options);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::NotFound) throw;
+    throw Error(ErrorCode::NotFound,
+                fmt::format("no store in {0}; create one with: azoth --db {0} init", directory.string()));
+  }
+}
+
+std::string argument_bytes(const std::string& text, bool hex, std::string_view what) {
+  if (!hex) return text;
+  if (std::optional<std::string> bytes = from_hex(text)) return *std::move(bytes);
+  throw UsageError(fmt::format("{} must be hex digits, two for each byte, because --hex was given", what));
+}
+
+namespace {
+
+Exit report_current_exception(const Context& context) {
+  try {
+    throw;
+  } catch (const OutputClosed&) {
+    return Exit::Failure;
+  } catch (const Error& error) {
+    report(context, error);
+    return exit_for(error);
+  } catch (const UsageError& error) {
+    report(context, "usage", error.what());
+    return Exit::Usage;
+  } catch (const std::bad_alloc&) {
+    report(context, error_name(ErrorCode::OutOfMemory), "out of memory");
+    return Exit::Failure;
+  } catch (const std::exception& error) {
+    report(context, "internal", error.what());
+    return Exit::Failure;
+  }
+}
+
+}  // namespace
+
+Exit run_reported(Context& context, const std::function<Exit(Context&)>& command) {
+  Exit exit = Exit::Failure;
+  try {
+    exit = command(context);
+  } catch (...) {
+    exit = report_current_exception(context);
+  }
+  try {
+    context.out.flush();  // also what was printed before something failed
+  } catch (...) {
+    Exit failed = report_current_exception(context);
+    if (exit == Exit::Ok) exit = failed;
+  }
+  return exit;
+}
+
+}  // namespace azoth::cli

@@ -1,0 +1,56 @@
+#include "output.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "azoth/core/error.h"
+#include "text.h"
+
+namespace azoth::cli {
+namespace {
+
+constexpr std::size_t kBufferBytes = std::size_t{64} << 10;
+
+}  // namespace
+
+void write_all(int fd, std::string_view bytes, std::string_view what) {
+  while (!bytes.empty()) {
+    ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(written));
+    } else if (errno == EPIPE) {
+      throw OutputClosed{};
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      pollfd ready{fd, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+    } else if (errno != EINTR) {
+      throw_errno(errno, what);
+    }
+  }
+}
+
+Output::Output(int fd) : fd_(fd), terminal_(isatty(fd) == 1) {}
+
+void Output::write(std::string_view text) {
+  buffer_ += text;
+  if (buffer_.size() >= kBufferBytes) flush();
+}
+
+void Output::line(std::string_view text) {
+  buffer_ += text;
+  write("\n");
+}
+
+void Output::json(std::string_view object) { line(terminal_ ? terminal_safe_json(object) : std::string(object)); }
+
+void Output::flush() {
+  std::string pending;
+  pending.swap(buffer_);  // what fails is not tried again
+  write_all(fd_, pending, "writing to standard output");
+  pending.clear();
+  buffer_.swap(pending);  // keeps the memory
+}
+
+}  // namespace azoth::cli

@@ -1,0 +1,12 @@
+// What the process needs before it does anything.
+#pragma once
+
+namespace azoth::cli {
+
+// - Standard descriptors that are closed are opened on /dev/null, in the direction that fails: else the store's files
+//   could become descriptor 0, 1 or 2, and messages would be written into them.
+// - What is created is for its owner only (umask 077).
+// - SIGPIPE and SIGXFSZ are ignored: writing to a closed pipe or beyond a file size limit is an error of that call.
+void prepare_process();
+
+}  // namespace azoth::cli

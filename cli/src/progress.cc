@@ -1,0 +1,54 @@
+#include "progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "text.h"
+
+namespace azoth::cli {
+namespace {
+
+constexpr auto kInterval = std::chrono::milliseconds{200};
+
+// Progress is a courtesy: a terminal that does not take it stops nothing.
+void draw(std::string_view text) {
+  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;
+}
+
+}  // namespace
+
+Progress::Progress(std::string unit)
+    : unit_(std::move(unit)), shown_(isatty(STDERR_FILENO) == 1), next_(start_ + kInterval) {}
+
+double Progress::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+void Progress::update(const Measure& measure) {
+  if (!shown_) return;
+  Clock::time_point now = Clock::now();
+  if (now < next_) return;
+  next_ = now + kInterval;
+  drawn_ = true;
+  draw("\r" + text(measure, unit_, seconds()) + "\x1b[K");
+}
+
+void Progress::clear() {
+  if (std::exchange(drawn_, false)) draw("\r\x1b[K");
+}
+
+std::string Progress::text(const Measure& measure, std::string_view unit, double seconds) {
+  double elapsed = std::max(seconds, 1e-3);
+  std::string line = fmt::format("{} {}", grouped(measure.items), unit);
+  if (measure.bytes != 0) line += fmt::format("  {}", human_bytes(measure.bytes));
+  line += fmt::format("  {} {}/s  {:.1f} s", grouped(static_cast<std::uint64_t>(static_cast<double>(measure.items) / elapsed)),
+                      unit, seconds);
+  if (measure.total != 0 && measure.done != 0) {
+    double share = std::min(1.0, static_cast<double>(measure.done) / static_cast<double>(measure.total));
+    line += fmt::format("  {:.0f} %  ETA {:.0f} s", share * 100, elapsed / share - elapsed);
+  }
+  return line;
+}
+
+}  // namespace azoth::cli

@@ -1,0 +1,148 @@
+#include "text.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <limits>
+
+namespace azoth::cli {
+namespace {
+
+std::uint32_t byte_at(std::string_view bytes, std::size_t i) { return static_cast<unsigned char>(bytes[i]); }
+
+// Controls, line and paragraph separators, invisible marks and everything that reorders text.
+bool unsafe(char32_t code) {
+  return code < 0x20 || (code >= 0x7f && code <= 0x9f) || (code >= 0x200b && code <= 0x200f) ||
+         (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0x061c || code == 0xfeff;
+}
+
+void append_escape(std::string& to, char32_t code, std::string_view sequence) {
+  if (code == '\n') {
+    to += "\\n";
+  } else if (code == '\r') {
+    to += "\\r";
+  } else if (code == '\t') {
+    to += "\\t";
+  } else if (sequence.size() == 1) {
+    fmt::format_to(std::back_inserter(to), "\\x{:02x}", byte_at(sequence, 0));
+  } else {
+    fmt::format_to(std::back_inserter(to), "\\u{{{:x}}}", static_cast<std::uint32_t>(code));
+  }
+}
+
+std::string escape(std::string_view bytes, bool whole_line) {
+  std::string out;
+  out.reserve(bytes.size());
+  while (!bytes.empty()) {
+    char32_t code = 0;
+    std::size_t size = utf8_sequence(bytes, code);
+    bool kept = size != 0 && !unsafe(code);
+    if (!whole_line && size != 0) kept = kept || code == '\n' || code == '\t';
+    std::string_view sequence = bytes.substr(0, size == 0 ? 1 : size);
+    if (whole_line && code == '\\' && size == 1) {
+      out += "\\\\";
+    } else if (kept) {
+      out += sequence;
+    } else {
+      append_escape(out, size == 0 ? 0 : code, sequence);
+    }
+    bytes.remove_prefix(sequence.size());
+  }
+  return out;
+}
+
+}  // namespace
+
+std::size_t utf8_sequence(std::string_view bytes, char32_t& code) {
+  if (bytes.empty()) return 0;
+  std::uint32_t first = byte_at(bytes, 0);
+  if (first < 0x80) {
+    code = first;
+    return 1;
+  }
+  std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || bytes.size() < size) return 0;
+  std::uint32_t value = first & (0xffu >> (size + 1));
+  for (std::size_t i = 1; i < size; ++i) {
+    if ((byte_at(bytes, i) & 0xc0) != 0x80) return 0;
+    value = (value << 6) | (byte_at(bytes, i) & 0x3f);
+  }
+  constexpr std::array<std::uint32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};
+  if (value < kSmallest[size] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff)) return 0;
+  code = value;
+  return size;
+}
+
+bool is_utf8(std::string_view bytes) {
+  while (!bytes.empty()) {
+    char32_t code = 0;
+    std::size_t size = utf8_sequence(bytes, code);
+    if (size == 0) return false;
+    bytes.remove_prefix(size);
+  }
+  return true;
+}
+
+std::string escaped(std::string_view bytes) { return escape(bytes, true); }
+
+std::string terminal_safe(std::string_view text) { return escape(text, false); }
+
+std::string terminal_safe_json(std::string_view json) {
+  std::string out;
+  out.reserve(json.size());
+  while (!json.empty()) {
+    char32_t code = 0;
+    std::size_t size = utf8_sequence(json, code);
+    // Below U+0020 only the white space between tokens can occur; carriage returns there mean nothing.
+    if (size == 1 && code == '\r') {
+      out += ' ';
+    } else if (size != 0 && unsafe(code) && code >= 0x20) {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<std::uint32_t>(code));
+    } else {
+      out += json.substr(0, size == 0 ? 1 : size);
+    }
+    json.remove_prefix(size == 0 ? 1 : size);
+  }
+  return out;
+}
+
+std::string grouped(std::uint64_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, ",");
+  return digits;
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  if (bytes < 1024) return fmt::format("{} bytes", bytes);
+  constexpr std::array<const char*, 6> kUnits{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  double value = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  return fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+std::optional<std::uint64_t> parse_number(std::string_view text) {
+  std::uint64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  constexpr std::string_view kSuffixes = "KMGT";
+  unsigned shift = 0;
+  if (!text.empty()) {
+    char last = text.back();
+    if (last >= 'a' && last <= 'z') last = static_cast<char>(last - 'a' + 'A');
+    if (std::size_t at = kSuffixes.find(last); at != std::string_view::npos) {
+      shift = 10 * (static_cast<unsigned>(at) + 1);
+      text.remove_suffix(1);
+    }
+  }
+  std::optional<std::uint64_t> number = parse_number(text);
+  if (!number || *number > (std::numeric_limits<std::uint64_t>::max() >> shift)) return std::nullopt;
+  return *number << shift;
+}
+
+}  // namespace azoth::cli

@@ -1,0 +1,52 @@
+// azoth::Db, the database: what a program opens, and all that the command line uses.
+//
+//   azoth::Db db = azoth::Db::open_or_create("ledger");
+//
+//   azoth::WriteSet set;
+//   set.put("balance/alice", "100").append({.type = "deposited", .tags = {"account:alice"},
+//                                           .payload = R"({"account":"alice","amount":100})"});
+//   azoth::CommitInfo commit = db.submit(std::move(set))->wait();       // durable
+//
+//   azoth::ReadTxn snapshot = db.read();
+//   for (auto [key, value] : snapshot.scan("balance/")) ...
+//   for (const azoth::EventView& event : snapshot.events({.after = 0})) ...
+//
+// A Db is a movable handle; its members may be called from any thread. What they do and throw is described where they
+// are declared: azoth/canonical/store.h.
+#pragma once
+
+#include "azoth/canonical/store.h"
+
+namespace azoth {
+
+class Db {
+ public:
+  // Opens an existing store; NotFound if there is none.
+  static Db open(const std::filesystem::path& directory, const Options& options = {});
+  // Creates a new one; AlreadyExists if there is one.
+  static Db create(const std::filesystem::path& directory, const Options& options = {});
+  static Db open_or_create(const std::filesystem::path& directory, const Options& options = {});
+
+  Outcome<Ticket> submit(WriteSet set, std::span<const Condition> conditions = {}, const SubmitOptions& options = {}) {
+    return store_->submit(std::move(set), conditions, options);
+  }
+  WriteTxn begin(std::optional<std::chrono::nanoseconds> timeout = {}) { return store_->begin(timeout); }
+  ReadTxn read() const { return store_->read(); }
+
+  void flush(Durability level = Durability::Durable) { store_->flush(level); }
+  void checkpoint() { store_->checkpoint(); }
+
+  Meta meta() const { return store_->meta(); }
+  Status status() const { return store_->status(); }
+  VerifyReport verify(const Progress& progress = {}) { return store_->verify(progress); }
+  std::string digest(const Progress& progress = {}) { return store_->digest(progress); }
+
+  void close() { store_->close(); }
+
+ private:
+  explicit Db(std::unique_ptr<Store> store) : store_(std::move(store)) {}
+
+  std::unique_ptr<Store> store_;
+};
+
+}  // namespace azoth

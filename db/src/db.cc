@@ -1,0 +1,18 @@
+#include "azoth/db.h"
+
+namespace azoth {
+
+Db Db::open(const std::filesystem::path& directory, const Options& options) {
+  return Db(Store::open(directory, options));
+}
+
+Db Db::create(const std::filesystem::path& directory, const Options& options) {
+  Store::create(directory, options);
+  return open(directory, options);
+}
+
+Db Db::open_or_create(const std::filesystem::path& directory, const Options& options) {
+  return Store::exists(directory) ? open(directory, options) : create(directory, options);
+}
+
+}  // namespace azoth

@@ -1,0 +1,243 @@
+// Journals for tests: records with known bytes, and a driver that uses a Journal the way the store does.
+//
+// The driver is the group leader, the flusher and the sequencer's arithmetic in one thread. LMDB is a number: the last
+// commit it holds, which moves only through durable commits and survives everything.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "azoth/core/clock.h"
+#include "azoth/core/file.h"
+#include "azoth/core/limits.h"
+#include "journal.h"
+#include "record.h"
+#include "recovery.h"
+
+namespace azoth::test {
+
+inline const std::filesystem::path kStoreDirectory = "/store";
+inline const std::filesystem::path kJournalDirectory = "/store/journal";
+inline constexpr std::uint64_t kSegmentBytes = limits::kMinSegmentBytes;
+
+inline JournalIdentity test_identity(std::uint8_t store = 1, std::uint8_t timeline = 2) {
+  JournalIdentity identity;
+  identity.store_id.bytes.fill(store);
+  identity.timeline.bytes.fill(timeline);
+  return identity;
+}
+
+// The record of a transaction that puts one value of this size. Its bytes depend on the arguments alone, its length on
+// the size alone.
+inline std::string make_record(CommitSeq seq, std::size_t value_bytes, std::uint64_t salt = 0) {
+  std::string value(value_bytes, '\0');
+  std::uint64_t state = seq * 0x9E3779B97F4A7C15u + salt * 0xD1B54A32D192ED03u + 1;
+  for (char& byte : value) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    byte = static_cast<char>(state >> 32);
+  }
+  WriteSet set;
+  set.put("key", value);
+  RecordBuilder::seal(set, seq, Timestamp(std::chrono::microseconds(1'000'000 + salt)), 0);
+  return RecordBuilder::take(std::move(set));
+}
+
+inline CommitSeq seq_of(const std::string& record) { return RecordReader(record).header().commit_seq; }
+
+using RecordList = std::vector<std::string>;
+
+// What has happened to a store so far, as its clients were told.
+struct StoreHistory {
+  RecordList records;             // of commit i + 1; all that were sequenced and not lost since
+  std::vector<RecordList> batches;  // of this life, in order
+  CommitSeq written = 0;
+  CommitSeq durable = 0;
+  CommitSeq lmdb = 0;
+  std::optional<JournalTail> clean;  // the mark of a clean close, in LMDB
+  bool had_bulk = false;             // in this life
+};
+
+// An empty store on this disk, all of it durable.
+inline void create_store(FileSystem& fs) {
+  fs.make_directory(kStoreDirectory);
+  create_journal(fs, kJournalDirectory, test_identity(), kSegmentBytes);
+  fs.sync_directory(kStoreDirectory);
+  fs.sync_directory("/");
+}
+
+struct Recovered {
+  JournalFiles files;
+  ReplayPlan plan;
+  RecordList records;  // above `lmdb`
+};
+
+inline ReplayPlan plan_of(FileSystem& fs, CommitSeq lmdb, const std::optional<JournalTail>& clean = {},
+                          const JournalIdentity& identity = test_identity()) {
+  return plan_recovery(fs, kJournalDirectory, identity, list_journal(fs, kJournalDirectory, identity), lmdb, clean);
+}
+
+inline Recovered recover(FileSystem& fs, CommitSeq lmdb, const std::optional<JournalTail>& clean = {},
+                         const JournalIdentity& identity = test_identity()) {
+  Recovered result;
+  result.files = list_journal(fs, kJournalDirectory, identity);
+  result.plan = plan_recovery(fs, kJournalDirectory, identity, result.files, lmdb, clean);
+  sync_plan(fs, kJournalDirectory, result.plan);
+  replay(fs, kJournalDirectory, identity, result.plan, lmdb,
+         [&](std::string_view record) { result.records.emplace_back(record); });
+  return result;
+}
+
+class JournalDriver {
+ public:
+  // Behind a recovery whose records are in LMDB by now.
+  JournalDriver(FileSystem& fs, const JournalTail& tail, const JournalFiles& files, StoreHistory history)
+      : fs_(fs),
+        journal_(fs, kJournalDirectory, test_identity(), kSegmentBytes, tail, files),
+        live_{{tail.segment_number, 0}},
+        history_(std::move(history)) {}
+
+  // One batch, acknowledged at Written. The records are the next commits.
+  void write(const RecordList& records) {
+    std::string batch(kBatchHeaderBytes, '\0');
+    for (const std::string& record : records) batch += record;
+    CommitSeq first = 0;
+    {
+      std::lock_guard lock(mutex_);
+      first = history_.records.size() + 1;
+      history_.records.insert(history_.records.end(), records.begin(), records.end());
+      history_.batches.push_back(records);
+    }
+    if (!started_ || journal_.tail().valid_bytes + batch.size() > kSegmentBytes) start_segment(first);
+    write_batch(batch, first, first + records.size() - 1);
+  }
+
+  // Acknowledges everything written at Durable.
+  void sync() {
+    if (!started_ || history_.durable == history_.written) return;
+    journal_.sync();
+    std::lock_guard lock(mutex_);
+    history_.durable = history_.written;
+  }
+
+  // A synced commit of LMDB, through this commit. What the caller looks at between it and the trimming is `between`.
+  template <typename Between>
+  void flush(CommitSeq through, Between between) {
+    if (through > history_.durable) throw std::logic_error("only durable commits go to LMDB");
+    {
+      std::lock_guard lock(mutex_);
+      history_.lmdb = through;
+      history_.clean.reset();
+    }
+    between();
+    while (live_.size() > 1 && live_[1].first_commit <= through + 1) live_.erase(live_.begin());
+    journal_.trim(through);
+  }
+  void flush(CommitSeq through) {
+    flush(through, [] {});
+  }
+
+  // A bulk transaction: one that goes to LMDB past the journal (DESIGN, "Bulk transactions").
+  template <typename Between>
+  void bulk(const std::string& record, Between between) {
+    sync();
+    flush(history_.durable);
+    CommitSeq commit = history_.records.size() + 1;
+    if (!started_ || journal_.tail().valid_bytes + kBatchHeaderBytes > kSegmentBytes) start_segment(commit);
+    {
+      std::lock_guard lock(mutex_);
+      history_.records.push_back(record);
+      history_.batches.clear();
+      history_.lmdb = history_.durable = history_.written = commit;
+      history_.clean.reset();
+      history_.had_bulk = true;
+    }
+    between();
+    std::string batch(kBatchHeaderBytes, '\0');
+    write_batch(batch, commit, commit);
+  }
+
+  // Ends the life of the store: everything to Durable and to LMDB, and the mark that says so.
+  void close() {
+    sync();
+    flush(history_.durable);
+    journal_.stop();
+    std::lock_guard lock(mutex_);
+    history_.clean = journal_.tail();
+  }
+
+  // Waits until the keeper has nothing left to do: a spare is ready, what was trimmed is recycled.
+  void settle() {
+    journal_.wait_for_spare(kNoDeadline);
+    while (true) {
+      std::vector<std::string> names = fs_.list(kJournalDirectory);
+      bool recycled = parse_segment_name(names.front()) == live_.front().number;
+      if (recycled && journal_.segments_on_disk() == names.size()) return;
+      std::this_thread::yield();
+    }
+  }
+
+  Journal& journal() { return journal_; }
+
+  // For the thread that drives.
+  const StoreHistory& history() const { return history_; }
+
+  // For any thread.
+  template <typename Look>
+  void with_history(Look look) const {
+    std::lock_guard lock(mutex_);
+    look(history_);
+  }
+
+  bool settles = true;  // after whatever may give the keeper work to do
+
+ private:
+  struct Live {
+    std::uint64_t number;
+    CommitSeq first_commit;
+  };
+
+  void start_segment(CommitSeq first_commit) {
+    while (!journal_.take_spare()) journal_.wait_for_spare(kNoDeadline);
+    if (settles) settle();
+    sync();
+    journal_.start_segment(first_commit);
+    started_ = true;
+    live_.push_back({journal_.tail().segment_number, first_commit});
+  }
+
+  void write_batch(std::string& batch, CommitSeq first, CommitSeq last) {
+    BatchHeader header;
+    header.first_commit = first;
+    header.last_commit = last;
+    header.synced_through = history_.durable;
+    header.lmdb_through = history_.lmdb;
+    journal_.write(batch, header);
+    std::lock_guard lock(mutex_);
+    history_.written = last;
+  }
+
+  FileSystem& fs_;
+  Journal journal_;
+  std::vector<Live> live_;  // as in Journal
+  bool started_ = false;    // a segment of this life
+  mutable std::mutex mutex_;
+  StoreHistory history_;  // written by the driving thread only, under the mutex
+};
+
+// A driver on a store that was just created on this disk.
+inline std::unique_ptr<JournalDriver> drive_new_store(FileSystem& fs) {
+  create_store(fs);
+  Recovered recovered = recover(fs, 0);
+  return std::make_unique<JournalDriver>(fs, recovered.plan.tail, recovered.files, StoreHistory{});
+}
+
+}  // namespace azoth::test
