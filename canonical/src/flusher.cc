@@ -11,6 +11,7 @@ namespace azoth {
 namespace {
 constexpr std::chrono::milliseconds kFirstPause{10};
 constexpr std::chrono::milliseconds kLongestPause{1000};
+constexpr std::chrono::minutes kReaderCheckInterval{1};
 }  // namespace
 
 Flusher::Flusher(Environment& environment, Journal& journal, Sequencer& sequencer, GroupCommit& group,
@@ -77,6 +78,7 @@ void Flusher::flush_oldest() {
   sequencer_.drop_oldest();
   note_space();
   journal_.trim(delta->last_commit());
+  clear_stale_readers_now_and_then();
   flushes_.fetch_add(1, std::memory_order_relaxed);
   std::lock_guard lock(mutex_);
   last_error_.reset();
@@ -106,6 +108,14 @@ bool Flusher::try_flush(const Delta& delta) {
 void Flusher::pause_after_failure() {
   back_off_ = std::clamp(back_off_ * 2, kFirstPause, kLongestPause);
   if (!stopping_.load()) sequencer_.flusher_signal().pause_until(std::chrono::steady_clock::now() + back_off_);
+}
+
+// Another process may have died in the middle of a snapshot, which would keep pages from being used again.
+void Flusher::clear_stale_readers_now_and_then() {
+  Deadline now = std::chrono::steady_clock::now();
+  if (now - readers_checked_ < kReaderCheckInterval) return;
+  environment_.lmdb.clear_stale_readers();
+  readers_checked_ = now;
 }
 
 void Flusher::note_space() {

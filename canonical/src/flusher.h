@@ -49,6 +49,7 @@ class Flusher {
   bool try_flush(const Delta& delta);
   void pause_after_failure();
   void note_space();
+  void clear_stale_readers_now_and_then();
 
   Environment& environment_;
   Journal& journal_;
@@ -60,6 +61,7 @@ class Flusher {
   std::atomic<CommitSeq> wanted_{0};  // flush through here now
   std::atomic<bool> stopping_{false};
   std::chrono::milliseconds back_off_{0};
+  Deadline readers_checked_ = std::chrono::steady_clock::now();
 
   std::mutex mutex_;
   std::condition_variable flushed_;

@@ -15,8 +15,12 @@ namespace {
 constexpr std::size_t kKeptBuffer = std::size_t{4} << 20;
 }  // namespace
 
-GroupCommit::GroupCommit(Journal& journal, Sequencer& sequencer, CommitState& state)
-    : journal_(journal), sequencer_(sequencer), state_(state), written_(state.marks.applied.load()) {}
+GroupCommit::GroupCommit(Journal& journal, Sequencer& sequencer, std::shared_ptr<CommitState> state)
+    : journal_(journal),
+      sequencer_(sequencer),
+      shared_state_(std::move(state)),
+      state_(*shared_state_),
+      written_(state_.marks.applied.load()) {}
 
 bool GroupCommit::reached(CommitSeq commit, Durability level) const {
   switch (level) {

@@ -33,7 +33,7 @@ class Sequencer;
 
 class GroupCommit {
  public:
-  GroupCommit(Journal& journal, Sequencer& sequencer, CommitState& state);
+  GroupCommit(Journal& journal, Sequencer& sequencer, std::shared_ptr<CommitState> state);
 
   // Waits until the commit, which is in `batch`, has reached the level; false on the deadline. Throws StoreFailed with
   // an unknown outcome if it never will.
@@ -61,6 +61,7 @@ class GroupCommit {
 
   Journal& journal_;
   Sequencer& sequencer_;
+  const std::shared_ptr<CommitState> shared_state_;  // tickets outlive the store, and ask for it
   CommitState& state_;
 
   std::atomic<bool> leading_{false};

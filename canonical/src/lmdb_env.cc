@@ -331,8 +331,8 @@ void LmdbEnv::reserve_disk(std::uint64_t bytes) {
   constexpr std::uint64_t kStep = std::uint64_t{1} << 20;
   std::uint64_t end = (end_bytes() + bytes + kStep - 1) / kStep * kStep;
   if (end <= reserved_disk_) return;
-  int error = posix_fallocate(data_fd_, 0, static_cast<off_t>(end));
-  if (error != 0 && error != EOPNOTSUPP && error != EINVAL) throw_errno(error, "extending data.mdb");
+  bool extended = fallocate(data_fd_, 0, 0, static_cast<off_t>(end)) == 0;
+  if (!extended && errno != EOPNOTSUPP && errno != ENOSYS) throw_errno(errno, "extending data.mdb");
   reserved_disk_ = end;
 }
 

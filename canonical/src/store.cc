@@ -166,7 +166,7 @@ void Store::Impl::recover(const std::shared_ptr<Environment>& environment) {
   Clock& clock = options_.clock != nullptr ? *options_.clock : Clock::system();
   sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, options_, clock,
                                            Sequencer::Start{plan.tail.last_commit, last_event});
-  group_ = std::make_shared<GroupCommit>(*journal_, *sequencer_, state_);
+  group_ = std::make_shared<GroupCommit>(*journal_, *sequencer_, shared_state_);
   syncer_ = std::make_unique<Syncer>(*group_, sequencer_->syncer_signal(), state_, options_.sync_interval);
   flusher_ = std::make_unique<Flusher>(*environment, *journal_, *sequencer_, *group_, state_, options_);
 }
@@ -377,8 +377,10 @@ void Store::Impl::shut_down() {
   }
   flusher_->stop();
   syncer_->stop();
-  if (!failure && !state_.failure.failed() && state_.marks.flushed.load() == applied()) {
-    flusher_->mark_clean(journal_->tail());
+  try {
+    if (!state_.failure.failed()) flusher_->mark_clean(journal_->tail());
+  } catch (const Error& error) {
+    log(LogLevel::Warning, std::string("the next open will read the journal: ") + error.what());
   }
   journal_->stop();
   sequencer_->view()->environment->claim->store_closed();

@@ -64,7 +64,8 @@ class Store::Impl {
   Timestamp created_{};
   RecoveryReport recovery_;
 
-  CommitState state_;
+  const std::shared_ptr<CommitState> shared_state_ = std::make_shared<CommitState>();
+  CommitState& state_ = *shared_state_;
   Admission admission_;
   TransactionLock transaction_lock_;
   std::atomic<std::thread::id> exclusive_thread_{};  // of the live WriteTxn
