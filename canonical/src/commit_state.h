@@ -5,7 +5,9 @@
 #include <mutex>
 #include <optional>
 
+#include "azoth/canonical/durability.h"
 #include "azoth/core/error.h"
+#include "azoth/core/futex.h"
 #include "azoth/core/ids.h"
 
 namespace azoth {
@@ -16,6 +18,45 @@ struct Watermarks {
   std::atomic<CommitSeq> visible{0};  // complete at the strongest level anyone asked for: what read() shows
   std::atomic<CommitSeq> durable{0};  // synced
   std::atomic<CommitSeq> flushed{0};  // in LMDB, synced
+
+  CommitSeq of(Durability level) const {
+    if (level == Durability::Durable) return durable.load(std::memory_order_acquire);
+    return (level == Durability::Written ? visible : applied).load(std::memory_order_acquire);
+  }
+  bool reached(CommitSeq commit, Durability level) const { return of(level) >= commit; }
+};
+
+// Those who follow the marks without asking for anything: subscriptions, the notifier.
+class Followers {
+ public:
+  // After a mark has moved. Costs a fence and a load when nobody follows.
+  void announce() {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (count_.load(std::memory_order_relaxed) == 0) return;
+    news_.fetch_add(1, std::memory_order_seq_cst);
+    futex::wake_all(news_);
+  }
+
+  // Sleeps until `arrived` says so; false on the deadline. Counted before it looks, so that nothing that is announced
+  // after the look is missed.
+  template <class Arrived>
+  bool wait_until(Arrived arrived, Deadline deadline) {
+    count_.fetch_add(1, std::memory_order_seq_cst);
+    bool in_time = true;
+    bool there = false;
+    while (true) {
+      std::uint32_t seen = news_.load(std::memory_order_seq_cst);
+      there = arrived();
+      if (there || !in_time) break;
+      in_time = futex::wait(news_, seen, deadline);
+    }
+    count_.fetch_sub(1, std::memory_order_seq_cst);
+    return there;
+  }
+
+ private:
+  std::atomic<std::uint32_t> news_{0};
+  std::atomic<std::uint32_t> count_{0};
 };
 
 // The first error after which nothing more may be written. Sticky: what is on disk behind a failed write or sync is
@@ -55,6 +96,8 @@ class Failure {
 struct CommitState {
   Watermarks marks;
   Failure failure;
+  Followers followers;
+  std::atomic<bool> closed{false};  // nothing will move any more
 };
 
 }  // namespace azoth

@@ -13,6 +13,12 @@ namespace azoth {
 namespace {
 // The write buffer keeps its memory between batches up to this size.
 constexpr std::size_t kKeptBuffer = std::size_t{4} << 20;
+
+void raise(std::atomic<CommitSeq>& mark, CommitSeq commit) {
+  CommitSeq seen = mark.load(std::memory_order_relaxed);
+  while (seen < commit && !mark.compare_exchange_weak(seen, commit, std::memory_order_seq_cst)) {
+  }
+}
 }  // namespace
 
 GroupCommit::GroupCommit(Journal& journal, Sequencer& sequencer, std::shared_ptr<CommitState> state)
@@ -20,16 +26,8 @@ GroupCommit::GroupCommit(Journal& journal, Sequencer& sequencer, std::shared_ptr
       sequencer_(sequencer),
       shared_state_(std::move(state)),
       state_(*shared_state_),
+      notifier_(shared_state_),
       written_(state_.marks.applied.load()) {}
-
-bool GroupCommit::reached(CommitSeq commit, Durability level) const {
-  switch (level) {
-    case Durability::Applied: return state_.marks.applied.load(std::memory_order_acquire) >= commit;
-    case Durability::Written: return state_.marks.visible.load(std::memory_order_acquire) >= commit;
-    case Durability::Durable: return state_.marks.durable.load(std::memory_order_acquire) >= commit;
-  }
-  return false;
-}
 
 bool GroupCommit::wait(Batch& batch, CommitSeq commit, Durability level, Deadline deadline) {
   if (level == Durability::Applied) return true;
@@ -53,7 +51,7 @@ bool GroupCommit::wait(Batch& batch, CommitSeq commit, Durability level, Deadlin
 
 bool GroupCommit::wait_for_all(CommitSeq commit, Durability level, Deadline deadline) {
   if (reached(commit, level)) return true;
-  if (level == Durability::Durable) want_durable(commit);
+  if (level == Durability::Durable) raise(durable_wanted_, commit);
   round_waiters_.fetch_add(1, std::memory_order_seq_cst);
   bool in_time = true;
   while (true) {
@@ -71,9 +69,24 @@ bool GroupCommit::wait_for_all(CommitSeq commit, Durability level, Deadline dead
   return false;
 }
 
-void GroupCommit::want_durable(CommitSeq commit) {
-  CommitSeq wanted = durable_wanted_.load(std::memory_order_relaxed);
-  while (wanted < commit && !durable_wanted_.compare_exchange_weak(wanted, commit, std::memory_order_seq_cst)) {
+void GroupCommit::call_back(Notifier::Request request) {
+  if (!reached(request.info.commit_seq, request.level)) {
+    raise(demanded_.at(static_cast<std::size_t>(request.level)), request.info.commit_seq);
+    sequencer_.syncer_signal().notify();
+  }
+  if (!notifier_.add(request)) notify(request, state_);
+}
+
+bool GroupCommit::demanded() const {
+  for (Durability level : {Durability::Written, Durability::Durable}) {
+    if (!reached(demanded_.at(static_cast<std::size_t>(level)).load(std::memory_order_seq_cst), level)) return true;
+  }
+  return false;
+}
+
+void GroupCommit::satisfy_demands() {
+  for (Durability level : {Durability::Written, Durability::Durable}) {
+    wait_for_all(demanded_.at(static_cast<std::size_t>(level)).load(std::memory_order_seq_cst), level, kNoDeadline);
   }
 }
 
@@ -176,6 +189,7 @@ void GroupCommit::give_up_lead() {
     round_.fetch_add(1, std::memory_order_seq_cst);
     futex::wake_all(round_);
   }
+  state_.followers.announce();
 }
 
 void GroupCommit::offer_lead() {

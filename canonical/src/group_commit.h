@@ -16,6 +16,7 @@
 // before it wakes. So a waiter that failed to lead is either seen by that look, or its sleep returns at once.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,7 @@
 #include "azoth/core/clock.h"
 #include "batch.h"
 #include "commit_state.h"
+#include "notifier.h"
 
 namespace azoth {
 
@@ -42,7 +44,15 @@ class GroupCommit {
   // The same for everything up to `commit`, in whatever batches.
   bool wait_for_all(CommitSeq commit, Durability level, Deadline deadline);
 
-  bool reached(CommitSeq commit, Durability level) const;
+  bool reached(CommitSeq commit, Durability level) const { return state_.marks.reached(commit, level); }
+
+  // Runs a callback when its commit has ended; the syncer leads for it at once.
+  void call_back(Notifier::Request request);
+  Notifier& notifier() { return notifier_; }
+
+  // What callbacks wait for: the syncer's to do.
+  bool demanded() const;
+  void satisfy_demands();
 
   std::uint64_t batches() const { return batches_.load(std::memory_order_relaxed); }
   std::uint64_t syncs() const { return syncs_.load(std::memory_order_relaxed); }
@@ -57,12 +67,14 @@ class GroupCommit {
   void fail(const Error& cause, const std::shared_ptr<Batch>& taken) noexcept;
   void give_up_lead();
   void offer_lead();
-  void want_durable(CommitSeq commit);
 
   Journal& journal_;
   Sequencer& sequencer_;
   const std::shared_ptr<CommitState> shared_state_;  // tickets outlive the store, and ask for it
   CommitState& state_;
+
+  Notifier notifier_;
+  std::array<std::atomic<CommitSeq>, 4> demanded_{};  // by level, by callbacks
 
   std::atomic<bool> leading_{false};
   std::atomic<CommitSeq> durable_wanted_{0};      // by waiters of no batch, or of one that is complete at Written

@@ -21,7 +21,7 @@ SegmentReader::SegmentReader(FileSystem& fs, const std::filesystem::path& direct
       bytes_(file_->size()) {}
 
 std::optional<BatchHeader> SegmentReader::read(std::uint64_t offset) {
-  if (offset + kBatchHeaderBytes > bytes_) return std::nullopt;
+  if (bytes_ < kBatchHeaderBytes || offset > bytes_ - kBatchHeaderBytes) return std::nullopt;
   buffer_.resize(kBatchHeaderBytes);
   if (file_->read_at(offset, buffer_.data(), kBatchHeaderBytes) < kBatchHeaderBytes) return std::nullopt;
   auto header = BatchHeader::decode(buffer_, bytes_ - offset, seed_);

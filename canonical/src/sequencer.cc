@@ -19,23 +19,27 @@ constexpr CommitSeq kNewest = std::numeric_limits<CommitSeq>::max();
 }  // namespace
 
 Sequencer::Sequencer(std::shared_ptr<Environment> environment, Journal& journal, CommitState& state,
-                     Admission& admission, const Options& options, Clock& clock, Start start)
+                     Admission& admission, Gate& gate, const Options& options, Clock& clock, Start start)
     : journal_(journal),
       state_(state),
       admission_(admission),
+      gate_(gate),
       options_(options),
       clock_(clock),
       next_event_(start.last_event + 1),
       delta_(std::make_shared<Delta>(start.last_commit + 1, next_event_)),
       offset_(journal.segment_bytes()),  // the first batch starts a segment
-      view_(std::make_shared<View>(View{std::move(environment), {delta_}})) {}
+      view_(std::make_shared<View>(View{std::move(environment), {delta_}})) {
+  views_->store(view_);
+}
 
 Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> conditions, CommitSeq evaluated_at,
-                                    Durability level, Deadline deadline) {
+                                    Durability level, Deadline deadline, Gate::Writer writer) {
   Timestamp now = clock_.now();
   std::unique_lock lock(mutex_);
   while (true) {
-    check_open();
+    gate_.check(writer);
+    state_.failure.check();
     check_space(set);
     if (set.empty() || make_room(set.bytes())) break;
     lock.unlock();
@@ -56,11 +60,6 @@ Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> co
   syncer_signal_.notify_if_asleep();
   if (flusher_concerned) flusher_signal_.notify_if_asleep();
   return Sequenced{info, std::move(batch)};
-}
-
-void Sequencer::check_open() const {
-  if (closed_) throw Error(ErrorCode::Closed, "the store is closed");
-  state_.failure.check();
 }
 
 // LMDB needs room to delete, too. So above nine tenths of the map, less what the live Deltas may take when they are
@@ -170,15 +169,14 @@ Batch& Sequencer::open_batch() {
   return *last_batch_;
 }
 
-std::shared_ptr<const View> Sequencer::view() const {
-  std::lock_guard lock(view_mutex_);
-  return view_;
+void Sequencer::publish(std::shared_ptr<const View> view) {
+  view_ = std::move(view);
+  views_->store(view_);
 }
 
 void Sequencer::retire_view() {
   std::lock_guard lock(mutex_);
-  std::lock_guard view_lock(view_mutex_);
-  view_ = std::make_shared<View>();
+  publish(std::make_shared<View>());
 }
 
 EventId Sequencer::next_event() const {
@@ -211,24 +209,22 @@ bool Sequencer::freeze_locked() {
   view->deltas.insert(view->deltas.begin(), fresh);
   delta_ = std::move(fresh);
   filling_since_.reset();
-  std::lock_guard lock(view_mutex_);
-  view_ = std::move(view);
+  publish(std::move(view));
   return true;
 }
 
 std::shared_ptr<const Delta> Sequencer::oldest_frozen() const {
-  std::lock_guard lock(view_mutex_);
-  return view_->deltas.size() > 1 ? view_->deltas.back() : nullptr;
+  std::shared_ptr<const View> now = view();
+  return now->deltas.size() > 1 ? now->deltas.back() : nullptr;
 }
 
 void Sequencer::drop_oldest() {
-  std::shared_ptr<const View> old;  // its Deltas are freed outside the locks
+  std::shared_ptr<const View> old = view();  // whose last Delta is freed outside the lock
   std::lock_guard lock(mutex_);
   auto view = std::make_shared<View>(*view_);
   admission_.release(view->deltas.back()->bytes());
   view->deltas.pop_back();
-  std::lock_guard view_lock(view_mutex_);
-  old = std::exchange(view_, std::move(view));
+  publish(std::move(view));
 }
 
 std::optional<Deadline> Sequencer::filling_since() const {
@@ -240,11 +236,6 @@ void Sequencer::set_lmdb_space(std::uint64_t used, std::uint64_t map) {
   std::lock_guard lock(mutex_);
   lmdb_used_ = used;
   lmdb_map_ = map;
-}
-
-void Sequencer::close() {
-  std::lock_guard lock(mutex_);
-  closed_ = true;
 }
 
 void Sequencer::wake_all_waiters() {

@@ -24,8 +24,9 @@
 #include "batch.h"
 #include "commit_state.h"
 #include "delta.h"
-#include "signal.h"
+#include "gate.h"
 #include "view.h"
+#include "wake_signal.h"
 
 namespace azoth {
 
@@ -42,7 +43,7 @@ class Sequencer {
   };
 
   Sequencer(std::shared_ptr<Environment> environment, Journal& journal, CommitState& state, Admission& admission,
-            const Options& options, Clock& clock, Start start);
+            Gate& gate, const Options& options, Clock& clock, Start start);
 
   struct Sequenced {
     CommitInfo info;
@@ -58,9 +59,17 @@ class Sequencer {
   // `conditions` held at commit `evaluated_at`. Throws as Store::submit does; on anything but Sequenced the set is
   // untouched.
   Result commit(WriteSet& set, std::span<const Condition> conditions, CommitSeq evaluated_at, Durability level,
-                Deadline deadline);
+                Deadline deadline, Gate::Writer writer = Gate::Writer::User);
 
-  std::shared_ptr<const View> view() const;
+  // Changes the gate between two commits.
+  template <class Change>
+  void change_gate(Change change) {
+    std::lock_guard lock(mutex_);
+    change(gate_);
+  }
+
+  std::shared_ptr<const View> view() const { return views_->load(); }
+  const std::shared_ptr<ViewHolder>& views() const { return views_; }
   void retire_view();  // no new snapshots; the environment ends with those that are alive
   EventId next_event() const;
 
@@ -78,25 +87,25 @@ class Sequencer {
   // What LMDB has used, for the limit above which only deletions pass.
   void set_lmdb_space(std::uint64_t used, std::uint64_t map);
 
-  void close();             // everything fails with Closed from now on
   void wake_all_waiters();  // to look at the failure
   Signal& syncer_signal() { return syncer_signal_; }
   Signal& flusher_signal() { return flusher_signal_; }
 
  private:
-  void check_open() const;
   void check_space(const WriteSet& set) const;
   bool make_room(std::size_t record_bytes);
   void finish_open_batch();
   std::optional<Result> check_conditions(std::span<const Condition> conditions, CommitSeq evaluated_at) const;
   const VersionMap::Node* newest_version(std::string_view key) const;
   bool freeze_locked();
+  void publish(std::shared_ptr<const View> view);
   CommitInfo assign(WriteSet& set, Durability level, Timestamp time);
   Batch& open_batch();
 
   Journal& journal_;
   CommitState& state_;
   Admission& admission_;
+  Gate& gate_;
   const Options options_;
   Clock& clock_;
   Signal syncer_signal_;
@@ -106,7 +115,6 @@ class Sequencer {
   EventId next_event_;
   std::shared_ptr<Delta> delta_;  // the one that is filled: the first of the view
   std::optional<Deadline> filling_since_;
-  bool closed_ = false;
   std::uint64_t lmdb_used_ = 0;
   std::uint64_t lmdb_map_ = 0;
 
@@ -117,8 +125,8 @@ class Sequencer {
   std::uint64_t offset_;                // in the segment, where the open batch stands or the next one will
   bool next_starts_segment_ = false;
 
-  mutable std::mutex view_mutex_;  // only this; taken inside mutex_ or alone
-  std::shared_ptr<const View> view_;
+  std::shared_ptr<const View> view_;  // what views_ shows
+  const std::shared_ptr<ViewHolder> views_ = std::make_shared<ViewHolder>();
 };
 
 }  // namespace azoth

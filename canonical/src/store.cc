@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "azoth/core/codec.h"
 #include "azoth/core/error.h"
 #include "azoth/core/log.h"
 #include "recovery.h"
@@ -164,8 +165,9 @@ void Store::Impl::recover(const std::shared_ptr<Environment>& environment) {
   }
   journal_ = std::make_unique<Journal>(fs_, paths_.journal, identity_, options_.segment_bytes, plan.tail, files);
   Clock& clock = options_.clock != nullptr ? *options_.clock : Clock::system();
-  sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, options_, clock,
+  sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, *gate_, options_, clock,
                                            Sequencer::Start{plan.tail.last_commit, last_event});
+  load_seal();
   group_ = std::make_shared<GroupCommit>(*journal_, *sequencer_, shared_state_);
   syncer_ = std::make_unique<Syncer>(*group_, sequencer_->syncer_signal(), state_, options_.sync_interval);
   flusher_ = std::make_unique<Flusher>(*environment, *journal_, *sequencer_, *group_, state_, options_);
@@ -174,7 +176,7 @@ void Store::Impl::recover(const std::shared_ptr<Environment>& environment) {
 // --- Writing
 
 Outcome<Ticket> Store::Impl::submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options) {
-  check_open();
+  gate_->check(Gate::Writer::User);
   check_not_nested();
   check_limits(set);
   Deadline until = deadline(options.timeout);
@@ -219,9 +221,9 @@ std::optional<Rejection> Store::Impl::evaluate(std::span<const Condition> condit
   return std::nullopt;
 }
 
-Ticket Store::Impl::sequence(WriteSet& set, Durability level) {
+Ticket Store::Impl::sequence(WriteSet& set, Durability level, Gate::Writer writer) {
   check_limits(set);
-  Sequencer::Result result = sequencer_->commit(set, {}, 0, level, deadline({}));
+  Sequencer::Result result = sequencer_->commit(set, {}, 0, level, deadline({}), writer);
   auto& sequenced = std::get<Sequencer::Sequenced>(result);
   return TicketMaker::make(sequenced.info, level, std::move(sequenced.batch), group_);
 }
@@ -241,17 +243,23 @@ void Store::Impl::check_limits(const WriteSet& set) const {
   check(set.bytes(), max_transaction_bytes(), ErrorCode::TransactionTooLarge, "the transaction");
 }
 
-void Store::Impl::lock_exclusively(Deadline until) {
+void Store::Impl::begin_exclusive(Deadline until) {
+  gate_->check(Gate::Writer::User);
+  admission_.wait_for(0, until);
+  drain(until);
+}
+
+// Waits for the transactions that are under way, and keeps others out until end_exclusive().
+void Store::Impl::drain(Deadline until) {
   check_open();
   check_not_nested();
-  admission_.wait_for(0, until);
   if (!transaction_lock_.lock_until(until)) {
     throw Error(ErrorCode::LockTimeout, "other transactions did not end in time; try again");
   }
   exclusive_thread_.store(std::this_thread::get_id());
 }
 
-void Store::Impl::unlock_exclusively() {
+void Store::Impl::end_exclusive() {
   exclusive_thread_.store(std::thread::id());
   transaction_lock_.unlock();
 }
@@ -265,15 +273,108 @@ void Store::Impl::check_open() const {
 }
 
 void Store::Impl::check_not_nested() const {
+  if (group_->notifier().is_this_thread()) {
+    throw Error(ErrorCode::NestedUse, "a callback may not make calls that wait for the store; hand them to a thread");
+  }
   if (exclusive_thread_.load() != std::this_thread::get_id()) return;
   throw Error(ErrorCode::NestedUse,
               "this thread has an exclusive transaction open, which this call would wait for; end that first");
 }
 
+// --- Seal and pause
+
+namespace {
+
+constexpr std::string_view kSealKey = "seal";
+
+// Runs at the end of a scope.
+template <class Action>
+struct Finally {
+  Action action;
+  ~Finally() { action(); }
+};
+template <class Action>
+Finally(Action) -> Finally<Action>;
+
+}  // namespace
+
+void Store::Impl::load_seal() {
+  if (auto value = lmdb_snapshot()->get(Space::Meta, kSealKey)) {
+    codec::Reader reader(*value);
+    gate_->set_sealed(reader.read<EventId>());
+  }
+}
+
+// With the transactions drained no event id is assigned, and the gate is shut before the seal is sequenced: nothing gets
+// between the last event and the seal, and nothing behind it.
+EventId Store::Impl::seal(Deadline until) {
+  drain(until);
+  Ticket ticket;
+  EventId last = 0;
+  {
+    Finally release{[this] { end_exclusive(); }};
+    WriteSet set;
+    if (auto sealed = gate_->sealed()) {
+      last = *sealed;
+    } else {
+      last = next_event() - 1;
+      std::string value;
+      codec::append(value, last);
+      RecordBuilder::put(set, Space::Meta, kSealKey, value);
+      sequencer_->change_gate([&](Gate& gate) { gate.set_sealed(last); });
+    }
+    try {
+      ticket = sequence(set, Durability::Durable, Gate::Writer::Seal);
+    } catch (...) {
+      if (!set.empty()) gate_->set_sealed(std::nullopt);
+      throw;
+    }
+  }
+  ticket.wait();
+  return last;
+}
+
+void Store::Impl::unseal(Deadline until) {
+  drain(until);
+  Ticket ticket;
+  {
+    Finally release{[this] { end_exclusive(); }};
+    WriteSet set;
+    if (gate_->sealed()) RecordBuilder::del(set, Space::Meta, kSealKey);
+    ticket = sequence(set, Durability::Durable, Gate::Writer::Seal);
+    gate_->set_sealed(std::nullopt);
+  }
+  ticket.wait();
+}
+
+void Store::Impl::pause(const std::string& owner, Deadline until) {
+  drain(until);
+  Finally release{[this] { end_exclusive(); }};
+  sequencer_->change_gate([&](Gate& gate) { gate.pause(owner); });
+}
+
 // --- Reading
+
+// An Applied snapshot of a failed store would show what can no longer be kept.
+CommitSeq Store::Impl::mark(Durability level) const {
+  const Watermarks& marks = state_.marks;
+  if (level == Durability::Durable) return marks.durable.load();
+  bool applied = level == Durability::Applied && !state_.failure.failed();
+  return applied ? marks.applied.load() : marks.visible.load();
+}
 
 std::unique_ptr<Snapshot> Store::Impl::snapshot(CommitSeq at) const {
   return std::make_unique<Snapshot>(at, sequencer_->view());
+}
+
+std::unique_ptr<SubscriptionState> Store::Impl::subscription(EventId after) const {
+  check_open();
+  auto state = std::make_unique<SubscriptionState>();
+  state->commits = shared_state_;
+  state->views = sequencer_->views();
+  state->read_through = after;
+  state->delivered = after;
+  return state;
 }
 
 Meta Store::Impl::meta() const {
@@ -283,7 +384,8 @@ Meta Store::Impl::meta() const {
           .created = created_,
           .timeline = identity_.timeline,
           .last_commit = newest->commit_seq(),
-          .last_event = newest->last_event()};
+          .last_event = newest->last_event(),
+          .sealed_event = gate_->sealed()};
 }
 
 Status Store::Impl::status() const {
@@ -309,6 +411,7 @@ Status Store::Impl::status() const {
   status.flushes = flusher_->flushes();
   status.commits = status.applied_seq - recovery_.last_commit;
   if (state_.failure.failed()) status.failure = state_.failure.error().what();
+  for (const auto& [owner, count] : gate_->pauses()) status.pauses.push_back({owner, count});
   status.recovery = recovery_;
   return status;
 }
@@ -365,7 +468,7 @@ void Store::Impl::close() {
 
 void Store::Impl::shut_down() {
   if (closed_.exchange(true)) return;
-  sequencer_->close();
+  sequencer_->change_gate([](Gate& gate) { gate.close(); });
   transaction_lock_.close();
   admission_.close();
   journal_->refuse_waiters();
@@ -383,6 +486,9 @@ void Store::Impl::shut_down() {
     log(LogLevel::Warning, std::string("the next open will read the journal: ") + error.what());
   }
   journal_->stop();
+  state_.closed.store(true);
+  state_.followers.announce();
+  group_->notifier().stop();
   sequencer_->view()->environment->claim->store_closed();
   sequencer_->retire_view();
   if (failure) throw *failure;
@@ -401,7 +507,17 @@ Outcome<Ticket> Store::submit(WriteSet set, std::span<const Condition> condition
   return impl_->submit(std::move(set), conditions, options);
 }
 
-ReadTxn Store::read() const { return ReadTxn(impl_->visible_snapshot()); }
+ReadTxn Store::read(Durability level) const { return ReadTxn(impl_->snapshot(impl_->mark(level))); }
+
+Subscription Store::subscribe(EventId after) const { return Subscription(impl_->subscription(after)); }
+
+EventId Store::seal(std::optional<std::chrono::nanoseconds> timeout) { return impl_->seal(impl_->deadline(timeout)); }
+void Store::unseal(std::optional<std::chrono::nanoseconds> timeout) { impl_->unseal(impl_->deadline(timeout)); }
+
+Pause Store::pause(std::string owner, std::optional<std::chrono::nanoseconds> timeout) {
+  impl_->pause(owner, impl_->deadline(timeout));
+  return Pause(impl_->gate(), std::move(owner));
+}
 
 void Store::flush(Durability level) { impl_->flush(level); }
 void Store::checkpoint() { impl_->checkpoint(); }

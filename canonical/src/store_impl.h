@@ -11,10 +11,12 @@
 #include "commit_state.h"
 #include "environment.h"
 #include "flusher.h"
+#include "gate.h"
 #include "group_commit.h"
 #include "journal.h"
 #include "sequencer.h"
 #include "snapshot.h"
+#include "subscription.h"
 #include "syncer.h"
 
 namespace azoth {
@@ -29,6 +31,15 @@ class Store::Impl {
   std::unique_ptr<Snapshot> visible_snapshot() const { return snapshot(state_.marks.visible.load()); }
   std::unique_ptr<Snapshot> lmdb_snapshot() const { return snapshot(0); }
 
+  CommitSeq mark(Durability level) const;  // what a snapshot at this level shows
+
+  std::unique_ptr<SubscriptionState> subscription(EventId after) const;
+
+  EventId seal(Deadline deadline);
+  void unseal(Deadline deadline);
+  void pause(const std::string& owner, Deadline deadline);
+  const std::shared_ptr<Gate>& gate() const { return gate_; }
+
   void flush(Durability level);
   void checkpoint();
   Meta meta() const;
@@ -38,9 +49,10 @@ class Store::Impl {
   void close();
 
   // --- For WriteTxn.
-  void lock_exclusively(Deadline deadline);
-  void unlock_exclusively();
-  Ticket sequence(WriteSet& set, Durability level);  // while the transaction lock is held
+  void begin_exclusive(Deadline deadline);
+  void end_exclusive();
+  // While the transaction lock is held.
+  Ticket sequence(WriteSet& set, Durability level, Gate::Writer writer = Gate::Writer::User);
   const Options& options() const { return options_; }
   std::size_t max_transaction_bytes() const;
   CommitSeq applied() const { return state_.marks.applied.load(); }
@@ -51,6 +63,8 @@ class Store::Impl {
  private:
   std::shared_ptr<Environment> open_environment();
   void recover(const std::shared_ptr<Environment>& environment);
+  void load_seal();
+  void drain(Deadline deadline);
   void check_open() const;
   void check_not_nested() const;
   std::optional<Rejection> evaluate(std::span<const Condition> conditions, CommitSeq& at) const;
@@ -68,6 +82,7 @@ class Store::Impl {
   CommitState& state_ = *shared_state_;
   Admission admission_;
   TransactionLock transaction_lock_;
+  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::atomic<std::thread::id> exclusive_thread_{};  // of the live WriteTxn
   std::atomic<bool> closed_{false};
   std::unique_ptr<Journal> journal_;

@@ -17,11 +17,14 @@ void Syncer::run() {
     signal_.sleep_unless([&] { return ended() || unsynced(); }, kNoDeadline);
     if (ended()) return;
     CommitSeq target = marks.applied.load();
-    signal_.pause_until(std::chrono::steady_clock::now() + interval_);
+    if (!group_.demanded()) signal_.pause_until(std::chrono::steady_clock::now() + interval_);
     if (ended()) return;
-    if (marks.durable.load() >= target) continue;
     try {
-      group_.wait_for_all(marks.applied.load(), Durability::Durable, kNoDeadline);
+      if (group_.demanded()) {
+        group_.satisfy_demands();
+      } else if (marks.durable.load() < target) {
+        group_.wait_for_all(marks.applied.load(), Durability::Durable, kNoDeadline);
+      }
     } catch (const Error&) {
       return;  // the store has failed; its writers are told
     }

@@ -9,7 +9,7 @@
 
 #include "commit_state.h"
 #include "group_commit.h"
-#include "signal.h"
+#include "wake_signal.h"
 
 namespace azoth {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "delta.h"
@@ -13,6 +14,23 @@ namespace azoth {
 struct View {
   std::shared_ptr<Environment> environment;
   std::vector<std::shared_ptr<const Delta>> deltas;  // newest first
+};
+
+// Where the current View is kept. Shared with those who read and may outlive the store.
+class ViewHolder {
+ public:
+  std::shared_ptr<const View> load() const {
+    std::lock_guard lock(mutex_);
+    return view_;
+  }
+  void store(std::shared_ptr<const View> view) {
+    std::lock_guard lock(mutex_);
+    view_.swap(view);  // the old one ends with the argument, after the lock
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const View> view_;
 };
 
 }  // namespace azoth

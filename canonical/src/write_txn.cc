@@ -17,7 +17,7 @@ class WriteTxnState {
   explicit WriteTxnState(Store::Impl& store)
       : store_(store), snapshot_(store.snapshot(store.applied())), next_event_(store.next_event()) {}
   ~WriteTxnState() {
-    if (locked_) store_.unlock_exclusively();
+    if (locked_) store_.end_exclusive();
   }
   WriteTxnState(const WriteTxnState&) = delete;
   WriteTxnState& operator=(const WriteTxnState&) = delete;
@@ -71,7 +71,7 @@ class WriteTxnState {
 
   Ticket commit(Durability level) {
     Ticket ticket = store_.sequence(set_, level);
-    store_.unlock_exclusively();
+    store_.end_exclusive();
     locked_ = false;
     return ticket;
   }
@@ -98,11 +98,11 @@ class WriteTxnState {
 };
 
 WriteTxn Store::begin(std::optional<std::chrono::nanoseconds> timeout) {
-  impl_->lock_exclusively(impl_->deadline(timeout));
+  impl_->begin_exclusive(impl_->deadline(timeout));
   try {
     return WriteTxn(std::make_unique<WriteTxnState>(*impl_));
   } catch (...) {
-    impl_->unlock_exclusively();
+    impl_->end_exclusive();
     throw;
   }
 }

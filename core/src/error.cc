@@ -47,33 +47,64 @@ std::string_view advice(int errno_value) {
 
 std::string_view error_name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::InvalidArgument: return "invalid_argument";
-    case ErrorCode::KeyEmpty: return "key_empty";
-    case ErrorCode::KeyTooLarge: return "key_too_large";
-    case ErrorCode::ValueTooLarge: return "value_too_large";
-    case ErrorCode::EventTooLarge: return "event_too_large";
-    case ErrorCode::EventTypeInvalid: return "event_type_invalid";
-    case ErrorCode::TagInvalid: return "tag_invalid";
-    case ErrorCode::TooManyTags: return "too_many_tags";
-    case ErrorCode::TransactionTooLarge: return "transaction_too_large";
-    case ErrorCode::TooManyOperations: return "too_many_operations";
-    case ErrorCode::NestedUse: return "nested_use";
-    case ErrorCode::Rejected: return "rejected";
-    case ErrorCode::NotFound: return "not_found";
-    case ErrorCode::AlreadyExists: return "already_exists";
-    case ErrorCode::Locked: return "locked";
-    case ErrorCode::AlreadyOpen: return "already_open";
-    case ErrorCode::StillRead: return "still_read";
-    case ErrorCode::Closed: return "closed";
-    case ErrorCode::ReadersFull: return "readers_full";
-    case ErrorCode::LockTimeout: return "lock_timeout";
-    case ErrorCode::Backpressure: return "backpressure";
-    case ErrorCode::NoSpace: return "no_space";
-    case ErrorCode::Io: return "io";
-    case ErrorCode::StoreFailed: return "store_failed";
-    case ErrorCode::Corruption: return "corruption";
-    case ErrorCode::UnsupportedFormat: return "unsupported_format";
-    case ErrorCode::OutOfMemory: return "out_of_memory";
+    case ErrorCode::InvalidArgument:
+      return "invalid_argument";
+    case ErrorCode::KeyEmpty:
+      return "key_empty";
+    case ErrorCode::KeyTooLarge:
+      return "key_too_large";
+    case ErrorCode::ValueTooLarge:
+      return "value_too_large";
+    case ErrorCode::EventTooLarge:
+      return "event_too_large";
+    case ErrorCode::EventTypeInvalid:
+      return "event_type_invalid";
+    case ErrorCode::TagInvalid:
+      return "tag_invalid";
+    case ErrorCode::TooManyTags:
+      return "too_many_tags";
+    case ErrorCode::TransactionTooLarge:
+      return "transaction_too_large";
+    case ErrorCode::TooManyOperations:
+      return "too_many_operations";
+    case ErrorCode::NestedUse:
+      return "nested_use";
+    case ErrorCode::Rejected:
+      return "rejected";
+    case ErrorCode::NotFound:
+      return "not_found";
+    case ErrorCode::AlreadyExists:
+      return "already_exists";
+    case ErrorCode::Locked:
+      return "locked";
+    case ErrorCode::AlreadyOpen:
+      return "already_open";
+    case ErrorCode::StillRead:
+      return "still_read";
+    case ErrorCode::Closed:
+      return "closed";
+    case ErrorCode::ReadersFull:
+      return "readers_full";
+    case ErrorCode::Sealed:
+      return "sealed";
+    case ErrorCode::Paused:
+      return "paused";
+    case ErrorCode::LockTimeout:
+      return "lock_timeout";
+    case ErrorCode::Backpressure:
+      return "backpressure";
+    case ErrorCode::NoSpace:
+      return "no_space";
+    case ErrorCode::Io:
+      return "io";
+    case ErrorCode::StoreFailed:
+      return "store_failed";
+    case ErrorCode::Corruption:
+      return "corruption";
+    case ErrorCode::UnsupportedFormat:
+      return "unsupported_format";
+    case ErrorCode::OutOfMemory:
+      return "out_of_memory";
   }
   return "unknown";
 }
@@ -85,6 +116,7 @@ bool Error::retryable() const {
     case ErrorCode::NoSpace:
     case ErrorCode::Locked:
     case ErrorCode::ReadersFull:
+    case ErrorCode::Paused:
       return true;
     default:
       return false;

@@ -31,7 +31,15 @@ class Db {
     return store_->submit(std::move(set), conditions, options);
   }
   WriteTxn begin(std::optional<std::chrono::nanoseconds> timeout = {}) { return store_->begin(timeout); }
-  ReadTxn read() const { return store_->read(); }
+  ReadTxn read(Durability level = Durability::Written) const { return store_->read(level); }
+
+  EventId seal(std::optional<std::chrono::nanoseconds> timeout = {}) { return store_->seal(timeout); }
+  void unseal(std::optional<std::chrono::nanoseconds> timeout = {}) { store_->unseal(timeout); }
+  Pause pause(std::string owner, std::optional<std::chrono::nanoseconds> timeout = {}) {
+    return store_->pause(std::move(owner), timeout);
+  }
+
+  Subscription subscribe(EventId after = 0) const { return store_->subscribe(after); }
 
   void flush(Durability level = Durability::Durable) { store_->flush(level); }
   void checkpoint() { store_->checkpoint(); }

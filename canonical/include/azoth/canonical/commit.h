@@ -3,11 +3,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 
 #include "azoth/canonical/durability.h"
 #include "azoth/core/clock.h"
+#include "azoth/core/error.h"
 #include "azoth/core/ids.h"
 
 namespace azoth {
@@ -22,7 +25,12 @@ struct CommitInfo {
   Timestamp time{};                // of the commit
 };
 
-class Batch;        // canonical/src/group_commit.h
+// Called once with how a commit ended: `failure` is null when it has reached the level, else StoreFailed. On a thread of
+// the store's own, under no lock, in commit order; a slow callback delays other callbacks and nothing else. Calls that
+// would wait for the store (submit, begin, flush, close, ...) fail with NestedUse there.
+using TicketCallback = std::function<void(const CommitInfo& commit, const Error* failure)>;
+
+class Batch;        // canonical/src/batch.h
 class GroupCommit;
 
 // A sequenced commit. It has its place in the order for good; what remains is how safe it is. Copyable, thread-safe,
@@ -40,6 +48,10 @@ class Ticket {
   // The same with a timeout: false when it is over. The commit is not undone.
   [[nodiscard]] bool wait_for(Durability level, std::chrono::nanoseconds timeout) const;
   bool reached(Durability level) const;  // without waiting
+
+  // The same without a thread that waits. When the store is closed already, the callback runs at once, on this thread.
+  void then(Durability level, TicketCallback callback) const;
+  std::future<CommitInfo> future(Durability level) const;
 
  private:
   friend class TicketMaker;  // canonical/src/group_commit.h

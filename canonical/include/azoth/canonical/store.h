@@ -22,7 +22,9 @@
 #include "azoth/canonical/condition.h"
 #include "azoth/canonical/options.h"
 #include "azoth/canonical/outcome.h"
+#include "azoth/canonical/pause.h"
 #include "azoth/canonical/read_txn.h"
+#include "azoth/canonical/subscription.h"
 #include "azoth/canonical/write_set.h"
 #include "azoth/canonical/write_txn.h"
 #include "azoth/core/file.h"
@@ -36,6 +38,7 @@ struct Meta {
   Uuid timeline;
   CommitSeq last_commit = 0;  // the newest visible one
   EventId last_event = 0;
+  std::optional<EventId> sealed_event;  // if the store is sealed
 };
 
 // What opening had to do.
@@ -65,7 +68,12 @@ struct Status {
   std::uint64_t batches = 0;
   std::uint64_t syncs = 0;  // fdatasync calls on the journal
   std::uint64_t flushes = 0;
-  std::optional<std::string> failure;  // why writes are refused
+  std::optional<std::string> failure;  // why writes are refused for good
+  struct PausedBy {
+    std::string owner;
+    std::uint32_t times;
+  };
+  std::vector<PausedBy> pauses;
   RecoveryReport recovery;
 };
 
@@ -113,13 +121,28 @@ class Store {
   // Begins an exclusive transaction; LockTimeout when others do not end in time.
   WriteTxn begin(std::optional<std::chrono::nanoseconds> timeout = {});
 
-  // A snapshot of everything acknowledged as Written or Durable so far.
-  ReadTxn read() const;
+  // A snapshot. At Written, the default: everything acknowledged as Written or Durable so far, and perhaps not all that
+  // was acknowledged as Applied. At Applied: everything sequenced so far, which a crash may take back. At Durable: what
+  // a power cut cannot take back.
+  ReadTxn read(Durability level = Durability::Written) const;
+
+  // The events after this one, commit by commit, as they become durable.
+  Subscription subscribe(EventId after = 0) const;
 
   // Returns when everything submitted before is that safe.
   void flush(Durability level = Durability::Durable);
   // Returns when everything submitted before is also in LMDB.
   void checkpoint();
+
+  // Waits for the transactions that are under way and then refuses every write with Sealed, from this process and any
+  // other, until unseal(). Both are commits, and return when durable. Answers the id of the last event; sealing a sealed
+  // store answers the same. LockTimeout, with nothing changed, if transactions do not end in time.
+  EventId seal(std::optional<std::chrono::nanoseconds> timeout = {});
+  void unseal(std::optional<std::chrono::nanoseconds> timeout = {});
+
+  // Waits for the transactions that are under way and then refuses others with Paused while the Pause lives. Reading,
+  // flushing, sealing and closing go on. LockTimeout, with the store left open, if they do not end in time.
+  Pause pause(std::string owner, std::optional<std::chrono::nanoseconds> timeout = {});
 
   Meta meta() const;
   Status status() const;

@@ -35,6 +35,8 @@ enum class ErrorCode : std::uint16_t {
   StillRead = 24,    // closed here, but a snapshot of it still lives
   Closed = 25,
   ReadersFull = 26,
+  Sealed = 27,    // the history is closed; unseal it to write
+  Paused = 28,    // writing is paused; it goes on when those who paused it resume
 
   // Pressure. Nothing was changed; trying again later may succeed.
   LockTimeout = 40,

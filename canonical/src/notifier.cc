@@ -1,0 +1,97 @@
+#include "notifier.h"
+
+#include <algorithm>
+#include <exception>
+#include <iterator>
+#include <string>
+#include <utility>
+
+#include "azoth/core/log.h"
+
+namespace azoth {
+
+void notify(const Notifier::Request& request, const CommitState& state) noexcept {
+  try {
+    if (state.marks.reached(request.info.commit_seq, request.level)) {
+      request.callback(request.info, nullptr);
+    } else {
+      Error error = state.failure.error().with_unknown_outcome();
+      request.callback(request.info, &error);
+    }
+  } catch (const std::exception& error) {
+    log(LogLevel::Error, std::string("a commit callback threw: ") + error.what());
+  } catch (...) {
+    log(LogLevel::Error, "a commit callback threw something that is no exception");
+  }
+}
+
+Notifier::Notifier(std::shared_ptr<CommitState> state) : state_(std::move(state)), thread_([this] { run(); }) {}
+
+Notifier::~Notifier() { stop(); }
+
+bool Notifier::add(Request& request) {
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_.load()) return false;
+    waiting_.at(static_cast<std::size_t>(request.level)).emplace(request.info.commit_seq, std::move(request));
+  }
+  added_.fetch_add(1);
+  work_.notify_if_asleep();
+  state_->followers.announce();
+  return true;
+}
+
+// In commit order, whatever the levels.
+std::vector<Notifier::Request> Notifier::take_ready() {
+  std::vector<Request> taken;
+  std::lock_guard lock(mutex_);
+  bool failed = state_->failure.failed();
+  for (std::size_t level = 0; level < waiting_.size(); ++level) {
+    auto& waiting = waiting_[level];
+    CommitSeq mark = state_->marks.of(static_cast<Durability>(level));
+    auto end = failed ? waiting.end() : waiting.upper_bound(mark);
+    for (auto request = waiting.begin(); request != end; ++request) taken.push_back(std::move(request->second));
+    waiting.erase(waiting.begin(), end);
+  }
+  std::stable_sort(taken.begin(), taken.end(),
+                   [](const Request& a, const Request& b) { return a.info.commit_seq < b.info.commit_seq; });
+  return taken;
+}
+
+bool Notifier::nothing_waits() {
+  std::lock_guard lock(mutex_);
+  return std::all_of(waiting_.begin(), waiting_.end(), [](const auto& level) { return level.empty(); });
+}
+
+void Notifier::run() {
+  while (true) {
+    std::uint64_t added = added_.load();
+    bool stopping = stopping_.load();
+    CommitSeq visible = state_->marks.visible.load();
+    CommitSeq durable = state_->marks.durable.load();
+    for (const Request& request : take_ready()) notify(request, *state_);
+    if (stopping) return;
+    auto asked = [&] { return added_.load() != added || stopping_.load(); };
+    if (nothing_waits()) {
+      work_.sleep_unless(asked, kNoDeadline);
+      continue;
+    }
+    auto news = [&] {
+      bool moved = state_->marks.visible.load() != visible || state_->marks.durable.load() != durable;
+      return moved || asked() || state_->failure.failed();
+    };
+    state_->followers.wait_until(news, kNoDeadline);
+  }
+}
+
+void Notifier::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_.store(true);
+  }
+  work_.notify();
+  state_->followers.announce();
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace azoth

@@ -1,0 +1,74 @@
+#include "subscription.h"
+
+#include <utility>
+
+#include "azoth/core/error.h"
+#include "snapshot.h"
+
+namespace azoth {
+
+namespace {
+
+// A slice that is read at once, so that no snapshot is held for long: at least one commit, and others up to this.
+constexpr std::size_t kSliceBytes = std::size_t{256} << 10;
+
+}  // namespace
+
+Subscription::Subscription(std::unique_ptr<SubscriptionState> state) : state_(std::move(state)) {}
+Subscription::Subscription(Subscription&&) noexcept = default;
+Subscription& Subscription::operator=(Subscription&&) noexcept = default;
+Subscription::~Subscription() = default;
+
+EventId Subscription::position() const { return state_->delivered; }
+
+void Subscription::stop() {
+  state_->stopped.store(true);
+  state_->commits->followers.announce();
+}
+
+std::optional<CommittedEvents> Subscription::next() { return next_until(kNoDeadline); }
+
+std::optional<CommittedEvents> Subscription::next(std::chrono::nanoseconds timeout) {
+  return next_until(deadline_after(timeout));
+}
+
+std::optional<CommittedEvents> Subscription::next_until(Deadline deadline) {
+  const Watermarks& marks = state_->commits->marks;
+  while (!state_->stopped.load()) {
+    CommitSeq durable = marks.durable.load();
+    if (state_->ready.empty()) refill();
+    if (!state_->ready.empty()) {
+      CommittedEvents commit = std::move(state_->ready.front());
+      state_->ready.pop_front();
+      state_->delivered = commit.events().back().id();
+      return commit;
+    }
+    bool closed = state_->commits->closed.load();
+    if (closed && marks.durable.load() == durable) throw Error(ErrorCode::Closed, "the store is closed");
+    auto news = [&] {
+      return state_->stopped.load() || marks.durable.load() != durable || state_->commits->closed.load();
+    };
+    if (!state_->commits->followers.wait_until(news, deadline)) return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+// Copies the next slice out of a snapshot at the durable mark, whole commits only.
+void Subscription::refill() {
+  CommitSeq durable = state_->commits->marks.durable.load();
+  Snapshot snapshot(durable, state_->views->load());
+  std::size_t bytes = 0;
+  for (EventCursor cursor(snapshot, {.after = state_->read_through}); cursor.valid(); cursor.advance()) {
+    const EventView& event = cursor.event();
+    bool new_commit = state_->ready.empty() || state_->ready.back().commit_seq() != event.commit_seq();
+    if (new_commit && bytes >= kSliceBytes) return;
+    if (new_commit) state_->ready.emplace_back();
+    CommittedEvents& commit = state_->ready.back();
+    commit.bodies_.push_back(std::make_unique<std::string>(event.body()));
+    commit.events_.emplace_back(event.id(), event.commit_seq(), event.commit_time(), *commit.bodies_.back());
+    bytes += event.body().size();
+    state_->read_through = event.id();
+  }
+}
+
+}  // namespace azoth
