@@ -128,6 +128,24 @@ std::optional<EventView> Snapshot::lmdb_event(EventId id) const {
   return rows().event(id, *row, verify_reads());
 }
 
+// LMDB knows how many it has; what the Deltas add and remove is looked up key by key.
+std::uint64_t count_keys(const Snapshot& snapshot) {
+  std::uint64_t keys = snapshot.head().state_keys;
+  const auto& deltas = snapshot.deltas();
+  for (std::size_t i = 0; i < deltas.size(); ++i) {
+    VersionCursor cursor(deltas[i]->versions(), snapshot.commit_seq());
+    for (cursor.seek(""); cursor.valid(); cursor.next()) {
+      auto newer = [&](const Delta* delta) {
+        return delta->versions().find(Space::State, cursor.key(), snapshot.commit_seq()) != nullptr;
+      };
+      if (std::any_of(deltas.begin(), deltas.begin() + static_cast<std::ptrdiff_t>(i), newer)) continue;
+      keys += cursor.node().removed() ? 0 : 1;
+      keys -= snapshot.lmdb().get(Table::State, cursor.key()) ? 1 : 0;
+    }
+  }
+  return keys;
+}
+
 // --- StateCursor
 
 StateCursor::StateCursor(const Snapshot& snapshot, KeyRange range, ScanOptions options,

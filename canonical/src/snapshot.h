@@ -66,6 +66,8 @@ class Snapshot {
   mutable std::optional<EventId> last_lmdb_event_;
 };
 
+std::uint64_t count_keys(const Snapshot& snapshot);
+
 // State in key order: the newest source that knows a key decides.
 class StateCursor {
  public:

@@ -1,36 +1,18 @@
 #include "azoth/canonical/store.h"
 
-#include <algorithm>
 #include <system_error>
 #include <utility>
 
-#include "azoth/core/codec.h"
 #include "azoth/core/error.h"
-#include "azoth/core/log.h"
-#include "recovery.h"
-#include "store_impl.h"
-#include "verify.h"
+#include "journal.h"
+#include "lmdb_tables.h"
+#include "settings.h"
+#include "store_files.h"
+#include "writing_store.h"
 
 namespace azoth {
 
 namespace {
-
-void check_option(bool holds, const char* what) {
-  if (!holds) throw Error(ErrorCode::InvalidArgument, what);
-}
-
-void check_options(const Options& options) {
-  check_option(options.segment_bytes >= limits::kMinSegmentBytes && options.segment_bytes <= limits::kMaxSegmentBytes &&
-                   options.segment_bytes % 4096 == 0,
-               "segment_bytes must be a multiple of 4096 from 64 KiB to 1 GiB");
-  check_option(options.delta_bytes >= limits::kMinDeltaBytes, "delta_bytes must be at least 64 KiB");
-  check_option(options.map_bytes >= limits::kMinMapBytes, "map_bytes must be at least 1 MiB");
-  check_option(options.max_readers >= 2, "max_readers must be at least 2");
-  check_option(options.sync_interval.count() > 0, "sync_interval must be positive");
-  check_option(options.delta_age.count() > 0, "delta_age must be positive");
-}
-
-LmdbEnv::Settings lmdb_settings(const Options& options) { return {options.map_bytes, options.max_readers}; }
 
 void make_directories(const std::filesystem::path& directory) {
   FileSystem& fs = FileSystem::posix();
@@ -86,8 +68,7 @@ void Store::create(const std::filesystem::path& directory, const Options& option
   DirectoryClaim claim(paths);
   write_file_atomically(fs, paths.creating, "a store is being created here\n");
   clear_leftovers(fs, paths);
-  Clock& clock = options.clock != nullptr ? *options.clock : Clock::system();
-  StoreRow row{.store_id = Uuid::random(), .timeline = Uuid::random(), .created = clock.now()};
+  StoreRow row{.store_id = Uuid::random(), .timeline = Uuid::random(), .created = clock_of(options).now()};
   create_journal(fs, paths.journal, {row.store_id, row.timeline}, options.segment_bytes);
   create_lmdb(paths, options, row);
   fs.sync_directory(directory);
@@ -101,426 +82,41 @@ bool Store::exists(const std::filesystem::path& directory, FileSystem& fs) {
   return fs.exists(StorePaths(directory).identity);
 }
 
-// --- Opening
-
-Store::Impl::Impl(const std::filesystem::path& directory, const Options& options, FileSystem& fs)
-    : options_(options),
-      fs_(fs),
-      paths_(directory),
-      admission_((kMaxFrozen + 1) * options.delta_bytes, state_.failure) {
-  check_options(options_);
-  identity_.store_id = read_identity(fs_, paths_).store_id;
-  recover(open_environment());
-}
-
-std::shared_ptr<Environment> Store::Impl::open_environment() {
-  auto environment = std::make_shared<Environment>(std::make_unique<DirectoryClaim>(paths_), paths_.canonical,
-                                                   lmdb_settings(options_), identity_.store_id, options_.verify_reads);
-  StoreRow row = environment->rows.store(environment->lmdb.begin_read());
-  if (row.store_id != identity_.store_id) {
-    throw Error(ErrorCode::Corruption, paths_.canonical.string() + " belongs to store " + row.store_id.text() +
-                                           ", and this is store " + identity_.store_id.text());
-  }
-  identity_.timeline = row.timeline;
-  created_ = row.created;
-  return environment;
-}
-
-Store::Impl::~Impl() {
-  try {
-    shut_down();
-  } catch (const std::exception& error) {
-    log(LogLevel::Error, std::string("closing the store: ") + error.what());
-  }
-}
-
-// Replays what the journal holds above LMDB's commit, in pieces no larger than a Delta. Nothing is changed before all
-// of it was found readable, and LMDB is given only what is durable in the journal.
-void Store::Impl::recover(const std::shared_ptr<Environment>& environment) {
-  Head head = environment->rows.head(environment->lmdb.begin_read());
-  JournalFiles files = list_journal(fs_, paths_.journal, identity_);
-  ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files, head.last_commit, head.clean);
-  recovery_.clean = head.clean && head.clean->segment_number == plan.tail.segment_number;
-  recovery_.damage = plan.damage;
-  recovery_.last_commit = plan.tail.last_commit;
-  recovery_.recovered_commits = plan.tail.last_commit - head.last_commit;
-  if (!recovery_.clean) sync_plan(fs_, paths_.journal, plan);
-
-  EventId last_event = head.last_event;
-  auto delta = std::make_unique<Delta>(head.last_commit + 1, last_event + 1);
-  auto flush = [&] {
-    if (delta->empty()) return;
-    flush_delta(environment->lmdb, environment->rows, *delta);
-    last_event = delta->last_event(delta->last_commit());
-    delta = std::make_unique<Delta>(delta->last_commit() + 1, last_event + 1);
-  };
-  replay(fs_, paths_.journal, identity_, plan, head.last_commit, [&](std::string_view record) {
-    delta->insert(std::string(record));
-    if (delta->bytes() >= options_.delta_bytes) flush();
-  });
-  flush();
-
-  for (auto* mark : {&state_.marks.applied, &state_.marks.visible, &state_.marks.durable, &state_.marks.flushed}) {
-    mark->store(plan.tail.last_commit);
-  }
-  journal_ = std::make_unique<Journal>(fs_, paths_.journal, identity_, options_.segment_bytes, plan.tail, files);
-  Clock& clock = options_.clock != nullptr ? *options_.clock : Clock::system();
-  sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, *gate_, options_, clock,
-                                           Sequencer::Start{plan.tail.last_commit, last_event});
-  load_seal();
-  group_ = std::make_shared<GroupCommit>(*journal_, *sequencer_, shared_state_);
-  syncer_ = std::make_unique<Syncer>(*group_, sequencer_->syncer_signal(), state_, options_.sync_interval);
-  flusher_ = std::make_unique<Flusher>(*environment, *journal_, *sequencer_, *group_, state_, options_);
-}
-
-// --- Writing
-
-Outcome<Ticket> Store::Impl::submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options) {
-  gate_->check(Gate::Writer::User);
-  check_not_nested();
-  check_limits(set);
-  Deadline until = deadline(options.timeout);
-  admission_.wait_for(set.bytes(), until);
-  if (!transaction_lock_.lock_shared_until(until)) {
-    throw Error(ErrorCode::LockTimeout, "an exclusive transaction did not end in time; try again");
-  }
-  struct Unlock {
-    TransactionLock& lock;
-    ~Unlock() { lock.unlock_shared(); }
-  };
-  std::optional<Sequencer::Result> result;
-  {
-    Unlock unlock{transaction_lock_};
-    do {
-      CommitSeq at = 0;
-      if (auto rejection = evaluate(conditions, at)) {
-        result = Sequencer::Rejected{*rejection, at};
-      } else {
-        result = sequencer_->commit(set, conditions, at, options.level, until);
-      }
-    } while (std::holds_alternative<Sequencer::Stale>(*result));
-  }
-  if (auto* rejected = std::get_if<Sequencer::Rejected>(&*result)) {
-    // The answer waits for what it rests on: a crash must not undo the reason of a rejection that was given.
-    group_->wait_for_all(rejected->at, options.level, kNoDeadline);
-    return std::move(rejected->rejection);
-  }
-  auto& sequenced = std::get<Sequencer::Sequenced>(*result);
-  return TicketMaker::make(sequenced.info, options.level, std::move(sequenced.batch), group_);
-}
-
-// Evaluates on the newest applied state; `at` is what it was.
-std::optional<Rejection> Store::Impl::evaluate(std::span<const Condition> conditions, CommitSeq& at) const {
-  if (conditions.empty()) return std::nullopt;
-  at = applied();
-  std::unique_ptr<Snapshot> newest = snapshot(at);
-  at = newest->commit_seq();
-  for (const Condition& condition : conditions) {
-    if (auto rejection = condition.evaluate(newest->get(Space::State, condition.key()))) return rejection;
-  }
-  return std::nullopt;
-}
-
-Ticket Store::Impl::sequence(WriteSet& set, Durability level, Gate::Writer writer) {
-  check_limits(set);
-  Sequencer::Result result = sequencer_->commit(set, {}, 0, level, deadline({}), writer);
-  auto& sequenced = std::get<Sequencer::Sequenced>(result);
-  return TicketMaker::make(sequenced.info, level, std::move(sequenced.batch), group_);
-}
-
-std::size_t Store::Impl::max_transaction_bytes() const {
-  return std::min<std::size_t>(options_.max_transaction_bytes, journal_->max_batch_bytes() - kBatchHeaderBytes);
-}
-
-void Store::Impl::check_limits(const WriteSet& set) const {
-  auto check = [](std::size_t bytes, std::size_t most, ErrorCode code, const char* what) {
-    if (bytes <= most) return;
-    throw Error(code, std::string(what) + " has " + std::to_string(bytes) + " bytes and may have " +
-                          std::to_string(most) + "; split it, or open the store with a larger limit");
-  };
-  check(set.largest_value(), options_.max_value_bytes, ErrorCode::ValueTooLarge, "a value");
-  check(set.largest_event(), options_.max_event_bytes, ErrorCode::EventTooLarge, "an event");
-  check(set.bytes(), max_transaction_bytes(), ErrorCode::TransactionTooLarge, "the transaction");
-}
-
-void Store::Impl::begin_exclusive(Deadline until) {
-  gate_->check(Gate::Writer::User);
-  admission_.wait_for(0, until);
-  drain(until);
-}
-
-// Waits for the transactions that are under way, and keeps others out until end_exclusive().
-void Store::Impl::drain(Deadline until) {
-  check_open();
-  check_not_nested();
-  if (!transaction_lock_.lock_until(until)) {
-    throw Error(ErrorCode::LockTimeout, "other transactions did not end in time; try again");
-  }
-  exclusive_thread_.store(std::this_thread::get_id());
-}
-
-void Store::Impl::end_exclusive() {
-  exclusive_thread_.store(std::thread::id());
-  transaction_lock_.unlock();
-}
-
-Deadline Store::Impl::deadline(std::optional<std::chrono::nanoseconds> timeout) const {
-  return deadline_after(timeout.value_or(options_.timeout));
-}
-
-void Store::Impl::check_open() const {
-  if (closed_.load()) throw Error(ErrorCode::Closed, "the store is closed");
-}
-
-void Store::Impl::check_not_nested() const {
-  if (group_->notifier().is_this_thread()) {
-    throw Error(ErrorCode::NestedUse, "a callback may not make calls that wait for the store; hand them to a thread");
-  }
-  if (exclusive_thread_.load() != std::this_thread::get_id()) return;
-  throw Error(ErrorCode::NestedUse,
-              "this thread has an exclusive transaction open, which this call would wait for; end that first");
-}
-
-// --- Seal and pause
-
-namespace {
-
-constexpr std::string_view kSealKey = "seal";
-
-// Runs at the end of a scope.
-template <class Action>
-struct Finally {
-  Action action;
-  ~Finally() { action(); }
-};
-template <class Action>
-Finally(Action) -> Finally<Action>;
-
-}  // namespace
-
-void Store::Impl::load_seal() {
-  if (auto value = lmdb_snapshot()->get(Space::Meta, kSealKey)) {
-    codec::Reader reader(*value);
-    gate_->set_sealed(reader.read<EventId>());
-  }
-}
-
-// With the transactions drained no event id is assigned, and the gate is shut before the seal is sequenced: nothing gets
-// between the last event and the seal, and nothing behind it.
-EventId Store::Impl::seal(Deadline until) {
-  drain(until);
-  Ticket ticket;
-  EventId last = 0;
-  {
-    Finally release{[this] { end_exclusive(); }};
-    WriteSet set;
-    if (auto sealed = gate_->sealed()) {
-      last = *sealed;
-    } else {
-      last = next_event() - 1;
-      std::string value;
-      codec::append(value, last);
-      RecordBuilder::put(set, Space::Meta, kSealKey, value);
-      sequencer_->change_gate([&](Gate& gate) { gate.set_sealed(last); });
-    }
-    try {
-      ticket = sequence(set, Durability::Durable, Gate::Writer::Seal);
-    } catch (...) {
-      if (!set.empty()) gate_->set_sealed(std::nullopt);
-      throw;
-    }
-  }
-  ticket.wait();
-  return last;
-}
-
-void Store::Impl::unseal(Deadline until) {
-  drain(until);
-  Ticket ticket;
-  {
-    Finally release{[this] { end_exclusive(); }};
-    WriteSet set;
-    if (gate_->sealed()) RecordBuilder::del(set, Space::Meta, kSealKey);
-    ticket = sequence(set, Durability::Durable, Gate::Writer::Seal);
-    gate_->set_sealed(std::nullopt);
-  }
-  ticket.wait();
-}
-
-void Store::Impl::pause(const std::string& owner, Deadline until) {
-  drain(until);
-  Finally release{[this] { end_exclusive(); }};
-  sequencer_->change_gate([&](Gate& gate) { gate.pause(owner); });
-}
-
-// --- Reading
-
-// An Applied snapshot of a failed store would show what can no longer be kept.
-CommitSeq Store::Impl::mark(Durability level) const {
-  const Watermarks& marks = state_.marks;
-  if (level == Durability::Durable) return marks.durable.load();
-  bool applied = level == Durability::Applied && !state_.failure.failed();
-  return applied ? marks.applied.load() : marks.visible.load();
-}
-
-std::unique_ptr<Snapshot> Store::Impl::snapshot(CommitSeq at) const {
-  return std::make_unique<Snapshot>(at, sequencer_->view());
-}
-
-std::unique_ptr<SubscriptionState> Store::Impl::subscription(EventId after) const {
-  check_open();
-  auto state = std::make_unique<SubscriptionState>();
-  state->commits = shared_state_;
-  state->views = sequencer_->views();
-  state->read_through = after;
-  state->delivered = after;
-  return state;
-}
-
-Meta Store::Impl::meta() const {
-  std::unique_ptr<Snapshot> newest = visible_snapshot();
-  return {.store_id = identity_.store_id,
-          .format_version = kFormatVersion,
-          .created = created_,
-          .timeline = identity_.timeline,
-          .last_commit = newest->commit_seq(),
-          .last_event = newest->last_event(),
-          .sealed_event = gate_->sealed()};
-}
-
-Status Store::Impl::status() const {
-  std::shared_ptr<const View> view = sequencer_->view();
-  if (!view->environment) throw Error(ErrorCode::Closed, "the store is closed");
-  Status status;
-  status.flushed_seq = state_.marks.flushed.load();
-  status.durable_seq = state_.marks.durable.load();
-  status.visible_seq = state_.marks.visible.load();
-  status.applied_seq = state_.marks.applied.load();
-  status.meta = meta();
-  status.state_keys = count_keys(*visible_snapshot());
-  status.delta_bytes = admission_.live_bytes();
-  status.live_deltas = static_cast<std::uint32_t>(view->deltas.size());
-  status.journal_bytes = journal_->disk_bytes();
-  status.journal_segments = journal_->segments_on_disk();
-  status.readers = view->environment->lmdb.live_readers();
-  LmdbEnv::Space space = view->environment->lmdb.space();
-  status.map_bytes = space.map_bytes;
-  status.map_used_bytes = space.used();
-  status.batches = group_->batches();
-  status.syncs = group_->syncs();
-  status.flushes = flusher_->flushes();
-  status.commits = status.applied_seq - recovery_.last_commit;
-  if (state_.failure.failed()) status.failure = state_.failure.error().what();
-  for (const auto& [owner, count] : gate_->pauses()) status.pauses.push_back({owner, count});
-  status.recovery = recovery_;
-  return status;
-}
-
-// LMDB knows how many it has; what the Deltas add and remove is looked up key by key.
-std::uint64_t Store::Impl::count_keys(const Snapshot& snapshot) const {
-  std::uint64_t keys = snapshot.head().state_keys;
-  const auto& deltas = snapshot.deltas();
-  for (std::size_t i = 0; i < deltas.size(); ++i) {
-    VersionCursor cursor(deltas[i]->versions(), snapshot.commit_seq());
-    for (cursor.seek(""); cursor.valid(); cursor.next()) {
-      auto newer = [&](const Delta* delta) {
-        return delta->versions().find(Space::State, cursor.key(), snapshot.commit_seq()) != nullptr;
-      };
-      if (std::any_of(deltas.begin(), deltas.begin() + static_cast<std::ptrdiff_t>(i), newer)) continue;
-      keys += cursor.node().removed() ? 0 : 1;
-      keys -= snapshot.lmdb().get(Table::State, cursor.key()) ? 1 : 0;
-    }
-  }
-  return keys;
-}
-
-void Store::Impl::flush(Durability level) {
-  check_open();
-  check_not_nested();
-  group_->wait_for_all(applied(), level, kNoDeadline);
-}
-
-void Store::Impl::checkpoint() {
-  flush(Durability::Durable);
-  flusher_->flush_all();
-}
-
-VerifyReport Store::Impl::verify(const Progress& progress) {
-  checkpoint();
-  VerifyReport report;
-  std::unique_ptr<Snapshot> snapshot = lmdb_snapshot();
-  verify_tables(*snapshot, report, progress);
-  verify_journal(fs_, paths_.journal, identity_, snapshot->commit_seq(), report);
-  return report;
-}
-
-std::string Store::Impl::digest(const Progress& progress) {
-  flush(Durability::Durable);
-  return digest_of(*snapshot(state_.marks.durable.load()), progress);
-}
-
-// --- Closing
-
-void Store::Impl::close() {
-  check_not_nested();
-  shut_down();
-}
-
-void Store::Impl::shut_down() {
-  if (closed_.exchange(true)) return;
-  sequencer_->change_gate([](Gate& gate) { gate.close(); });
-  transaction_lock_.close();
-  admission_.close();
-  journal_->refuse_waiters();
-  std::optional<Error> failure;
-  try {
-    group_->wait_for_all(applied(), Durability::Durable, kNoDeadline);
-  } catch (const Error& error) {
-    failure = error;
-  }
-  flusher_->stop();
-  syncer_->stop();
-  try {
-    if (!state_.failure.failed()) flusher_->mark_clean(journal_->tail());
-  } catch (const Error& error) {
-    log(LogLevel::Warning, std::string("the next open will read the journal: ") + error.what());
-  }
-  journal_->stop();
-  state_.closed.store(true);
-  state_.followers.announce();
-  group_->notifier().stop();
-  sequencer_->view()->environment->claim->store_closed();
-  sequencer_->retire_view();
-  if (failure) throw *failure;
-}
-
 // --- The public face
 
-Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::Store(std::unique_ptr<StoreImpl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 
 std::unique_ptr<Store> Store::open(const std::filesystem::path& directory, const Options& options, FileSystem& fs) {
-  return std::unique_ptr<Store>(new Store(std::make_unique<Impl>(directory, options, fs)));
+  return std::unique_ptr<Store>(new Store(std::make_unique<WritingStore>(directory, options, fs)));
 }
 
 Outcome<Ticket> Store::submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options) {
-  return impl_->submit(std::move(set), conditions, options);
+  return impl_->writer().submit(std::move(set), conditions, options);
 }
 
-ReadTxn Store::read(Durability level) const { return ReadTxn(impl_->snapshot(impl_->mark(level))); }
+ReadTxn Store::read(Durability level) const { return ReadTxn(impl_->read(level)); }
 
-Subscription Store::subscribe(EventId after) const { return Subscription(impl_->subscription(after)); }
+Subscription Store::subscribe(EventId after) const { return Subscription(impl_->subscribe(after)); }
 
-EventId Store::seal(std::optional<std::chrono::nanoseconds> timeout) { return impl_->seal(impl_->deadline(timeout)); }
-void Store::unseal(std::optional<std::chrono::nanoseconds> timeout) { impl_->unseal(impl_->deadline(timeout)); }
+EventId Store::seal(std::optional<std::chrono::nanoseconds> timeout) {
+  WritingStore& writer = impl_->writer();
+  return writer.seal(writer.deadline(timeout));
+}
+
+void Store::unseal(std::optional<std::chrono::nanoseconds> timeout) {
+  WritingStore& writer = impl_->writer();
+  writer.unseal(writer.deadline(timeout));
+}
 
 Pause Store::pause(std::string owner, std::optional<std::chrono::nanoseconds> timeout) {
-  impl_->pause(owner, impl_->deadline(timeout));
-  return Pause(impl_->gate(), std::move(owner));
+  WritingStore& writer = impl_->writer();
+  writer.pause(owner, writer.deadline(timeout));
+  return Pause(writer.gate(), std::move(owner));
 }
 
-void Store::flush(Durability level) { impl_->flush(level); }
-void Store::checkpoint() { impl_->checkpoint(); }
+void Store::flush(Durability level) { impl_->writer().flush(level); }
+void Store::checkpoint() { impl_->writer().checkpoint(); }
 Meta Store::meta() const { return impl_->meta(); }
 Status Store::status() const { return impl_->status(); }
 VerifyReport Store::verify(const Progress& progress) { return impl_->verify(progress); }

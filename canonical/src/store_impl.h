@@ -1,95 +1,31 @@
-// The store's parts and how they are wired. Store (store.cc) is what of them users see.
+// What is behind a Store: one that writes (writing_store.h), or one that reads beside a writer in another process
+// (reading_store.h).
 #pragma once
 
-#include <atomic>
 #include <memory>
-#include <thread>
+#include <string>
 
-#include "admission.h"
 #include "azoth/canonical/store.h"
-#include "azoth/lockmgr/transaction_lock.h"
-#include "commit_state.h"
-#include "environment.h"
-#include "flusher.h"
-#include "gate.h"
-#include "group_commit.h"
-#include "journal.h"
-#include "sequencer.h"
 #include "snapshot.h"
 #include "subscription.h"
-#include "syncer.h"
 
 namespace azoth {
 
-class Store::Impl {
+class WritingStore;
+
+class StoreImpl {
  public:
-  Impl(const std::filesystem::path& directory, const Options& options, FileSystem& fs);
-  ~Impl();
+  virtual ~Impl() = default;
 
-  Outcome<Ticket> submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options);
-  std::unique_ptr<Snapshot> snapshot(CommitSeq at) const;  // `at` was loaded before the call
-  std::unique_ptr<Snapshot> visible_snapshot() const { return snapshot(state_.marks.visible.load()); }
-  std::unique_ptr<Snapshot> lmdb_snapshot() const { return snapshot(0); }
+  virtual WritingStore& writer() = 0;  // throws ReadOnly if this is none
 
-  CommitSeq mark(Durability level) const;  // what a snapshot at this level shows
-
-  std::unique_ptr<SubscriptionState> subscription(EventId after) const;
-
-  EventId seal(Deadline deadline);
-  void unseal(Deadline deadline);
-  void pause(const std::string& owner, Deadline deadline);
-  const std::shared_ptr<Gate>& gate() const { return gate_; }
-
-  void flush(Durability level);
-  void checkpoint();
-  Meta meta() const;
-  Status status() const;
-  VerifyReport verify(const Progress& progress);
-  std::string digest(const Progress& progress);
-  void close();
-
-  // --- For WriteTxn.
-  void begin_exclusive(Deadline deadline);
-  void end_exclusive();
-  // While the transaction lock is held.
-  Ticket sequence(WriteSet& set, Durability level, Gate::Writer writer = Gate::Writer::User);
-  const Options& options() const { return options_; }
-  std::size_t max_transaction_bytes() const;
-  CommitSeq applied() const { return state_.marks.applied.load(); }
-  EventId next_event() const { return sequencer_->next_event(); }
-  Deadline deadline(std::optional<std::chrono::nanoseconds> timeout) const;
-  void check_limits(const WriteSet& set) const;
-
- private:
-  std::shared_ptr<Environment> open_environment();
-  void recover(const std::shared_ptr<Environment>& environment);
-  void load_seal();
-  void drain(Deadline deadline);
-  void check_open() const;
-  void check_not_nested() const;
-  std::optional<Rejection> evaluate(std::span<const Condition> conditions, CommitSeq& at) const;
-  std::uint64_t count_keys(const Snapshot& snapshot) const;
-  void shut_down();
-
-  const Options options_;
-  FileSystem& fs_;
-  const StorePaths paths_;
-  JournalIdentity identity_;
-  Timestamp created_{};
-  RecoveryReport recovery_;
-
-  const std::shared_ptr<CommitState> shared_state_ = std::make_shared<CommitState>();
-  CommitState& state_ = *shared_state_;
-  Admission admission_;
-  TransactionLock transaction_lock_;
-  const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
-  std::atomic<std::thread::id> exclusive_thread_{};  // of the live WriteTxn
-  std::atomic<bool> closed_{false};
-  std::unique_ptr<Journal> journal_;
-  std::unique_ptr<Sequencer> sequencer_;
-  std::shared_ptr<GroupCommit> group_;
-  std::unique_ptr<Syncer> syncer_;
-  std::unique_ptr<Flusher> flusher_;
+  virtual std::unique_ptr<Snapshot> read(Durability level) = 0;
+  virtual std::unique_ptr<SubscriptionState> subscribe(EventId after) = 0;
+  virtual Meta meta() = 0;
+  virtual Status status() = 0;
+  virtual VerifyReport verify(const Progress& progress) = 0;
+  virtual std::string digest(const Progress& progress) = 0;
+  virtual void close() = 0;
 };
 
 }  // namespace azoth

@@ -5,7 +5,7 @@
 #include "azoth/core/bytes.h"
 #include "azoth/core/error.h"
 #include "key.h"
-#include "store_impl.h"
+#include "writing_store.h"
 
 namespace azoth {
 
@@ -14,7 +14,7 @@ namespace azoth {
 class WriteTxnState {
  public:
   // Takes over the exclusive lock.
-  explicit WriteTxnState(Store::Impl& store)
+  explicit WriteTxnState(WritingStore& store)
       : store_(store), snapshot_(store.snapshot(store.applied())), next_event_(store.next_event()) {}
   ~WriteTxnState() {
     if (locked_) store_.end_exclusive();
@@ -87,7 +87,7 @@ class WriteTxnState {
                                                     "; commit what it has and begin another");
   }
 
-  Store::Impl& store_;
+  WritingStore& store_;
   bool locked_ = true;
   std::unique_ptr<Snapshot> snapshot_;
   const EventId next_event_;
@@ -98,11 +98,12 @@ class WriteTxnState {
 };
 
 WriteTxn Store::begin(std::optional<std::chrono::nanoseconds> timeout) {
-  impl_->begin_exclusive(impl_->deadline(timeout));
+  WritingStore& store = impl_->writer();
+  store.begin_exclusive(store.deadline(timeout));
   try {
-    return WriteTxn(std::make_unique<WriteTxnState>(*impl_));
+    return WriteTxn(std::make_unique<WriteTxnState>(store));
   } catch (...) {
-    impl_->end_exclusive();
+    store.end_exclusive();
     throw;
   }
 }

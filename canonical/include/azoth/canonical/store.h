@@ -97,6 +97,8 @@ struct SubmitOptions {
 // Called now and then by long work with how far it is; `total` is 0 while unknown.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
+class StoreImpl;  // canonical/src/store_impl.h
+
 class Store {
  public:
   // Makes a new, empty store in a directory that does not exist or is empty. AlreadyExists if there is one; what an
@@ -160,11 +162,9 @@ class Store {
   void close();
 
  private:
-  class Impl;
-  explicit Store(std::unique_ptr<Impl> impl);
-  friend class WriteTxnState;
+  explicit Store(std::unique_ptr<StoreImpl> impl);
 
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<StoreImpl> impl_;
 };
 
 }  // namespace azoth

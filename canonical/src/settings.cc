@@ -1,0 +1,26 @@
+#include "settings.h"
+
+#include "azoth/core/error.h"
+
+namespace azoth {
+
+namespace {
+
+void check_option(bool holds, const char* what) {
+  if (!holds) throw Error(ErrorCode::InvalidArgument, what);
+}
+
+}  // namespace
+
+void check_options(const Options& options) {
+  check_option(options.segment_bytes >= limits::kMinSegmentBytes && options.segment_bytes <= limits::kMaxSegmentBytes &&
+                   options.segment_bytes % 4096 == 0,
+               "segment_bytes must be a multiple of 4096 from 64 KiB to 1 GiB");
+  check_option(options.delta_bytes >= limits::kMinDeltaBytes, "delta_bytes must be at least 64 KiB");
+  check_option(options.map_bytes >= limits::kMinMapBytes, "map_bytes must be at least 1 MiB");
+  check_option(options.max_readers >= 2, "max_readers must be at least 2");
+  check_option(options.sync_interval.count() > 0, "sync_interval must be positive");
+  check_option(options.delta_age.count() > 0, "delta_age must be positive");
+}
+
+}  // namespace azoth
