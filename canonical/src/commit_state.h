@@ -73,6 +73,12 @@ class Failure {
     failed_.store(true, std::memory_order_seq_cst);
   }
 
+  // Needs none itself.
+  void set_out_of_memory() noexcept {
+    std::lock_guard lock(mutex_);
+    failed_.store(true, std::memory_order_seq_cst);
+  }
+
   bool failed() const { return failed_.load(std::memory_order_seq_cst); }
 
   // StoreFailed, naming the cause.

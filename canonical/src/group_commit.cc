@@ -19,6 +19,12 @@ void raise(std::atomic<CommitSeq>& mark, CommitSeq commit) {
   while (seen < commit && !mark.compare_exchange_weak(seen, commit, std::memory_order_seq_cst)) {
   }
 }
+
+// False on the deadline.
+bool sleep_on(std::atomic<std::uint32_t>& word, std::uint32_t seen, Deadline deadline) {
+  if (AZOTH_FAULT("group.sleep")) return true;  // woken for no reason
+  return futex::wait(word, seen, deadline);
+}
 }  // namespace
 
 GroupCommit::GroupCommit(Journal& journal, Sequencer& sequencer, std::shared_ptr<CommitState> state)
@@ -40,7 +46,7 @@ bool GroupCommit::wait(Batch& batch, CommitSeq commit, Durability level, Deadlin
       continue;
     }
     batch.waiters.fetch_add(1, std::memory_order_seq_cst);
-    bool in_time = futex::wait(batch.word, seen, deadline);
+    bool in_time = sleep_on(batch.word, seen, deadline);
     batch.waiters.fetch_sub(1, std::memory_order_seq_cst);
     if (in_time) continue;
     // The lead may have been offered to this thread in particular: pass it on.
@@ -60,7 +66,7 @@ bool GroupCommit::wait_for_all(CommitSeq commit, Durability level, Deadline dead
     if (try_lead()) {
       lead();
     } else {
-      in_time = futex::wait(round_, round, deadline);
+      in_time = sleep_on(round_, round, deadline);
     }
   }
   round_waiters_.fetch_sub(1, std::memory_order_seq_cst);
@@ -70,9 +76,10 @@ bool GroupCommit::wait_for_all(CommitSeq commit, Durability level, Deadline dead
 }
 
 void GroupCommit::call_back(Notifier::Request request) {
-  if (!reached(request.info.commit_seq, request.level)) {
+  if (!reached(request.info.commit_seq, request.level) && enter()) {
     raise(demanded_.at(static_cast<std::size_t>(request.level)), request.info.commit_seq);
     sequencer_.syncer_signal().notify();
+    leave();
   }
   if (!notifier_.add(request)) notify(request, state_);
 }
@@ -90,8 +97,37 @@ void GroupCommit::satisfy_demands() {
   }
 }
 
+bool GroupCommit::enter() {
+  inside_.fetch_add(1, std::memory_order_seq_cst);
+  if (!ended_.load(std::memory_order_seq_cst)) return true;
+  leave();
+  return false;
+}
+
+void GroupCommit::leave() {
+  bool last = inside_.fetch_sub(1, std::memory_order_seq_cst) == 1;
+  if (last && ended_.load(std::memory_order_seq_cst)) futex::wake_all(inside_);
+}
+
+// What a failure left in the queue is failed by whoever leads next; if nobody does, it is done here.
+void GroupCommit::end() noexcept {
+  round_waiters_.fetch_add(1, std::memory_order_seq_cst);
+  while (true) {
+    std::uint32_t round = round_.load(std::memory_order_seq_cst);
+    if (try_lead()) break;
+    futex::wait(round_, round, kNoDeadline);
+  }
+  round_waiters_.fetch_sub(1, std::memory_order_seq_cst);
+  lead();
+  ended_.store(true, std::memory_order_seq_cst);
+  while (std::uint32_t inside = inside_.load(std::memory_order_seq_cst)) futex::wait(inside_, inside, kNoDeadline);
+}
+
 bool GroupCommit::try_lead() {
-  return !leading_.load(std::memory_order_seq_cst) && !leading_.exchange(true, std::memory_order_seq_cst);
+  if (leading_.load(std::memory_order_seq_cst) || !enter()) return false;
+  if (!leading_.exchange(true, std::memory_order_seq_cst)) return true;
+  leave();
+  return false;
 }
 
 // --- Leading
@@ -107,6 +143,7 @@ void GroupCommit::lead() noexcept {
     fail(Error(ErrorCode::OutOfMemory, error.what()), taken);
   }
   give_up_lead();
+  leave();
   for (Batch* batch = taken.get(); batch != nullptr; batch = batch->next.get()) {
     if (batch->waiters.load(std::memory_order_seq_cst) != 0) futex::wake_all(batch->word);
   }
@@ -168,14 +205,16 @@ void GroupCommit::complete(Batch& batch, Batch::State state) {
   batch.word.store(state, std::memory_order_seq_cst);
 }
 
-// This batch and all after it: those taken, and those that were sequenced before the sequencer saw the failure.
+// This batch and all after it: those taken, and those that were sequenced before the sequencer saw the failure. What a
+// change of segments has synced before is durable all the same.
 void GroupCommit::fail(const Error& cause, const std::shared_ptr<Batch>& taken) noexcept {
   state_.failure.set(cause);
   std::shared_ptr<Batch> rest = sequencer_.take_batches();
   for (Batch* batch : {taken.get(), rest.get()}) {
     for (; batch != nullptr; batch = batch->next.get()) {
       if (batch->complete()) continue;
-      batch->word.store(Batch::Failed, std::memory_order_seq_cst);
+      bool safe = reached(batch->last_commit, Durability::Durable);
+      batch->word.store(safe ? Batch::Durable : Batch::Failed, std::memory_order_seq_cst);
       futex::wake_all(batch->word);
     }
   }
@@ -193,13 +232,13 @@ void GroupCommit::give_up_lead() {
 }
 
 void GroupCommit::offer_lead() {
-  std::shared_ptr<Batch> next = sequencer_.first_batch();
-  if (!next) return;
-  std::uint32_t seen = next->word.load(std::memory_order_relaxed);
-  do {
-    if (seen % Batch::kStates != Batch::Waiting) return;  // another leader has been faster
-  } while (!next->word.compare_exchange_weak(seen, seen + Batch::kStates, std::memory_order_seq_cst));
-  if (next->waiters.load(std::memory_order_seq_cst) != 0) futex::wake(next->word, 1);
+  for (auto batch = sequencer_.first_batch(); batch; batch = sequencer_.batch_after(*batch)) {
+    std::uint32_t seen = batch->word.load(std::memory_order_relaxed);
+    do {
+      if (seen % Batch::kStates != Batch::Waiting) return;  // another leader has been faster
+    } while (!batch->word.compare_exchange_weak(seen, seen + Batch::kStates, std::memory_order_seq_cst));
+    if (batch->waiters.load(std::memory_order_seq_cst) != 0) futex::wake(batch->word, 1);
+  }
 }
 
 Ticket TicketMaker::make(const CommitInfo& info, Durability level, std::shared_ptr<Batch> batch,

@@ -12,8 +12,13 @@
 // is complete at Written syncs without a new batch.
 //
 // Lost wake-ups. A waiter tries to lead before each sleep, and sleeps only on the state that it saw before it tried. A
-// leaving leader first gives up the lead, then looks at the queue, and changes the state of the batch it finds there
-// before it wakes. So a waiter that failed to lead is either seen by that look, or its sleep returns at once.
+// leaving leader first gives up the lead, then looks at the queue, and changes the state of the batches it finds there
+// before it wakes. So a waiter that failed to lead is either seen by that look, or its sleep returns at once. Every
+// queued batch is offered the lead, since nobody may wait for the first.
+//
+// Lifetime. Tickets, and so this, outlive the store; the journal and the sequencer do not. end() waits for the threads
+// that use them on behalf of a ticket and lets no others in. By then every commit is durable or has failed, so nobody
+// needs to lead any more.
 #pragma once
 
 #include <array>
@@ -54,10 +59,15 @@ class GroupCommit {
   bool demanded() const;
   void satisfy_demands();
 
+  // When nothing is sequenced any more: settles what is still queued, and returns when nobody leads, for good.
+  void end() noexcept;
+
   std::uint64_t batches() const { return batches_.load(std::memory_order_relaxed); }
   std::uint64_t syncs() const { return syncs_.load(std::memory_order_relaxed); }
 
  private:
+  bool enter();  // false after end()
+  void leave();
   bool try_lead();
   void lead() noexcept;
   void write_and_sync(const std::shared_ptr<Batch>& taken);
@@ -76,6 +86,8 @@ class GroupCommit {
   Notifier notifier_;
   std::array<std::atomic<CommitSeq>, 4> demanded_{};  // by level, by callbacks
 
+  std::atomic<std::uint32_t> inside_{0};  // threads that use the journal and the sequencer, or are about to
+  std::atomic<bool> ended_{false};
   std::atomic<bool> leading_{false};
   std::atomic<CommitSeq> durable_wanted_{0};      // by waiters of no batch, or of one that is complete at Written
   std::atomic<std::uint32_t> round_{0};           // what those sleep on; changes when a leader leaves

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "azoth/core/error.h"
+#include "azoth/core/fault.h"
 #include "journal.h"
 
 namespace azoth {
@@ -133,9 +134,11 @@ CommitInfo Sequencer::assign(WriteSet& set, Durability level, Timestamp time) {
   std::size_t before = delta_->bytes();
   CommitEntry* entry = nullptr;
   try {
+    if (AZOTH_FAULT("sequencer.insert")) throw std::bad_alloc();
     entry = delta_->insert(RecordBuilder::take(std::move(set)));
   } catch (const std::bad_alloc&) {
-    state_.failure.set(Error(ErrorCode::OutOfMemory, "no memory for commit " + std::to_string(info.commit_seq)));
+    state_.failure.set_out_of_memory();
+    wake_all_waiters();
     throw state_.failure.error();
   }
   admission_.book(delta_->bytes() - before);
@@ -196,6 +199,11 @@ std::shared_ptr<Batch> Sequencer::first_batch() const {
   return first_batch_;
 }
 
+std::shared_ptr<Batch> Sequencer::batch_after(const Batch& batch) const {
+  std::lock_guard lock(mutex_);
+  return batch.next;
+}
+
 bool Sequencer::freeze() {
   std::lock_guard lock(mutex_);
   return !delta_->empty() && freeze_locked();
@@ -242,6 +250,7 @@ void Sequencer::wake_all_waiters() {
   admission_.wake_all();
   syncer_signal_.notify();
   flusher_signal_.notify();
+  state_.followers.announce();
 }
 
 }  // namespace azoth

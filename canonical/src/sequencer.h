@@ -76,6 +76,7 @@ class Sequencer {
   // --- The leader's part.
   std::shared_ptr<Batch> take_batches() noexcept;  // all that are queued, linked by `next`
   std::shared_ptr<Batch> first_batch() const;
+  std::shared_ptr<Batch> batch_after(const Batch& batch) const;
 
   // --- The flusher's part.
   // Starts a new Delta if the current one holds commits; false if it is empty or as many as allowed are frozen.

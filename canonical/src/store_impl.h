@@ -15,7 +15,7 @@ class WritingStore;
 
 class StoreImpl {
  public:
-  virtual ~Impl() = default;
+  virtual ~StoreImpl() = default;
 
   virtual WritingStore& writer() = 0;  // throws ReadOnly if this is none
 
