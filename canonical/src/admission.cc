@@ -9,16 +9,29 @@ bool Admission::has_room(std::size_t bytes) const {
   return live == 0 || live + bytes <= limit_;
 }
 
-void Admission::wait_for(std::size_t bytes, Deadline deadline) {
-  if (has_room(bytes)) return;
-  std::unique_lock lock(mutex_);
-  auto settled = [&] { return closed_ || failure_.failed() || has_room(bytes); };
+// Counted before the flusher is woken, so that it either sees who waits or is woken for them.
+bool Admission::wait_for_turn(std::size_t bytes, Deadline deadline, Signal& flusher,
+                              std::unique_lock<std::mutex>& lock) {
+  auto self = queue_.insert(queue_.end(), bytes);
+  waiting_.fetch_add(1, std::memory_order_seq_cst);
+  flusher.notify_if_asleep();
+  auto settled = [&] { return closed_ || failure_.failed() || (self == queue_.begin() && has_room(bytes)); };
   bool in_time = true;
   if (deadline == kNoDeadline) {
     room_.wait(lock, settled);
   } else {
     in_time = room_.wait_until(lock, deadline, settled);
   }
+  queue_.erase(self);
+  waiting_.fetch_sub(1, std::memory_order_seq_cst);
+  if (!queue_.empty()) room_.notify_all();  // the next one's turn
+  return in_time;
+}
+
+void Admission::wait_for(std::size_t bytes, Deadline deadline, Signal& flusher) {
+  if (waiting() == 0 && has_room(bytes)) return;
+  std::unique_lock lock(mutex_);
+  bool in_time = wait_for_turn(bytes, deadline, flusher, lock);
   if (closed_) throw Error(ErrorCode::Closed, "the store is closed");
   failure_.check();
   if (!in_time) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <optional>
 
@@ -64,14 +65,20 @@ class Followers {
 class Failure {
  public:
   void set(const Error& cause) noexcept {
-    std::lock_guard lock(mutex_);
-    if (failed_.load(std::memory_order_relaxed)) return;
-    try {
-      cause_ = cause;
-    } catch (...) {  // out of memory: failed all the same
+    {
+      std::lock_guard lock(mutex_);
+      if (failed_.load(std::memory_order_relaxed)) return;
+      try {
+        cause_ = cause;
+      } catch (...) {  // out of memory: failed all the same
+      }
+      failed_.store(true, std::memory_order_seq_cst);
     }
-    failed_.store(true, std::memory_order_seq_cst);
+    if (on_set_) on_set_();
   }
+
+  // What is to be done when it happens; set before any thread could. It must not throw.
+  void on_set(std::function<void()> action) { on_set_ = std::move(action); }
 
   // Needs none itself.
   void set_out_of_memory() noexcept {
@@ -95,6 +102,7 @@ class Failure {
 
  private:
   mutable std::mutex mutex_;
+  std::function<void()> on_set_;
   std::optional<Error> cause_;
   std::atomic<bool> failed_{false};
 };

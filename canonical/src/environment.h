@@ -12,8 +12,8 @@ namespace azoth {
 
 struct Environment {
   Environment(std::unique_ptr<DirectoryClaim> directory_claim, const std::filesystem::path& canonical,
-              const LmdbEnv::Settings& settings, const Uuid& store_id, bool verify)
-      : claim(std::move(directory_claim)), lmdb(canonical, settings, false), rows(store_id), verify_reads(verify) {}
+              const LmdbEnv::Settings& settings, LmdbEnv::Mode mode, const Uuid& store_id, bool verify)
+      : claim(std::move(directory_claim)), lmdb(canonical, settings, mode), rows(store_id), verify_reads(verify) {}
 
   const std::unique_ptr<DirectoryClaim> claim;  // first in, last out
   LmdbEnv lmdb;

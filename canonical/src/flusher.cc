@@ -60,7 +60,7 @@ bool Flusher::work_to_do(Deadline wake_up) const {
 bool Flusher::due() const {
   auto since = sequencer_.filling_since();
   if (!since) return false;
-  bool wanted = wanted_.load() > state_.marks.flushed.load();
+  bool wanted = wanted_.load() > state_.marks.flushed.load() || sequencer_.room_wanted();
   return wanted || std::chrono::steady_clock::now() >= *since + options_.delta_age;
 }
 
@@ -134,6 +134,7 @@ void Flusher::flush_all() {
     state_.failure.check();
     if (ended_) throw Error(ErrorCode::Closed, "the store is closed");
     if (attempts_failed_ != failed_before && last_error_) throw *last_error_;
+    failed_before = attempts_failed_;
     lock.unlock();
     sequencer_.flusher_signal().notify();
     lock.lock();

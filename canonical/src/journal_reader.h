@@ -25,6 +25,7 @@ class SegmentReader {
 
   // The batch at this offset, if its checksum says it is one; batch() is then valid until the next call.
   std::optional<BatchHeader> read(std::uint64_t offset);
+  void sync() { file_->sync_data(); }
   std::string_view records() const { return std::string_view(buffer_).substr(kBatchHeaderBytes); }
 
   // The first valid batch on a 64-byte boundary in [offset, limit), and where it is.

@@ -232,28 +232,31 @@ void LmdbWriteTxn::commit(CommitSeq last_commit) {
 
 // --- LmdbEnv
 
-LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& settings, bool create) {
+LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& settings, Mode mode) {
   std::filesystem::path data = directory / "data.mdb";
   std::filesystem::path lock = directory / "lock.mdb";
   refuse_symlink(data);
   refuse_symlink(lock);
   std::error_code ignored;
   std::uintmax_t size = std::filesystem::file_size(data, ignored);
-  if (!create && (ignored || size == 0)) {
+  if (mode != Mode::Create && (ignored || size == 0)) {
     throw Error(ErrorCode::Corruption, data.string() + " is missing or empty; restore it from a copy or a backup");
   }
-  allocate_lock_file(lock, settings.max_readers);
+  unsigned readers = settings.max_readers + 1;  // and the environment's own
+  if (mode != Mode::Read || !std::filesystem::exists(lock)) allocate_lock_file(lock, readers);
   check(mdb_env_create(&env_), "creating an LMDB environment");
   try {
     check(mdb_env_set_mapsize(env_, map_size_within_limits(settings.map_bytes)), "setting LMDB's map size");
-    check(mdb_env_set_maxreaders(env_, settings.max_readers), "setting LMDB's readers");
+    check(mdb_env_set_maxreaders(env_, readers), "setting LMDB's readers");
     check(mdb_env_set_maxdbs(env_, kTables), "setting LMDB's tables");
-    int rc = mdb_env_open(env_, directory.c_str(), MDB_NOTLS, 0600);
+    int rc = mdb_env_open(env_, directory.c_str(), mode == Mode::Read ? MDB_NOTLS | MDB_RDONLY : MDB_NOTLS, 0600);
     if (rc != MDB_SUCCESS) raise(rc, "opening " + data.string());
     check(mdb_env_get_fd(env_, &data_fd_), "asking LMDB for its file");
     fcntl(data_fd_, F_SETFD, FD_CLOEXEC);
     clear_stale_readers();
-    open_tables(create);
+    open_tables(mode == Mode::Create);
+    own_reader_ = begin_fresh_read();
+    mdb_txn_reset(own_reader_);
   } catch (...) {
     mdb_env_close(env_);
     throw;
@@ -262,6 +265,7 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
 
 LmdbEnv::~LmdbEnv() {
   for (MDB_txn* txn : pool_) mdb_txn_abort(txn);
+  mdb_txn_abort(own_reader_);
   mdb_env_close(env_);
 }
 
@@ -327,13 +331,15 @@ void LmdbEnv::clear_stale_readers() {
 }
 
 void LmdbEnv::reserve_disk(std::uint64_t bytes) {
-  if (int error = AZOTH_FAULT("lmdb.reserve")) throw_errno(error, "extending data.mdb");
   constexpr std::uint64_t kStep = std::uint64_t{1} << 20;
   std::uint64_t end = (end_bytes() + bytes + kStep - 1) / kStep * kStep;
-  if (end <= reserved_disk_) return;
-  bool extended = fallocate(data_fd_, 0, 0, static_cast<off_t>(end)) == 0;
-  if (!extended && errno != EOPNOTSUPP && errno != ENOSYS) throw_errno(errno, "extending data.mdb");
-  reserved_disk_ = end;
+  int error = 0;
+  do {
+    error = AZOTH_FAULT("lmdb.reserve");
+    if (error == 0 && end > reserved_disk_ && fallocate(data_fd_, 0, 0, static_cast<off_t>(end)) != 0) error = errno;
+  } while (error == EINTR);  // a signal of the program's; some file systems give up for any
+  if (error != 0 && error != EOPNOTSUPP && error != ENOSYS) throw_errno(error, "extending data.mdb");
+  reserved_disk_ = std::max(reserved_disk_, end);
 }
 
 std::uint64_t LmdbEnv::end_bytes() {
@@ -344,13 +350,27 @@ std::uint64_t LmdbEnv::end_bytes() {
   return (info.me_last_pgno + 1) * stat.ms_psize;
 }
 
+class LmdbEnv::OwnRead {
+ public:
+  explicit OwnRead(LmdbEnv& env) : lock_(env.own_reader_mutex_), txn_(env.own_reader_) {
+    check(mdb_txn_renew(txn_), "beginning an LMDB snapshot");
+  }
+  ~OwnRead() { mdb_txn_reset(txn_); }
+  OwnRead(const OwnRead&) = delete;
+  OwnRead& operator=(const OwnRead&) = delete;
+
+ private:
+  std::lock_guard<std::mutex> lock_;
+  MDB_txn* txn_;
+};
+
 LmdbEnv::Space LmdbEnv::space() {
   MDB_envinfo info{};
   check(mdb_env_info(env_, &info), "asking LMDB for its size");
-  LmdbReadTxn txn = begin_read();
+  OwnRead own(*this);
   MDB_stat stat{};
-  check(mdb_stat(txn.txn_, kFreeList, &stat), "reading LMDB's statistics");
-  LmdbCursor cursor(txn.txn_, kFreeList);
+  check(mdb_stat(own_reader_, kFreeList, &stat), "reading LMDB's statistics");
+  LmdbCursor cursor(own_reader_, kFreeList);
   std::uint64_t free_pages = 0;
   for (bool more = cursor.first(); more; more = cursor.next()) {
     std::size_t pages = 0;  // each entry begins with the number of page numbers in it
@@ -361,9 +381,9 @@ LmdbEnv::Space LmdbEnv::space() {
 }
 
 std::uint64_t LmdbEnv::leaf_pages(Table table) {
-  LmdbReadTxn txn = begin_read();
+  OwnRead own(*this);
   MDB_stat stat{};
-  check(mdb_stat(txn.txn_, dbis_[static_cast<unsigned>(table)], &stat), "reading LMDB's statistics");
+  check(mdb_stat(own_reader_, dbis_[static_cast<unsigned>(table)], &stat), "reading LMDB's statistics");
   return stat.ms_leaf_pages;
 }
 

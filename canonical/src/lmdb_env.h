@@ -116,8 +116,10 @@ class LmdbEnv {
     unsigned max_readers;
   };
 
-  // Opens the environment in `directory`, which must hold one unless `create`. Refuses symbolic links.
-  LmdbEnv(const std::filesystem::path& directory, const Settings& settings, bool create);
+  enum class Mode { Create, Write, Read };
+
+  // Opens the environment in `directory`, which must hold one unless it is to be created. Refuses symbolic links.
+  LmdbEnv(const std::filesystem::path& directory, const Settings& settings, Mode mode);
   ~LmdbEnv();  // no transaction may be alive
   LmdbEnv(const LmdbEnv&) = delete;
   LmdbEnv& operator=(const LmdbEnv&) = delete;
@@ -148,6 +150,8 @@ class LmdbEnv {
     std::atomic<CommitSeq> commit{0};
   };
 
+  class OwnRead;  // a snapshot for statistics
+
   void open_tables(bool create);
   std::uint64_t end_bytes();
   void give_back(MDB_txn* txn) noexcept;
@@ -159,6 +163,10 @@ class LmdbEnv {
   std::uint64_t reserved_disk_ = 0;
   std::array<Published, kPublished> published_;
   std::atomic<std::uint32_t> live_readers_{0};
+
+  // Has a slot for good, so that what the flusher must know never fails because too many snapshots are alive.
+  std::mutex own_reader_mutex_;
+  MDB_txn* own_reader_ = nullptr;
 
   std::mutex pool_mutex_;
   std::vector<MDB_txn*> pool_;  // reset, ready to be renewed

@@ -64,6 +64,7 @@ bool Notifier::nothing_waits() {
 }
 
 void Notifier::run() {
+  id_.store(std::this_thread::get_id());
   while (true) {
     std::uint64_t added = added_.load();
     bool stopping = stopping_.load();

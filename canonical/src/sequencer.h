@@ -85,6 +85,7 @@ class Sequencer {
   void drop_oldest();  // after LMDB holds it
   // When the oldest commit of the filling Delta was sequenced, if it has one.
   std::optional<Deadline> filling_since() const;
+  bool room_wanted() const { return admission_.waiting() != 0; }
   // What LMDB has used, for the limit above which only deletions pass.
   void set_lmdb_space(std::uint64_t used, std::uint64_t map);
 

@@ -19,8 +19,9 @@ void check_options(const Options& options) {
   check_option(options.delta_bytes >= limits::kMinDeltaBytes, "delta_bytes must be at least 64 KiB");
   check_option(options.map_bytes >= limits::kMinMapBytes, "map_bytes must be at least 1 MiB");
   check_option(options.max_readers >= 2, "max_readers must be at least 2");
-  check_option(options.sync_interval.count() > 0, "sync_interval must be positive");
-  check_option(options.delta_age.count() > 0, "delta_age must be positive");
+  auto sensible = [](std::chrono::milliseconds time) { return time.count() > 0 && time <= std::chrono::hours(24) * 365; };
+  check_option(sensible(options.sync_interval), "sync_interval must be positive and at most a year");
+  check_option(sensible(options.delta_age), "delta_age must be positive and at most a year");
 }
 
 }  // namespace azoth

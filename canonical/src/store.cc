@@ -3,9 +3,11 @@
 #include <system_error>
 #include <utility>
 
+#include "azoth/core/codec.h"
 #include "azoth/core/error.h"
 #include "journal.h"
 #include "lmdb_tables.h"
+#include "reading_store.h"
 #include "settings.h"
 #include "store_files.h"
 #include "writing_store.h"
@@ -23,6 +25,11 @@ void make_directories(const std::filesystem::path& directory) {
   fs.sync_directory(parent);
 }
 
+// Whether this is what a creation leaves that is interrupted before it has marked the directory as its own.
+bool is_leftover(const StorePaths& paths, const std::string& name) {
+  return name == paths.lock.filename() || (name.starts_with("creating.") && name.ends_with(".tmp"));
+}
+
 // What an interrupted creation left in our own folders.
 void clear_leftovers(FileSystem& fs, const StorePaths& paths) {
   if (fs.exists(paths.journal)) {
@@ -35,7 +42,7 @@ void clear_leftovers(FileSystem& fs, const StorePaths& paths) {
 void create_lmdb(const StorePaths& paths, const Options& options, const StoreRow& row) {
   FileSystem::posix().make_directory(paths.canonical);
   {
-    LmdbEnv env(paths.canonical, lmdb_settings(options), true);
+    LmdbEnv env(paths.canonical, lmdb_settings(options), LmdbEnv::Mode::Create);
     Rows rows(row.store_id);
     LmdbWriteTxn txn(env);
     rows.put_store(txn, row);
@@ -60,12 +67,15 @@ void Store::create(const std::filesystem::path& directory, const Options& option
   if (&fs != &FileSystem::posix()) fs.make_directory(directory);
   if (!fs.exists(paths.creating)) {
     for (const std::string& name : fs.list(directory)) {
-      if (name == paths.lock.filename()) continue;
+      if (is_leftover(paths, name)) continue;
       throw Error(ErrorCode::AlreadyExists, directory.string() + " is not empty (there is " + name +
                                                 "); choose a new or an empty directory");
     }
   }
-  DirectoryClaim claim(paths);
+  DirectoryClaim claim(paths, DirectoryClaim::Mode::Write);
+  for (const std::string& name : fs.list(directory)) {
+    if (name.ends_with(".tmp")) fs.remove(directory / name);
+  }
   write_file_atomically(fs, paths.creating, "a store is being created here\n");
   clear_leftovers(fs, paths);
   StoreRow row{.store_id = Uuid::random(), .timeline = Uuid::random(), .created = clock_of(options).now()};
@@ -82,6 +92,24 @@ bool Store::exists(const std::filesystem::path& directory, FileSystem& fs) {
   return fs.exists(StorePaths(directory).identity);
 }
 
+// --- For both kinds of store
+
+std::optional<EventId> sealed_event(const Snapshot& snapshot) {
+  auto value = snapshot.get(Space::Meta, kSealKey);
+  if (!value) return std::nullopt;
+  return codec::Reader(*value).read<EventId>();
+}
+
+Meta make_meta(const Snapshot& snapshot, const JournalIdentity& identity, Timestamp created) {
+  return {.store_id = identity.store_id,
+          .format_version = kFormatVersion,
+          .created = created,
+          .timeline = identity.timeline,
+          .last_commit = snapshot.commit_seq(),
+          .last_event = snapshot.last_event(),
+          .sealed_event = sealed_event(snapshot)};
+}
+
 // --- The public face
 
 Store::Store(std::unique_ptr<StoreImpl> impl) : impl_(std::move(impl)) {}
@@ -89,6 +117,11 @@ Store::~Store() = default;
 
 std::unique_ptr<Store> Store::open(const std::filesystem::path& directory, const Options& options, FileSystem& fs) {
   return std::unique_ptr<Store>(new Store(std::make_unique<WritingStore>(directory, options, fs)));
+}
+
+std::unique_ptr<Store> Store::open_read_only(const std::filesystem::path& directory, const Options& options,
+                                             FileSystem& fs) {
+  return std::unique_ptr<Store>(new Store(std::make_unique<ReadingStore>(directory, options, fs)));
 }
 
 Outcome<Ticket> Store::submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options) {

@@ -4,8 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -13,11 +16,13 @@
 #include "azoth/core/codec.h"
 #include "azoth/core/digest.h"
 #include "azoth/core/error.h"
+#include "azoth/core/log.h"
 
 namespace azoth {
 
 namespace {
 
+constexpr std::string_view kFailedNote = "failed, durable through commit ";
 constexpr std::string_view kIdentityMagic = "AZOTHID1";
 constexpr std::size_t kIdentityBytes = 8 + 4 + 16 + 8;
 
@@ -36,7 +41,7 @@ std::string holder_of(int fd) {
   std::array<char, 64> text{};
   ssize_t size = pread(fd, text.data(), text.size() - 1, 0);
   std::string holder(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-  while (!holder.empty() && holder.back() == '\n') holder.pop_back();
+  holder.resize(std::min(holder.size(), holder.find('\n')));
   return holder.empty() ? "another process" : "process " + holder;
 }
 
@@ -93,7 +98,7 @@ Identity read_identity(FileSystem& fs, const StorePaths& paths) {
   return identity;
 }
 
-DirectoryClaim::DirectoryClaim(const StorePaths& paths) {
+DirectoryClaim::DirectoryClaim(const StorePaths& paths, Mode mode) {
   struct stat status {};
   if (stat(paths.directory.c_str(), &status) != 0) throw_errno(errno, "opening " + paths.directory.string());
   device_ = status.st_dev;
@@ -107,6 +112,10 @@ DirectoryClaim::DirectoryClaim(const StorePaths& paths) {
     }
     throw Error(ErrorCode::AlreadyOpen,
                 "the store in " + paths.directory.string() + " is already open in this process; share that object");
+  }
+  if (mode == Mode::Read) {
+    table.claims[{device_, inode_}] = false;
+    return;
   }
   fd_ = ::open(paths.lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd_ < 0) throw_errno(errno, "opening " + paths.lock.string());
@@ -122,8 +131,39 @@ DirectoryClaim::DirectoryClaim(const StorePaths& paths) {
 DirectoryClaim::~DirectoryClaim() {
   ClaimTable& table = claim_table();
   std::lock_guard guard(table.mutex);
-  ::close(fd_);  // and with it the lock
+  if (fd_ >= 0) ::close(fd_);  // and with it the lock
   table.claims.erase({device_, inode_});
+}
+
+void DirectoryClaim::note_failure(CommitSeq durable) noexcept {
+  try {
+    std::string note = std::to_string(getpid()) + "\n" + std::string(kFailedNote) + std::to_string(durable) + "\n";
+    if (pwrite(fd_, note.data(), note.size(), 0) < 0) log(LogLevel::Warning, "the failure could not be noted");
+  } catch (const std::bad_alloc&) {  // readers find out for themselves
+  }
+}
+
+bool writer_is_alive(const StorePaths& paths) {
+  int fd = ::open(paths.lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return false;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  bool held = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  ::close(fd);
+  return held;
+}
+
+std::optional<CommitSeq> failed_writer_durable_seq(const StorePaths& paths) {
+  int fd = ::open(paths.lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return std::nullopt;
+  std::array<char, 128> text{};
+  ssize_t size = pread(fd, text.data(), text.size() - 1, 0);
+  ::close(fd);
+  std::string_view note(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  std::size_t at = note.find(kFailedNote);
+  if (at == std::string_view::npos) return std::nullopt;
+  return std::strtoull(note.data() + at + kFailedNote.size(), nullptr, 10);
 }
 
 void DirectoryClaim::store_closed() {

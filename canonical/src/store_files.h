@@ -11,10 +11,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "azoth/core/bytes.h"
 #include "azoth/core/clock.h"
 #include "azoth/core/file.h"
+#include "azoth/core/ids.h"
 
 namespace azoth {
 
@@ -45,17 +47,25 @@ Identity read_identity(FileSystem& fs, const StorePaths& paths);
 // StillRead when the store was closed here but a snapshot of it lives.
 class DirectoryClaim {
  public:
-  explicit DirectoryClaim(const StorePaths& paths);
+  enum class Mode { Read, Write };  // Read: only the entry in the table of this process
+
+  DirectoryClaim(const StorePaths& paths, Mode mode);
   ~DirectoryClaim();
   DirectoryClaim(const DirectoryClaim&) = delete;
   DirectoryClaim& operator=(const DirectoryClaim&) = delete;
 
   void store_closed();  // from now on only snapshots hold it
+  void note_failure(CommitSeq durable) noexcept;  // for readers in other processes: nothing above may be believed
 
  private:
   std::uint64_t device_ = 0;
   std::uint64_t inode_ = 0;
   int fd_ = -1;
 };
+
+// Whether another process has the store open for writing.
+bool writer_is_alive(const StorePaths& paths);
+// What a writer that failed has noted.
+std::optional<CommitSeq> failed_writer_durable_seq(const StorePaths& paths);
 
 }  // namespace azoth

@@ -13,6 +13,12 @@ namespace azoth {
 
 class WritingStore;
 
+// Where in the Meta space a seal is kept: the id of the last event.
+inline constexpr std::string_view kSealKey = "seal";
+std::optional<EventId> sealed_event(const Snapshot& snapshot);
+
+Meta make_meta(const Snapshot& snapshot, const JournalIdentity& identity, Timestamp created);
+
 class StoreImpl {
  public:
   virtual ~StoreImpl() = default;

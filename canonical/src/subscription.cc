@@ -14,6 +14,16 @@ constexpr std::size_t kSliceBytes = std::size_t{256} << 10;
 
 }  // namespace
 
+std::unique_ptr<SubscriptionState> make_subscription(std::shared_ptr<CommitState> commits,
+                                                     std::shared_ptr<const ViewHolder> views, EventId after) {
+  auto state = std::make_unique<SubscriptionState>();
+  state->commits = std::move(commits);
+  state->views = std::move(views);
+  state->read_through = after;
+  state->delivered = after;
+  return state;
+}
+
 Subscription::Subscription(std::unique_ptr<SubscriptionState> state) : state_(std::move(state)) {}
 Subscription::Subscription(Subscription&&) noexcept = default;
 Subscription& Subscription::operator=(Subscription&&) noexcept = default;
@@ -43,10 +53,15 @@ std::optional<CommittedEvents> Subscription::next_until(Deadline deadline) {
       state_->delivered = commit.events().back().id();
       return commit;
     }
-    bool closed = state_->commits->closed.load();
-    if (closed && marks.durable.load() == durable) throw Error(ErrorCode::Closed, "the store is closed");
+    const CommitState& commits = *state_->commits;
+    bool ended = commits.closed.load() || commits.failure.failed();
+    if (ended && marks.durable.load() == durable) {
+      commits.failure.check();
+      throw Error(ErrorCode::Closed, "the store is closed");
+    }
     auto news = [&] {
-      return state_->stopped.load() || marks.durable.load() != durable || state_->commits->closed.load();
+      bool over = state_->stopped.load() || commits.closed.load() || commits.failure.failed();
+      return over || marks.durable.load() != durable;
     };
     if (!state_->commits->followers.wait_until(news, deadline)) return std::nullopt;
   }

@@ -20,4 +20,7 @@ struct SubscriptionState {
   std::atomic<bool> stopped{false};
 };
 
+std::unique_ptr<SubscriptionState> make_subscription(std::shared_ptr<CommitState> commits,
+                                                     std::shared_ptr<const ViewHolder> views, EventId after);
+
 }  // namespace azoth

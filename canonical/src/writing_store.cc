@@ -25,8 +25,9 @@ WritingStore::WritingStore(const std::filesystem::path& directory, const Options
 }
 
 std::shared_ptr<Environment> WritingStore::open_environment() {
-  auto environment = std::make_shared<Environment>(std::make_unique<DirectoryClaim>(paths_), paths_.canonical,
-                                                   lmdb_settings(options_), identity_.store_id, options_.verify_reads);
+  auto environment = std::make_shared<Environment>(
+      std::make_unique<DirectoryClaim>(paths_, DirectoryClaim::Mode::Write), paths_.canonical, lmdb_settings(options_),
+      LmdbEnv::Mode::Write, identity_.store_id, options_.verify_reads);
   StoreRow row = environment->rows.store(environment->lmdb.begin_read());
   if (row.store_id != identity_.store_id) {
     throw Error(ErrorCode::Corruption, paths_.canonical.string() + " belongs to store " + row.store_id.text() +
@@ -74,6 +75,7 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   for (auto* mark : {&state_.marks.applied, &state_.marks.visible, &state_.marks.durable, &state_.marks.flushed}) {
     mark->store(plan.tail.last_commit);
   }
+  state_.failure.on_set([this, claim = environment->claim.get()] { claim->note_failure(state_.marks.durable.load()); });
   journal_ = std::make_unique<Journal>(fs_, paths_.journal, identity_, options_.segment_bytes, plan.tail, files);
   sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, *gate_, options_, clock_of(options_),
                                            Sequencer::Start{plan.tail.last_commit, last_event});
@@ -90,7 +92,7 @@ Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> co
   check_not_nested();
   check_limits(set);
   Deadline until = deadline(options.timeout);
-  admission_.wait_for(set.bytes(), until);
+  admission_.wait_for(set.bytes(), until, sequencer_->flusher_signal());
   if (!transaction_lock_.lock_shared_until(until)) {
     throw Error(ErrorCode::LockTimeout, "an exclusive transaction did not end in time; try again");
   }
@@ -155,7 +157,8 @@ void WritingStore::check_limits(const WriteSet& set) const {
 
 void WritingStore::begin_exclusive(Deadline until) {
   gate_->check(Gate::Writer::User);
-  admission_.wait_for(0, until);
+  state_.failure.check();
+  admission_.wait_for(0, until, sequencer_->flusher_signal());
   drain(until);
 }
 
@@ -195,8 +198,6 @@ void WritingStore::check_not_nested() const {
 
 namespace {
 
-constexpr std::string_view kSealKey = "seal";
-
 // Runs at the end of a scope.
 template <class Action>
 struct Finally {
@@ -208,12 +209,7 @@ Finally(Action) -> Finally<Action>;
 
 }  // namespace
 
-void WritingStore::load_seal() {
-  if (auto value = lmdb_snapshot()->get(Space::Meta, kSealKey)) {
-    codec::Reader reader(*value);
-    gate_->set_sealed(reader.read<EventId>());
-  }
-}
+void WritingStore::load_seal() { gate_->set_sealed(sealed_event(*lmdb_snapshot())); }
 
 // With the transactions drained no event id is assigned, and the gate is shut before the seal is sequenced: nothing gets
 // between the last event and the seal, and nothing behind it.
@@ -279,24 +275,10 @@ std::unique_ptr<Snapshot> WritingStore::snapshot(CommitSeq at) const {
 
 std::unique_ptr<SubscriptionState> WritingStore::subscribe(EventId after) {
   check_open();
-  auto state = std::make_unique<SubscriptionState>();
-  state->commits = shared_state_;
-  state->views = sequencer_->views();
-  state->read_through = after;
-  state->delivered = after;
-  return state;
+  return make_subscription(shared_state_, sequencer_->views(), after);
 }
 
-Meta WritingStore::meta() {
-  std::unique_ptr<Snapshot> newest = read(Durability::Written);
-  return {.store_id = identity_.store_id,
-          .format_version = kFormatVersion,
-          .created = created_,
-          .timeline = identity_.timeline,
-          .last_commit = newest->commit_seq(),
-          .last_event = newest->last_event(),
-          .sealed_event = gate_->sealed()};
-}
+Meta WritingStore::meta() { return make_meta(*read(Durability::Written), identity_, created_); }
 
 Status WritingStore::status() {
   std::shared_ptr<const View> view = sequencer_->view();
@@ -372,6 +354,7 @@ void WritingStore::shut_down() {
   }
   flusher_->stop();
   syncer_->stop();
+  group_->end();
   try {
     if (!state_.failure.failed()) flusher_->mark_clean(journal_->tail());
   } catch (const Error& error) {

@@ -89,6 +89,8 @@ std::string_view error_name(ErrorCode code) {
       return "sealed";
     case ErrorCode::Paused:
       return "paused";
+    case ErrorCode::ReadOnly:
+      return "read_only";
     case ErrorCode::LockTimeout:
       return "lock_timeout";
     case ErrorCode::Backpressure:

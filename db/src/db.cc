@@ -6,6 +6,10 @@ Db Db::open(const std::filesystem::path& directory, const Options& options) {
   return Db(Store::open(directory, options));
 }
 
+Db Db::open_read_only(const std::filesystem::path& directory, const Options& options) {
+  return Db(Store::open_read_only(directory, options));
+}
+
 Db Db::create(const std::filesystem::path& directory, const Options& options) {
   Store::create(directory, options);
   return open(directory, options);

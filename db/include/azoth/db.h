@@ -23,6 +23,8 @@ class Db {
  public:
   // Opens an existing store; NotFound if there is none.
   static Db open(const std::filesystem::path& directory, const Options& options = {});
+  // Opens an existing store for reading only, beside a writer in another process or without one.
+  static Db open_read_only(const std::filesystem::path& directory, const Options& options = {});
   // Creates a new one; AlreadyExists if there is one.
   static Db create(const std::filesystem::path& directory, const Options& options = {});
   static Db open_or_create(const std::filesystem::path& directory, const Options& options = {});

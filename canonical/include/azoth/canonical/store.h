@@ -52,6 +52,7 @@ struct RecoveryReport {
 // Where the store stands; numbers of one moment, not of one instant.
 struct Status {
   Meta meta;
+  bool read_only = false;     // then the numbers of Deltas, readers, batches, syncs and flushes are this process's own
   CommitSeq flushed_seq = 0;  // in LMDB
   CommitSeq durable_seq = 0;
   CommitSeq visible_seq = 0;
@@ -108,6 +109,11 @@ class Store {
   // Opens an existing store and recovers what a crash left in its journal. NotFound if there is none (never creates).
   static std::unique_ptr<Store> open(const std::filesystem::path& directory, const Options& options = {},
                                      FileSystem& fs = FileSystem::posix());
+  // Opens an existing store for reading, beside a writer in another process or without one. Each read sees what was
+  // durable when it began. It changes nothing, not even after a crash, and takes nothing that a writer wants but a
+  // reader slot; whatever writes fails with ReadOnly. AlreadyOpen if this process has the store open.
+  static std::unique_ptr<Store> open_read_only(const std::filesystem::path& directory, const Options& options = {},
+                                               FileSystem& fs = FileSystem::posix());
   // Whether there is a store in this directory.
   static bool exists(const std::filesystem::path& directory, FileSystem& fs = FileSystem::posix());
 

@@ -37,6 +37,7 @@ enum class ErrorCode : std::uint16_t {
   ReadersFull = 26,
   Sealed = 27,    // the history is closed; unseal it to write
   Paused = 28,    // writing is paused; it goes on when those who paused it resume
+  ReadOnly = 29,  // the store was opened for reading only
 
   // Pressure. Nothing was changed; trying again later may succeed.
   LockTimeout = 40,

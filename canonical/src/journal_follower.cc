@@ -1,0 +1,60 @@
+#include "journal_follower.h"
+
+#include "recovery.h"
+
+namespace azoth {
+
+void JournalFollower::start(CommitSeq lmdb_commit, const EachRecord& each) {
+  segment_.reset();
+  JournalFiles files = list_journal(*fs_, directory_, identity_);
+  ReplayPlan plan = plan_recovery(*fs_, directory_, identity_, files, lmdb_commit, std::nullopt);
+  sync_plan(*fs_, directory_, plan);
+  replay(*fs_, directory_, identity_, plan, lmdb_commit, each);
+  tail_ = plan.tail;
+  segment_ = std::make_unique<SegmentReader>(*fs_, directory_, identity_, tail_.segment_number);
+}
+
+bool JournalFollower::advance(const EachRecord& each) {
+  while (true) {
+    std::vector<std::string> batches;
+    if (read_batches(batches)) segment_->sync();
+    for (const std::string& records : batches) for_each_record(records, each);
+    switch (next_segment()) {
+      case Next::Nothing: return true;
+      case Next::Lost: return false;
+      case Next::Segment: break;
+    }
+  }
+}
+
+bool JournalFollower::read_batches(std::vector<std::string>& batches) {
+  while (auto batch = segment_->read(tail_.valid_bytes)) {
+    if (batch->previous_checksum != tail_.checksum || batch->first_commit != tail_.last_commit + 1) break;
+    batches.emplace_back(segment_->records());
+    tail_.valid_bytes += align_batch(batch->length);
+    tail_.checksum = batch->checksum;
+    tail_.last_commit = batch->last_commit;
+  }
+  return !batches.empty();
+}
+
+// A successor records where this segment ends, after it was synced; until there is one, there is nothing to conclude.
+JournalFollower::Next JournalFollower::next_segment() {
+  JournalFiles files = list_journal(*fs_, directory_, identity_);
+  const JournalFiles::Segment* here = files.find(tail_.segment_number);
+  if (here == nullptr || !here->header) return Next::Lost;
+  for (const JournalFiles::Segment& segment : files.segments) {
+    if (!segment.header || segment.header->previous_number != tail_.segment_number) continue;
+    const SegmentHeader& header = *segment.header;
+    if (header.previous_valid_bytes != tail_.valid_bytes || header.previous_checksum != tail_.checksum) {
+      // Written between the last look and this one, or cut by a recovery: read on from what is there now.
+      return Next::Lost;
+    }
+    tail_ = {segment.number, kSegmentHeaderBytes, header.checksum, header.first_commit - 1};
+    segment_ = std::make_unique<SegmentReader>(*fs_, directory_, identity_, segment.number);
+    return Next::Segment;
+  }
+  return Next::Nothing;
+}
+
+}  // namespace azoth

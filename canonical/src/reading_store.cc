@@ -1,0 +1,212 @@
+#include "reading_store.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "azoth/core/error.h"
+#include "azoth/core/log.h"
+#include "settings.h"
+#include "verify.h"
+
+namespace azoth {
+
+namespace {
+
+// How often a read that met a writer in the middle of something is tried again, and how long it waits in between.
+constexpr int kAttempts = 50;
+constexpr std::chrono::milliseconds kPause{2};
+// Following commits of another process: no more often than this.
+constexpr std::chrono::milliseconds kFollowInterval{10};
+constexpr CommitSeq kNoStop = std::numeric_limits<CommitSeq>::max();
+
+JournalIdentity identity_of(FileSystem& fs, const StorePaths& paths) {
+  return {read_identity(fs, paths).store_id, {}};
+}
+
+}  // namespace
+
+ReadingStore::ReadingStore(const std::filesystem::path& directory, const Options& options, FileSystem& fs)
+    : options_(options),
+      fs_(fs),
+      paths_(directory),
+      identity_(identity_of(fs, paths_)),
+      environment_(std::make_shared<Environment>(std::make_unique<DirectoryClaim>(paths_, DirectoryClaim::Mode::Read),
+                                                 paths_.canonical, lmdb_settings(options), LmdbEnv::Mode::Read,
+                                                 identity_.store_id, options.verify_reads)),
+      follower_(fs, paths_.journal, identity_) {
+  check_options(options_);
+  StoreRow row = environment_->rows.store(environment_->lmdb.begin_read());
+  identity_.timeline = row.timeline;
+  created_ = row.created;
+  follower_ = JournalFollower(fs_, paths_.journal, identity_);
+  refresh();
+}
+
+ReadingStore::~ReadingStore() { close(); }
+
+WritingStore& ReadingStore::writer() {
+  throw Error(ErrorCode::ReadOnly, "the store was opened for reading only; open it for writing to do this");
+}
+
+// --- Keeping up
+
+void ReadingStore::refresh() {
+  std::lock_guard lock(mutex_);
+  if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
+  for (int attempt = 1;; ++attempt) {
+    try {
+      if (try_refresh()) return;
+    } catch (const Error& error) {
+      // Beside a writer, what cannot be read may just be changing: only what stays so is damage.
+      bool may_pass = error.corruption() || error.code() == ErrorCode::NotFound;
+      started_ = false;
+      if (!may_pass || !writer_is_alive(paths_) || attempt == kAttempts) throw;
+    }
+    if (attempt == kAttempts) {
+      throw Error(ErrorCode::Backpressure, "the writer moves on faster than its journal can be read; try again");
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+// First the journal, then LMDB: what the journal no longer has, LMDB has by then.
+bool ReadingStore::try_refresh() {
+  auto each = [this](std::string_view record) { insert(record); };
+  stop_at_ = failed_writer_durable_seq(paths_).value_or(kNoStop);
+  if (!started_) {
+    start_over();
+    follower_.start(lmdb_commit_, each);
+    started_ = true;
+  } else if (!follower_.advance(each)) {
+    started_ = false;
+    return false;
+  }
+  CommitSeq in_lmdb = environment_->rows.head(environment_->lmdb.begin_read()).last_commit;
+  if (in_lmdb > deltas_.front()->last_commit()) {  // LMDB has what the journal was recycled from under us
+    started_ = false;
+    return false;
+  }
+  drop_flushed(in_lmdb);
+  publish();
+  return true;
+}
+
+void ReadingStore::start_over() {
+  Head head = environment_->rows.head(environment_->lmdb.begin_read());
+  lmdb_commit_ = head.last_commit;
+  next_event_ = head.last_event + 1;
+  deltas_.clear();
+  deltas_.push_front(std::make_shared<Delta>(lmdb_commit_ + 1, next_event_));
+}
+
+void ReadingStore::insert(std::string_view record) {
+  RecordHeader header = RecordReader(record).header();
+  if (header.commit_seq > stop_at_) return;
+  if (deltas_.front()->bytes() >= options_.delta_bytes) {
+    deltas_.push_front(std::make_shared<Delta>(header.commit_seq, next_event_));
+  }
+  deltas_.front()->insert(std::string(record));
+  next_event_ += header.events;
+}
+
+void ReadingStore::drop_flushed(CommitSeq lmdb_commit) {
+  lmdb_commit_ = lmdb_commit;
+  while (deltas_.back()->last_commit() <= lmdb_commit && !deltas_.back()->empty()) {
+    if (deltas_.size() == 1) deltas_.push_front(std::make_shared<Delta>(lmdb_commit + 1, next_event_));
+    deltas_.pop_back();
+  }
+}
+
+void ReadingStore::publish() {
+  auto view = std::make_shared<View>();
+  view->environment = environment_;
+  view->deltas.assign(deltas_.begin(), deltas_.end());
+  views_->store(std::move(view));
+  Watermarks& marks = state_->marks;
+  CommitSeq commit = deltas_.front()->last_commit();
+  for (auto* mark : {&marks.applied, &marks.visible, &marks.durable}) mark->store(commit);
+  marks.flushed.store(lmdb_commit_);
+  state_->followers.announce();
+}
+
+void ReadingStore::follow() {
+  while (!watch_->interrupted_within(kFollowInterval)) {
+    try {
+      refresh();
+    } catch (const Error& error) {
+      state_->failure.set(error);
+      state_->followers.announce();
+      return;
+    }
+    watch_->wait();
+  }
+}
+
+// --- Reading
+
+std::unique_ptr<Snapshot> ReadingStore::read(Durability) {
+  refresh();
+  return std::make_unique<Snapshot>(state_->marks.durable.load(), views_->load());
+}
+
+std::unique_ptr<SubscriptionState> ReadingStore::subscribe(EventId after) {
+  std::lock_guard lock(mutex_);
+  if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
+  if (!watch_) {
+    watch_ = std::make_unique<DirectoryWatch>(paths_.journal);  // before the first look, so that nothing is missed
+    following_ = std::thread([this] { follow(); });
+  }
+  return make_subscription(state_, views_, after);
+}
+
+Meta ReadingStore::meta() { return make_meta(*read(Durability::Durable), identity_, created_); }
+
+Status ReadingStore::status() {
+  std::unique_ptr<Snapshot> snapshot = read(Durability::Durable);
+  Status status;
+  status.read_only = true;
+  status.meta = make_meta(*snapshot, identity_, created_);
+  status.flushed_seq = state_->marks.flushed.load();
+  status.durable_seq = status.visible_seq = status.applied_seq = snapshot->commit_seq();
+  status.state_keys = count_keys(*snapshot);
+  for (const Delta* delta : snapshot->deltas()) status.delta_bytes += delta->bytes();
+  status.live_deltas = static_cast<std::uint32_t>(snapshot->deltas().size());
+  JournalFiles files = list_journal(fs_, paths_.journal, identity_);
+  status.journal_segments = static_cast<std::uint32_t>(files.segments.size());
+  for (const auto& segment : files.segments) status.journal_bytes += segment.bytes;
+  LmdbEnv::Space space = views_->load()->environment->lmdb.space();
+  status.map_bytes = space.map_bytes;
+  status.map_used_bytes = space.used();
+  status.readers = views_->load()->environment->lmdb.live_readers();
+  return status;
+}
+
+VerifyReport ReadingStore::verify(const Progress& progress) {
+  refresh();
+  VerifyReport report;
+  Snapshot snapshot(0, views_->load());
+  verify_tables(snapshot, report, progress);
+  verify_journal(fs_, paths_.journal, identity_, snapshot.commit_seq(), report);
+  return report;
+}
+
+std::string ReadingStore::digest(const Progress& progress) { return digest_of(*read(Durability::Durable), progress); }
+
+void ReadingStore::close() {
+  std::unique_lock lock(mutex_);
+  if (!environment_) return;
+  state_->closed.store(true);
+  if (watch_) {
+    watch_->interrupt();
+    lock.unlock();
+    following_.join();
+    lock.lock();
+  }
+  environment_->claim->store_closed();
+  environment_.reset();
+  views_->store(std::make_shared<View>());
+  state_->followers.announce();
+}
+
+}  // namespace azoth

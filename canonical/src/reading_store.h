@@ -1,0 +1,66 @@
+// A store that is open for reading only, beside a writer in another process or without one.
+//
+// It keeps an overlay of its own: what the journal holds above LMDB, read with pread, synced by itself, and only then
+// shown. Each read brings it up to date. It never cuts, repairs or creates anything, takes no lock that a writer wants,
+// and holds no LMDB transaction while idle. With subscribers a thread follows the journal; it sleeps until the
+// journal's directory changes.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "commit_state.h"
+#include "directory_watch.h"
+#include "environment.h"
+#include "journal_follower.h"
+#include "store_impl.h"
+#include "view.h"
+
+namespace azoth {
+
+class ReadingStore : public StoreImpl {
+ public:
+  ReadingStore(const std::filesystem::path& directory, const Options& options, FileSystem& fs);
+  ~ReadingStore() override;
+
+  WritingStore& writer() override;
+  std::unique_ptr<Snapshot> read(Durability level) override;  // all levels are Durable here
+  std::unique_ptr<SubscriptionState> subscribe(EventId after) override;
+  Meta meta() override;
+  Status status() override;
+  VerifyReport verify(const Progress& progress) override;
+  std::string digest(const Progress& progress) override;
+  void close() override;
+
+ private:
+  void refresh();
+  bool try_refresh();
+  void start_over();
+  void insert(std::string_view record);
+  void drop_flushed(CommitSeq lmdb_commit);
+  void publish();
+  void follow();
+
+  const Options options_;
+  FileSystem& fs_;
+  const StorePaths paths_;
+  JournalIdentity identity_;
+  Timestamp created_{};
+  const std::shared_ptr<CommitState> state_ = std::make_shared<CommitState>();
+  const std::shared_ptr<ViewHolder> views_ = std::make_shared<ViewHolder>();
+
+  std::mutex mutex_;  // everything below
+  std::shared_ptr<Environment> environment_;
+  JournalFollower follower_;
+  bool started_ = false;
+  std::deque<std::shared_ptr<Delta>> deltas_;  // newest first
+  EventId next_event_ = 1;
+  CommitSeq lmdb_commit_ = 0;
+  CommitSeq stop_at_ = 0;  // where a writer that failed said that it was durable
+  std::unique_ptr<DirectoryWatch> watch_;
+  std::thread following_;
+};
+
+}  // namespace azoth
