@@ -161,13 +161,13 @@ void GroupCommit::write_and_sync(const std::shared_ptr<Batch>& taken) {
   for (Batch* batch = taken.get(); batch != unsynced; batch = batch->next.get()) {
     if (batch->waiters.load(std::memory_order_seq_cst) != 0) futex::wake_all(batch->word);  // no need to wait for it
   }
-  if (written_ > durable) sync();
+  if (written_.load(std::memory_order_relaxed) > durable) sync();
   for (Batch* batch = unsynced; batch != nullptr; batch = batch->next.get()) complete(*batch, Batch::Durable);
 }
 
 void GroupCommit::write(Batch& batch) {
   if (batch.starts_segment) {
-    if (written_ > state_.marks.durable.load(std::memory_order_relaxed)) sync();
+    if (written_.load(std::memory_order_relaxed) > state_.marks.durable.load()) sync();
     journal_.start_segment(batch.first_commit);
   }
   buffer_.reserve(batch.bytes);
@@ -181,27 +181,45 @@ void GroupCommit::write(Batch& batch) {
   header.synced_through = state_.marks.durable.load(std::memory_order_relaxed);
   header.lmdb_through = state_.marks.flushed.load(std::memory_order_acquire);
   journal_.write(buffer_, header);
-  written_ = batch.last_commit;
+  written_.store(batch.last_commit, std::memory_order_release);
   batches_.fetch_add(1, std::memory_order_relaxed);
   if (buffer_.capacity() > kKeptBuffer) std::string().swap(buffer_);
 }
 
+// One at a time, because the kernel tells only one of two concurrent syncs about an error; so whoever comes second sees
+// the failure that the first has noted. What is written meanwhile is not counted.
 void GroupCommit::sync() {
-  journal_.sync();
+  std::lock_guard lock(sync_mutex_);
+  state_.failure.check();
+  CommitSeq written = written_.load(std::memory_order_acquire);
+  try {
+    journal_.sync();
+    if (AZOTH_FAULT("group.synced")) throw Error(ErrorCode::Io, "a fault was injected after the sync");
+  } catch (const Error& error) {
+    state_.failure.set(error);
+    throw;
+  }
   syncs_.fetch_add(1, std::memory_order_relaxed);
-  if (AZOTH_FAULT("group.synced")) throw Error(ErrorCode::Io, "a fault was injected after the sync");
   // What is durable is visible: a batch that was written but not yet complete completes with this sync, and the ones
   // before it have.
-  if (state_.marks.visible.load(std::memory_order_relaxed) < written_) {
-    state_.marks.visible.store(written_, std::memory_order_release);
+  raise(state_.marks.visible, written);
+  raise(state_.marks.durable, written);
+}
+
+void GroupCommit::sync_in_background() {
+  wait_for_all(state_.marks.applied.load(), Durability::Written, kNoDeadline);
+  if (!enter()) return;
+  try {
+    if (written_.load(std::memory_order_acquire) > state_.marks.durable.load()) sync();
+  } catch (const Error& error) {
+    fail(error, nullptr);
   }
-  state_.marks.durable.store(written_, std::memory_order_release);
+  announce();
+  leave();
 }
 
 void GroupCommit::complete(Batch& batch, Batch::State state) {
-  if (state_.marks.visible.load(std::memory_order_relaxed) < batch.last_commit) {
-    state_.marks.visible.store(batch.last_commit, std::memory_order_release);
-  }
+  raise(state_.marks.visible, batch.last_commit);
   batch.word.store(state, std::memory_order_seq_cst);
 }
 
@@ -224,6 +242,11 @@ void GroupCommit::fail(const Error& cause, const std::shared_ptr<Batch>& taken) 
 void GroupCommit::give_up_lead() {
   leading_.store(false, std::memory_order_seq_cst);
   offer_lead();
+  announce();
+}
+
+// To those who wait for no batch, or for one that is complete at Written.
+void GroupCommit::announce() {
   if (round_waiters_.load(std::memory_order_seq_cst) != 0) {
     round_.fetch_add(1, std::memory_order_seq_cst);
     futex::wake_all(round_);

@@ -25,6 +25,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "azoth/canonical/commit.h"
@@ -55,6 +56,10 @@ class GroupCommit {
   void call_back(Notifier::Request request);
   Notifier& notifier() { return notifier_; }
 
+  // Makes what was applied durable without holding the lead while the device works: writers who ask for Written only go
+  // on meanwhile. The syncer's.
+  void sync_in_background();
+
   // What callbacks wait for: the syncer's to do.
   bool demanded() const;
   void satisfy_demands();
@@ -77,6 +82,7 @@ class GroupCommit {
   void fail(const Error& cause, const std::shared_ptr<Batch>& taken) noexcept;
   void give_up_lead();
   void offer_lead();
+  void announce();
 
   Journal& journal_;
   Sequencer& sequencer_;
@@ -95,9 +101,11 @@ class GroupCommit {
   std::atomic<std::uint64_t> batches_{0};
   std::atomic<std::uint64_t> syncs_{0};
 
+  std::atomic<CommitSeq> written_;  // in the journal file; moved by the leader
+  std::mutex sync_mutex_;           // held while the device syncs, and to move the durable mark
+
   // The leader's.
   std::string buffer_;
-  CommitSeq written_ = 0;
 };
 
 // Makes tickets: the one friend they have.

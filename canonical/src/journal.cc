@@ -119,10 +119,10 @@ void Journal::start_segment(CommitSeq first_commit) {
   next.file->write_at(0, header.encode(identity_));
   if (int error = AZOTH_FAULT("journal.start_segment")) throw_errno(error, "starting a journal segment");
   next.file->sync_data();
-  current_ = std::move(next.file);
   seed_ = batch_seed(identity_, next.number);
   tail_ = {next.number, kSegmentHeaderBytes, header.checksum, first_commit - 1};
   std::lock_guard lock(mutex_);
+  current_ = std::move(next.file);
   live_.push_back({next.number, first_commit, segment_bytes_});
 }
 
@@ -138,7 +138,12 @@ void Journal::write(std::string& batch, BatchHeader header) {
 
 void Journal::sync() {
   if (int error = AZOTH_FAULT("journal.sync")) throw_errno(error, "syncing the journal");
-  current_->sync_data();
+  std::shared_ptr<File> file;
+  {
+    std::lock_guard lock(mutex_);
+    file = current_;
+  }
+  file->sync_data();
 }
 
 void Journal::trim(CommitSeq lmdb_through) {

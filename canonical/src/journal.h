@@ -85,8 +85,11 @@ class Journal {
   void start_segment(CommitSeq first_commit);
   // Writes one batch: `batch` begins with room for its header.
   void write(std::string& batch, BatchHeader header);
-  void sync();
   JournalTail tail() const { return tail_; }
+
+  // --- By anyone, one thread at a time. Syncs what was written to the segment that is current when it begins; what is
+  // in earlier ones is synced already.
+  void sync();
 
   // --- The flusher's part.
   void trim(CommitSeq lmdb_through);
@@ -120,13 +123,13 @@ class Journal {
   const std::uint64_t segment_bytes_;
 
   // The leader's.
-  std::unique_ptr<File> current_;
   JournalTail tail_;
   std::uint64_t seed_ = 0;
 
   mutable std::mutex mutex_;  // everything below
   std::condition_variable keeper_wakes_;
   std::condition_variable spare_ready_;
+  std::shared_ptr<File> current_;   // changed by the leader
   std::deque<Spare> spares_;        // ascending
   std::size_t granted_ = 0;         // of them, promised by take_spare and not yet started
   std::deque<Live> live_;           // ascending; the last is the one written to, or the last of an earlier life

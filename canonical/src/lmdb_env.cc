@@ -18,6 +18,7 @@
 
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
+#include "azoth/core/log.h"
 
 namespace azoth {
 
@@ -228,6 +229,7 @@ void LmdbWriteTxn::commit(CommitSeq last_commit) {
   if (rc == 0) rc = mdb_txn_commit(std::exchange(txn_, nullptr));
   // Never NoSpace, which says that nothing has changed: after a failed commit that is not known.
   if (rc != MDB_SUCCESS) throw Error(ErrorCode::Io, std::string("committing to LMDB: ") + mdb_strerror(rc));
+  env_.extend_to_end();
 }
 
 // --- LmdbEnv
@@ -253,6 +255,7 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
     if (rc != MDB_SUCCESS) raise(rc, "opening " + data.string());
     check(mdb_env_get_fd(env_, &data_fd_), "asking LMDB for its file");
     fcntl(data_fd_, F_SETFD, FD_CLOEXEC);
+    check_whole(data);
     clear_stale_readers();
     open_tables(mode == Mode::Create);
     own_reader_ = begin_fresh_read();
@@ -267,6 +270,30 @@ LmdbEnv::~LmdbEnv() {
   for (MDB_txn* txn : pool_) mdb_txn_abort(txn);
   mdb_txn_abort(own_reader_);
   mdb_env_close(env_);
+}
+
+// Reading a page that lies behind the end of a mapped file kills the process, so a file that was cut (by a copy that did
+// not end, say) must be found here.
+void LmdbEnv::check_whole(const std::filesystem::path& data) {
+  std::uint64_t end = end_bytes();
+  std::uint64_t size = std::filesystem::file_size(data);
+  if (size >= end) return;
+  throw Error(ErrorCode::Corruption, data.string() + " has " + std::to_string(size) + " bytes and should have " +
+                                         std::to_string(end) +
+                                         ": it was cut; restore it from a copy or a backup");
+}
+
+// LMDB does not write the pages that a transaction took and gave back. If they are the last ones, and were not reserved,
+// the file would look as if it had been cut.
+void LmdbEnv::extend_to_end() noexcept {
+  struct stat status {};
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  bool known = fstat(data_fd_, &status) == 0 && mdb_env_info(env_, &info) == 0 && mdb_env_stat(env_, &stat) == 0;
+  auto end = static_cast<off_t>((info.me_last_pgno + 1) * stat.ms_psize);
+  if (known && status.st_size < end && ftruncate(data_fd_, end) != 0) {
+    log(LogLevel::Warning, std::string("extending data.mdb: ") + std::strerror(errno));
+  }
 }
 
 void LmdbEnv::open_tables(bool create) {

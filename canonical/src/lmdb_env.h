@@ -152,6 +152,8 @@ class LmdbEnv {
 
   class OwnRead;  // a snapshot for statistics
 
+  void check_whole(const std::filesystem::path& data);
+  void extend_to_end() noexcept;
   void open_tables(bool create);
   std::uint64_t end_bytes();
   void give_back(MDB_txn* txn) noexcept;

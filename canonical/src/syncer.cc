@@ -23,7 +23,7 @@ void Syncer::run() {
       if (group_.demanded()) {
         group_.satisfy_demands();
       } else if (marks.durable.load() < target) {
-        group_.wait_for_all(marks.applied.load(), Durability::Durable, kNoDeadline);
+        group_.sync_in_background();
       }
     } catch (const Error&) {
       return;  // the store has failed; its writers are told
