@@ -166,11 +166,12 @@ std::string format_time(Timestamp time) {
   const auto year = static_cast<long>(static_cast<int>(date.year()) + kYearsPerPeriod * period.quotient);
   const bool expanded = year < 0 || year > 9999;
   std::array<char, 64> text{};
-  const int size = std::snprintf(text.data(), text.size(), expanded ? "%+07ld-%02u-%02uT%02d:%02d:%02d.%06dZ"
-                                                                    : "%04ld-%02u-%02uT%02d:%02d:%02d.%06dZ",
-                                 year, static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                                 static_cast<int>(days.remainder / 3600), static_cast<int>(days.remainder / 60 % 60),
-                                 static_cast<int>(days.remainder % 60), static_cast<int>(seconds.remainder));
+  const int size =
+      std::snprintf(text.data(), text.size(),
+                    expanded ? "%+07ld-%02u-%02uT%02d:%02d:%02d.%06dZ" : "%04ld-%02u-%02uT%02d:%02d:%02d.%06dZ", year,
+                    static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                    static_cast<int>(days.remainder / 3600), static_cast<int>(days.remainder / 60 % 60),
+                    static_cast<int>(days.remainder % 60), static_cast<int>(seconds.remainder));
   return {text.data(), static_cast<std::size_t>(size)};
 }
 

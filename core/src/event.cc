@@ -47,8 +47,8 @@ bool contains(std::span<const std::string_view> tags, std::string_view tag) {
 
 void validate_tags(std::span<const std::string_view> tags) {
   if (tags.size() > limits::kMaxTags) {
-    throw Error(ErrorCode::TooManyTags, "an event may have " + std::to_string(limits::kMaxTags) + " tags, this one has " +
-                                            std::to_string(tags.size()));
+    throw Error(ErrorCode::TooManyTags, "an event may have " + std::to_string(limits::kMaxTags) +
+                                            " tags, this one has " + std::to_string(tags.size()));
   }
   for (std::size_t i = 0; i < tags.size(); ++i) {
     if (!is_tag(tags[i])) {
@@ -124,8 +124,7 @@ std::size_t encoded_size(const Event& event) {
 }
 
 void append(std::string& to, const Event& event) {
-  const auto flags =
-      static_cast<std::uint8_t>((event.time ? kOwnTime : 0) | (event.metadata.empty() ? 0 : kMetadata));
+  const auto flags = static_cast<std::uint8_t>((event.time ? kOwnTime : 0) | (event.metadata.empty() ? 0 : kMetadata));
   codec::append(to, flags);
   codec::append(to, static_cast<std::uint8_t>(event.type.size()));
   codec::append(to, static_cast<std::uint8_t>(event.tags.size()));

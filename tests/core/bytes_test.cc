@@ -46,7 +46,8 @@ TEST(Bytes, HexOfOddLengthOrWithForeignCharactersIsNoAnswer) {
 TEST(Bytes, PrintableTextStaysAsItIs) {
   EXPECT_EQ(printable("balance/alice"), "balance/alice");
   EXPECT_EQ(printable(""), "");
-  EXPECT_EQ(printable("gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x9C\x94"), "gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x9C\x94");
+  EXPECT_EQ(printable("gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x9C\x94"),
+            "gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x9C\x94");
 }
 
 TEST(Bytes, WhatIsNotPrintableBecomesHex) {

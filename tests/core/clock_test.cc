@@ -124,7 +124,8 @@ TEST(Time, WhatIsNotATimeIsNoAnswer) {
 
 TEST(Time, YearsThatFourDigitsCannotSayHaveASignAndSix) {
   EXPECT_EQ(format_time(*parse_time("9999-12-31T23:59:59.999999Z")), "9999-12-31T23:59:59.999999Z");
-  EXPECT_EQ(format_time(*parse_time("9999-12-31T23:59:59.999999Z") + microseconds(1)), "+010000-01-01T00:00:00.000000Z");
+  EXPECT_EQ(format_time(*parse_time("9999-12-31T23:59:59.999999Z") + microseconds(1)),
+            "+010000-01-01T00:00:00.000000Z");
   EXPECT_EQ(format_time(*parse_time("0000-01-01T00:00:00Z")), "0000-01-01T00:00:00.000000Z");
   EXPECT_EQ(format_time(*parse_time("0000-01-01T00:00:00Z") - microseconds(1)), "-000001-12-31T23:59:59.999999Z");
 }
@@ -163,7 +164,8 @@ TEST(Time, DamagedTextsNeverCrashTheParser) {
   const std::string alphabet("0123456789+-:.TZtz \0\xFF", 22);
   for (int i = 0; i < 50'000; ++i) {
     std::string text = "2026-11-21T09:30:00.123456+01:00";
-    for (auto left = 1 + random() % 3; left > 0; --left) text[random() % text.size()] = alphabet[random() % alphabet.size()];
+    for (auto left = 1 + random() % 3; left > 0; --left)
+      text[random() % text.size()] = alphabet[random() % alphabet.size()];
     text.resize(random() % 4 == 0 ? random() % text.size() : text.size());
     if (const auto time = parse_time(text)) {
       EXPECT_EQ(parse_time(format_time(*time)), time) << text;

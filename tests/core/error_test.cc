@@ -35,6 +35,9 @@ const std::map<ErrorCode, std::string> kNames = {
     {ErrorCode::StillRead, "still_read"},
     {ErrorCode::Closed, "closed"},
     {ErrorCode::ReadersFull, "readers_full"},
+    {ErrorCode::Sealed, "sealed"},
+    {ErrorCode::Paused, "paused"},
+    {ErrorCode::ReadOnly, "read_only"},
     {ErrorCode::LockTimeout, "lock_timeout"},
     {ErrorCode::Backpressure, "backpressure"},
     {ErrorCode::NoSpace, "no_space"},
@@ -73,7 +76,7 @@ TEST(Error, EveryCodeHasANameOfItsOwn) {
 
 TEST(Error, OnlyPressureIsRetryable) {
   const std::vector<ErrorCode> retryable = {ErrorCode::LockTimeout, ErrorCode::Backpressure, ErrorCode::NoSpace,
-                                            ErrorCode::Locked, ErrorCode::ReadersFull};
+                                            ErrorCode::Locked,      ErrorCode::ReadersFull,  ErrorCode::Paused};
   for (const auto& [code, name] : kNames) {
     const bool expected = std::find(retryable.begin(), retryable.end(), code) != retryable.end();
     EXPECT_EQ(Error(code, "x").retryable(), expected) << name;

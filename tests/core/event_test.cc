@@ -79,7 +79,8 @@ TEST(Event, EveryCombinationOfOptionalPartsComesBack) {
 }
 
 TEST(Event, TheLayoutIsTheDocumentedOne) {
-  const Event event{.type = "ty", .tags = {"a", "bc"}, .payload = "P", .metadata = "M", .time = Timestamp{microseconds{5}}};
+  const Event event{
+      .type = "ty", .tags = {"a", "bc"}, .payload = "P", .metadata = "M", .time = Timestamp{microseconds{5}}};
   EXPECT_EQ(encoded(event), std::string_view("\x03\x02\x02\x05\0\0\0\0\0\0\0ty\x01"
                                              "a\x02"
                                              "bc\x01\0\0\0MP",
@@ -211,12 +212,14 @@ Event random_event(std::mt19937_64& random, std::vector<std::string>& storage) {
   storage.clear();
   const auto bytes = [&](std::size_t most, bool zeros) -> std::string_view {
     std::string text;
-    for (auto left = random() % (most + 1); left > 0; --left) text.push_back(static_cast<char>(zeros ? random() % 3 : 1 + random() % 255));
+    for (auto left = random() % (most + 1); left > 0; --left)
+      text.push_back(static_cast<char>(zeros ? random() % 3 : 1 + random() % 255));
     storage.push_back(text);
     return storage.back();
   };
   storage.reserve(200);
-  Event event{.type = bytes(20, true), .tags = {}, .payload = bytes(40, true), .metadata = bytes(random() % 2 * 20, true)};
+  Event event{
+      .type = bytes(20, true), .tags = {}, .payload = bytes(40, true), .metadata = bytes(random() % 2 * 20, true)};
   if (event.type.empty()) event.type = "t";
   for (auto left = random() % 6; left > 0; --left) {
     storage.push_back(std::to_string(left) + std::string(bytes(10, false)));
@@ -267,7 +270,8 @@ TEST(EventBody, HostileBytesAreNeverReadOutside) {
     std::string body;
     event_codec::append(body, random_event(random, storage));
     for (auto left = random() % 4; left > 0; --left) {
-      body[random() % std::min<std::size_t>(body.size(), random() % 2 == 0 ? 16 : body.size())] = static_cast<char>(random());
+      body[random() % std::min<std::size_t>(body.size(), random() % 2 == 0 ? 16 : body.size())] =
+          static_cast<char>(random());
     }
     body.resize(random() % 3 == 0 ? random() % (body.size() + 1) : body.size());
     const std::unique_ptr<char[]> exact(new char[body.size()]);  // so that the address sanitizer sees a byte too far

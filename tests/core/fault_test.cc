@@ -102,10 +102,10 @@ TEST_F(Fault, WhatRunThrowsComesOut) {
 
 TEST_F(Fault, RunMayUseTheRegistry) {
   arm("test.point", {.run = [] {
-                       EXPECT_EQ(AZOTH_FAULT("other"), 0);
-                       disarm("test.point");
-                       arm("other", {.fail_with = EIO});
-                     }});
+        EXPECT_EQ(AZOTH_FAULT("other"), 0);
+        disarm("test.point");
+        arm("other", {.fail_with = EIO});
+      }});
   EXPECT_EQ(AZOTH_FAULT("test.point"), 0);
   EXPECT_EQ(AZOTH_FAULT("other"), EIO);
 }

@@ -49,9 +49,8 @@ class Files : public testing::TestWithParam<Kind> {
   test::SimDisk disk_;
 };
 
-INSTANTIATE_TEST_SUITE_P(, Files, testing::Values(Kind::Posix, Kind::Simulated), [](const auto& param) {
-  return param.param == Kind::Posix ? "Posix" : "Simulated";
-});
+INSTANTIATE_TEST_SUITE_P(, Files, testing::Values(Kind::Posix, Kind::Simulated),
+                         [](const auto& param) { return param.param == Kind::Posix ? "Posix" : "Simulated"; });
 
 TEST_P(Files, WhatIsWrittenIsRead) {
   const auto file = fs().open(at("f"), Mode::Create);

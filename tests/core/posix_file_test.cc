@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -28,8 +27,6 @@ using Path = std::filesystem::path;
 
 class PosixFiles : public testing::Test {
  protected:
-  // A fork, so that the child uses this directory and does not leave one of its own behind.
-  PosixFiles() { GTEST_FLAG_SET(death_test_style, "fast"); }
   ~PosixFiles() override { fault::disarm_all(); }
 
   Path at(std::string_view name) const { return directory_.path() / name; }
@@ -213,7 +210,8 @@ TEST_F(PosixFiles, AnAtomicWriteKeepsTheOldContentWhicheverStepFails) {
         EXPECT_TRUE(get("f") == (point == "file.sync_directory" ? content : "old")) << point;
         EXPECT_EQ(names(), std::vector<std::string>{"f"}) << point << " left a temporary file";
       });
-  EXPECT_EQ(failed, (std::set<std::string>{"file.create", "file.write", "file.sync", "file.rename", "file.sync_directory"}));
+  EXPECT_EQ(failed,
+            (std::set<std::string>{"file.create", "file.write", "file.sync", "file.rename", "file.sync_directory"}));
 }
 
 TEST_F(PosixFiles, AFailedAtomicWriteReportsTheFirstErrorThoughCleaningUpFailsToo) {
@@ -246,21 +244,49 @@ TEST_F(PosixFiles, AZeroFilledFileHasItsBlocks) {
   EXPECT_GE(status.st_blocks * 512, 1 << 20);
 }
 
-// In a process of its own: ends it with 0 if all is as it should be.
-[[noreturn]] void meet_the_file_size_limit(FileSystem& fs, const Path& directory) {
-  std::signal(SIGXFSZ, SIG_IGN);
-  rlimit limit{};
-  limit.rlim_cur = limit.rlim_max = 1 << 16;
-  if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) std::_Exit(1);
-  if (error_of([&] { create_zero_filled(fs, directory / "f", 1 << 20); }) != ErrorCode::NoSpace) std::_Exit(2);
-  if (fs.exists(directory / "f")) std::_Exit(3);
-  const auto file = fs.open(directory / "g", Mode::Create);
-  if (error_of([&] { file->write_at(0, std::string(1 << 20, 'x')); }) != ErrorCode::NoSpace) std::_Exit(4);
-  std::_Exit(0);
-}
+// No file of this process grows beyond it, for a scope.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : old_handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &old_limit_);
+    rlimit limit = old_limit_;
+    limit.rlim_cur = bytes;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &old_limit_);
+    std::signal(SIGXFSZ, old_handler_);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
 
-TEST_F(PosixFiles, AFileSizeLimitIsNoSpaceAndLeavesNoFile) {
-  EXPECT_EXIT(meet_the_file_size_limit(fs_, directory_.path()), testing::ExitedWithCode(0), "");
+ private:
+  void (*old_handler_)(int);
+  rlimit old_limit_{};
+};
+
+TEST_F(PosixFiles, AFileSizeLimitIsNoSpaceAndLeavesNoPartOfAFile) {
+  put("atomic", "old");
+  const std::string large(1 << 20, 'x');
+  ErrorCode zeros{};
+  ErrorCode atomic{};
+  ErrorCode write{};
+  ErrorCode allocate{};
+  {
+    const FileSizeLimit limit(1 << 16);
+    zeros = error_of([&] { create_zero_filled(fs_, at("zeros"), large.size()); });
+    atomic = error_of([&] { write_file_atomically(fs_, at("atomic"), large); });
+    write = error_of([&] { fs_.open(at("written"), Mode::Create)->write_at(0, large); });
+    allocate = error_of([&] { fs_.open(at("allocated"), Mode::Create)->allocate(large.size()); });
+  }
+  EXPECT_EQ(zeros, ErrorCode::NoSpace);
+  EXPECT_EQ(atomic, ErrorCode::NoSpace);
+  EXPECT_EQ(write, ErrorCode::NoSpace);
+  EXPECT_EQ(allocate, ErrorCode::NoSpace);
+  EXPECT_EQ(get("allocated"), "") << "a full disk shows before anything is written";
+  EXPECT_EQ(get("atomic"), "old");
+  EXPECT_EQ(get("written").size(), std::size_t{1} << 16) << "a short write goes on until it meets the reason";
+  EXPECT_EQ(names(), (std::vector<std::string>{"allocated", "atomic", "written"}));
 }
 
 TEST_F(PosixFiles, ARelativePathWithoutADirectoryWorks) {

@@ -81,8 +81,8 @@ std::jthread reader(TransactionLock& lock, Journal& journal, const std::string& 
   return thread;
 }
 
-std::jthread writer(TransactionLock& lock, Journal& journal, const std::string& name,
-                    const std::function<void()>& while_in = [] {}) {
+std::jthread writer(
+    TransactionLock& lock, Journal& journal, const std::string& name, const std::function<void()>& while_in = [] {}) {
   const std::uint32_t before = lock.waiting_writers();
   std::jthread thread([&lock, &journal, name, while_in] {
     lock_exclusively(lock);
@@ -166,8 +166,7 @@ TEST(TransactionLock, AReaderWaitsForOneWriterAtMost) {
   lock_exclusively(lock);
   std::jthread reader_thread;
   // The reader arrives while the second writer is in; the third must not overtake it.
-  std::jthread second =
-      writer(lock, journal, "second", [&] { reader_thread = reader(lock, journal, "reader"); });
+  std::jthread second = writer(lock, journal, "second", [&] { reader_thread = reader(lock, journal, "reader"); });
   std::jthread third = writer(lock, journal, "third");
   lock.unlock();
   second.join();

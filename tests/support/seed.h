@@ -18,8 +18,8 @@ inline std::uint64_t test_seed() {
   static const std::uint64_t seed = [] {
     const char* given = std::getenv("AZOTH_TEST_SEED");
     std::random_device device;
-    const std::uint64_t chosen = given != nullptr ? std::strtoull(given, nullptr, 0)
-                                                  : (std::uint64_t{device()} << 32 | device());
+    const std::uint64_t chosen =
+        given != nullptr ? std::strtoull(given, nullptr, 0) : (std::uint64_t{device()} << 32 | device());
     std::cout << "AZOTH_TEST_SEED=" << chosen << std::endl;
     return chosen;
   }();

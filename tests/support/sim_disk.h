@@ -163,8 +163,8 @@ class SimDisk final : public FileSystem {
   Place place_of(const std::filesystem::path& path, const std::string& action) const;
   static NodePtr entry(const Place& place);
   void change_entries(EntryChange change);
-  template <typename EntriesOf>
-  static void apply(const EntryChange& change, EntriesOf entries_of);
+  static void apply(const EntryChange& change, const std::function<Entries&(Node&)>& entries_of);
+  static void make_durable(Node& file);
   std::map<const Node*, std::string> paths() const;
   template <typename Visit>
   static void for_each_piece(const Node& file, const std::string& path, std::size_t& index, Visit visit);

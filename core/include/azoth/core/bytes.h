@@ -16,14 +16,14 @@ namespace azoth {
 class BytesView {
  public:
   constexpr BytesView() = default;
-  constexpr BytesView(std::string_view text) : view_(text) {}        // NOLINT: implicit by design
-  constexpr BytesView(const char* text) : view_(text) {}             // NOLINT
-  BytesView(const std::string& text) : view_(text) {}                // NOLINT
-  BytesView(std::span<const std::byte> bytes)                        // NOLINT
+  constexpr BytesView(std::string_view text) : view_(text) {}  // NOLINT: implicit by design
+  constexpr BytesView(const char* text) : view_(text) {}       // NOLINT
+  BytesView(const std::string& text) : view_(text) {}          // NOLINT
+  BytesView(std::span<const std::byte> bytes)                  // NOLINT
       : view_(reinterpret_cast<const char*>(bytes.data()), bytes.size()) {}
 
   constexpr std::string_view view() const { return view_; }
-  constexpr operator std::string_view() const { return view_; }      // NOLINT
+  constexpr operator std::string_view() const { return view_; }  // NOLINT
   constexpr const char* data() const { return view_.data(); }
   constexpr std::size_t size() const { return view_.size(); }
   constexpr bool empty() const { return view_.empty(); }
