@@ -275,8 +275,10 @@ LmdbEnv::~LmdbEnv() {
 // Reading a page that lies behind the end of a mapped file kills the process, so a file that was cut (by a copy that did
 // not end, say) must be found here.
 void LmdbEnv::check_whole(const std::filesystem::path& data) {
+  struct stat status {};
+  if (fstat(data_fd_, &status) != 0) throw_errno(errno, "finding the size of " + data.string());
   std::uint64_t end = end_bytes();
-  std::uint64_t size = std::filesystem::file_size(data);
+  auto size = static_cast<std::uint64_t>(status.st_size);
   if (size >= end) return;
   throw Error(ErrorCode::Corruption, data.string() + " has " + std::to_string(size) + " bytes and should have " +
                                          std::to_string(end) +

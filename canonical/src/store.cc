@@ -63,29 +63,32 @@ void Store::create(const std::filesystem::path& directory, const Options& option
   if (fs.exists(paths.identity)) {
     throw Error(ErrorCode::AlreadyExists, "there is a store in " + directory.string() + " already");
   }
-  make_directories(directory);
-  if (&fs != &FileSystem::posix()) fs.make_directory(directory);
+  make_directories(paths.directory);
+  if (&fs != &FileSystem::posix()) fs.make_directory(paths.directory);
   if (!fs.exists(paths.creating)) {
-    for (const std::string& name : fs.list(directory)) {
+    for (const std::string& name : fs.list(paths.directory)) {
       if (is_leftover(paths, name)) continue;
       throw Error(ErrorCode::AlreadyExists, directory.string() + " is not empty (there is " + name +
                                                 "); choose a new or an empty directory");
     }
   }
   DirectoryClaim claim(paths, DirectoryClaim::Mode::Write);
-  for (const std::string& name : fs.list(directory)) {
-    if (name.ends_with(".tmp")) fs.remove(directory / name);
+  if (fs.exists(paths.identity)) {  // made by somebody else since we looked, and not ours to throw away
+    throw Error(ErrorCode::AlreadyExists, "there is a store in " + directory.string() + " already");
+  }
+  for (const std::string& name : fs.list(paths.directory)) {
+    if (name.ends_with(".tmp")) fs.remove(paths.directory / name);
   }
   write_file_atomically(fs, paths.creating, "a store is being created here\n");
   clear_leftovers(fs, paths);
   StoreRow row{.store_id = Uuid::random(), .timeline = Uuid::random(), .created = clock_of(options).now()};
   create_journal(fs, paths.journal, {row.store_id, row.timeline}, options.segment_bytes);
   create_lmdb(paths, options, row);
-  fs.sync_directory(directory);
-  FileSystem::posix().sync_directory(directory);
+  fs.sync_directory(paths.directory);
+  FileSystem::posix().sync_directory(paths.directory);
   write_identity(fs, paths, {.store_id = row.store_id});
   fs.remove(paths.creating);
-  fs.sync_directory(directory);
+  fs.sync_directory(paths.directory);
 }
 
 bool Store::exists(const std::filesystem::path& directory, FileSystem& fs) {

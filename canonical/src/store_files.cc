@@ -11,6 +11,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <utility>
 
 #include "azoth/core/codec.h"
@@ -59,15 +60,24 @@ void lock_file(int fd, const StorePaths& paths) {
   if (!written) throw_errno(errno, "writing " + paths.lock.string());
 }
 
+// A directory may be named through symbolic links; what is in it may not be one.
+std::filesystem::path resolve(const std::filesystem::path& directory) {
+  if (directory.empty()) throw Error(ErrorCode::InvalidArgument, "a store needs a directory, and its name is empty");
+  std::error_code error;
+  std::filesystem::path resolved = std::filesystem::weakly_canonical(directory, error);
+  if (error) throw_errno(error.value(), "finding " + directory.string());
+  return resolved;
+}
+
 }  // namespace
 
 StorePaths::StorePaths(const std::filesystem::path& dir)
-    : directory(dir),
-      identity(dir / "identity"),
-      creating(dir / "creating"),
-      lock(dir / "lock"),
-      journal(dir / "journal"),
-      canonical(dir / "canonical") {}
+    : directory(resolve(dir)),
+      identity(directory / "identity"),
+      creating(directory / "creating"),
+      lock(directory / "lock"),
+      journal(directory / "journal"),
+      canonical(directory / "canonical") {}
 
 void write_identity(FileSystem& fs, const StorePaths& paths, const Identity& identity) {
   std::string bytes(kIdentityMagic);

@@ -22,6 +22,8 @@ WritingStore::WritingStore(const std::filesystem::path& directory, const Options
   check_options(options_);
   identity_.store_id = read_identity(fs_, paths_).store_id;
   recover(open_environment());
+  // Left by a creation that was interrupted at its very end.
+  if (fs_.exists(paths_.creating)) fs_.remove(paths_.creating);
 }
 
 std::shared_ptr<Environment> WritingStore::open_environment() {
