@@ -36,8 +36,9 @@ struct CommitEntry {
 
 class Delta {
  public:
-  // For commits from `first_commit` on, of which the first event will be `first_event`.
-  Delta(CommitSeq first_commit, EventId first_event);
+  // For commits from `first_commit` on, of which the first event will be `first_event`; of about so many bytes when it
+  // is full.
+  Delta(CommitSeq first_commit, EventId first_event, std::size_t full_bytes = std::size_t{32} << 20);
   ~Delta();
   Delta(const Delta&) = delete;
   Delta& operator=(const Delta&) = delete;
@@ -73,7 +74,7 @@ class Delta {
   const EventId first_event_;
   Arena arena_;
   VersionMap versions_{arena_};
-  TagIndex tags_{arena_};
+  TagIndex tags_;
   AppendList<EventRef> events_{arena_};
   CommitEntry* newest_ = nullptr;
   std::size_t record_bytes_ = 0;

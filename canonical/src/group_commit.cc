@@ -153,6 +153,7 @@ void GroupCommit::write_and_sync(const std::shared_ptr<Batch>& taken) {
   Batch* unsynced = nullptr;  // the first that completes only with the sync
   for (Batch* batch = taken.get(); batch != nullptr; batch = batch->next.get()) {
     write(*batch);
+    state_.failure.check();  // the syncer's sync of what is before this batch may have failed meanwhile
     if (unsynced == nullptr && batch->wants_durable) unsynced = batch;
     if (unsynced == nullptr) complete(*batch, Batch::Written);
   }
@@ -192,6 +193,7 @@ void GroupCommit::sync() {
   std::lock_guard lock(sync_mutex_);
   state_.failure.check();
   CommitSeq written = written_.load(std::memory_order_acquire);
+  if (reached(written, Durability::Durable)) return;  // by the one this one has waited for
   try {
     journal_.sync();
     if (AZOTH_FAULT("group.synced")) throw Error(ErrorCode::Io, "a fault was injected after the sync");

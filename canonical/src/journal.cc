@@ -71,9 +71,6 @@ Journal::Journal(FileSystem& fs, std::filesystem::path directory, const JournalI
       trimmed_.push_back({segment.number, 0, segment.bytes});
     }
   }
-  // The process that made them may have died before it synced them and their names.
-  for (Spare& spare : spares_) spare.file->sync_data();
-  if (!spares_.empty()) fs_.sync_directory(directory_);
   keeper_ = std::thread([this] { keep_spares(); });
 }
 

@@ -15,15 +15,16 @@ void JournalFollower::start(CommitSeq lmdb_commit, const EachRecord& each) {
 }
 
 bool JournalFollower::advance(const EachRecord& each) {
+  bool lost = false;
   while (true) {
     std::vector<std::string> batches;
-    if (read_batches(batches)) segment_->sync();
+    bool progress = read_batches(batches);
+    if (lost && !progress) return false;
+    if (progress) segment_->sync();
     for (const std::string& records : batches) for_each_record(records, each);
-    switch (next_segment()) {
-      case Next::Nothing: return true;
-      case Next::Lost: return false;
-      case Next::Segment: break;
-    }
+    Next next = next_segment();
+    if (next == Next::Nothing) return true;
+    lost = next == Next::Lost;  // unless what is missing was written between the two looks
   }
 }
 
@@ -47,7 +48,7 @@ JournalFollower::Next JournalFollower::next_segment() {
     if (!segment.header || segment.header->previous_number != tail_.segment_number) continue;
     const SegmentHeader& header = *segment.header;
     if (header.previous_valid_bytes != tail_.valid_bytes || header.previous_checksum != tail_.checksum) {
-      // Written between the last look and this one, or cut by a recovery: read on from what is there now.
+      // Written between the last look and this one, or cut by a recovery.
       return Next::Lost;
     }
     tail_ = {segment.number, kSegmentHeaderBytes, header.checksum, header.first_commit - 1};

@@ -1,7 +1,5 @@
 #include "journal_reader.h"
 
-#include <algorithm>
-
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
 #include "record.h"
@@ -33,9 +31,8 @@ std::optional<BatchHeader> SegmentReader::read(std::uint64_t offset) {
   return header;
 }
 
-std::optional<SegmentReader::Found> SegmentReader::search(std::uint64_t offset, std::uint64_t limit) {
-  limit = std::min(limit, bytes_);
-  for (offset = align_batch(offset); offset + kBatchHeaderBytes <= limit; offset += kBatchAlignment) {
+std::optional<SegmentReader::Found> SegmentReader::search(std::uint64_t offset) {
+  for (offset = align_batch(offset); offset + kBatchHeaderBytes <= bytes_; offset += kBatchAlignment) {
     if (!fill_window(offset)) return std::nullopt;
     std::string_view here = std::string_view(window_).substr(offset - window_at_, kBatchHeaderBytes);
     if (!BatchHeader::decode(here, bytes_ - offset, seed_)) continue;

@@ -28,12 +28,12 @@ class SegmentReader {
   void sync() { file_->sync_data(); }
   std::string_view records() const { return std::string_view(buffer_).substr(kBatchHeaderBytes); }
 
-  // The first valid batch on a 64-byte boundary in [offset, limit), and where it is.
+  // The first valid batch on a 64-byte boundary at or behind `offset`, and where it is.
   struct Found {
     std::uint64_t offset;
     BatchHeader header;
   };
-  std::optional<Found> search(std::uint64_t offset, std::uint64_t limit = UINT64_MAX);
+  std::optional<Found> search(std::uint64_t offset);
 
  private:
   bool fill_window(std::uint64_t offset);

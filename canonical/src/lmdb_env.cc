@@ -275,9 +275,9 @@ LmdbEnv::~LmdbEnv() {
 // Reading a page that lies behind the end of a mapped file kills the process, so a file that was cut (by a copy that did
 // not end, say) must be found here.
 void LmdbEnv::check_whole(const std::filesystem::path& data) {
+  std::uint64_t end = end_bytes();  // first, because a writer in another process extends the file before it uses it
   struct stat status {};
   if (fstat(data_fd_, &status) != 0) throw_errno(errno, "finding the size of " + data.string());
-  std::uint64_t end = end_bytes();
   auto size = static_cast<std::uint64_t>(status.st_size);
   if (size >= end) return;
   throw Error(ErrorCode::Corruption, data.string() + " has " + std::to_string(size) + " bytes and should have " +

@@ -41,12 +41,13 @@ bool Notifier::add(Request& request) {
   return true;
 }
 
-// In commit order, whatever the levels.
+// In commit order, whatever the levels: the strongest first, so that its mark is never ahead of the ones that are read
+// after it, and a commit is not passed over whose successor is taken.
 std::vector<Notifier::Request> Notifier::take_ready() {
   std::vector<Request> taken;
   std::lock_guard lock(mutex_);
   bool failed = state_->failure.failed();
-  for (std::size_t level = 0; level < waiting_.size(); ++level) {
+  for (std::size_t level = waiting_.size(); level-- > 0;) {
     auto& waiting = waiting_[level];
     CommitSeq mark = state_->marks.of(static_cast<Durability>(level));
     auto end = failed ? waiting.end() : waiting.upper_bound(mark);

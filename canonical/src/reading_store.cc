@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <new>
 #include <utility>
 
 #include "azoth/core/error.h"
@@ -54,14 +55,20 @@ WritingStore& ReadingStore::writer() {
 void ReadingStore::refresh() {
   std::lock_guard lock(mutex_);
   if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
+  bool alone = false;
   for (int attempt = 1;; ++attempt) {
     try {
       if (try_refresh()) return;
     } catch (const Error& error) {
-      // Beside a writer, what cannot be read may just be changing: only what stays so is damage.
+      // Beside a writer, what cannot be read may just be changing: only what stays so is damage. And the writer may end
+      // during an attempt, so the last one is begun without a writer.
       bool may_pass = error.corruption() || error.code() == ErrorCode::NotFound;
+      bool was_alone = std::exchange(alone, !writer_is_alive(paths_));
       started_ = false;
-      if (!may_pass || !writer_is_alive(paths_) || attempt == kAttempts) throw;
+      if (!may_pass || (was_alone && alone) || attempt == kAttempts) throw;
+    } catch (...) {
+      started_ = false;  // a commit may be half inserted
+      throw;
     }
     if (attempt == kAttempts) {
       throw Error(ErrorCode::Backpressure, "the writer moves on faster than its journal can be read; try again");
@@ -73,12 +80,17 @@ void ReadingStore::refresh() {
 // First the journal, then LMDB: what the journal no longer has, LMDB has by then.
 bool ReadingStore::try_refresh() {
   auto each = [this](std::string_view record) { insert(record); };
-  stop_at_ = failed_writer_durable_seq(paths_).value_or(kNoStop);
+  stop_at_ = stop();
+  if (passed_over_) started_ = false;
   if (!started_) {
     start_over();
     follower_.start(lmdb_commit_, each);
     started_ = true;
   } else if (!follower_.advance(each)) {
+    started_ = false;
+    return false;
+  }
+  if (stop() != stop_at_) {  // the writer failed meanwhile: what was read may not be believed
     started_ = false;
     return false;
   }
@@ -92,7 +104,14 @@ bool ReadingStore::try_refresh() {
   return true;
 }
 
+// A writer that fails notes where before it tells anybody. What was shown before was synced here, and stays.
+CommitSeq ReadingStore::stop() const {
+  auto noted = failed_writer_durable_seq(paths_);
+  return noted ? std::max(*noted, state_->marks.durable.load()) : kNoStop;
+}
+
 void ReadingStore::start_over() {
+  passed_over_ = false;
   Head head = environment_->rows.head(environment_->lmdb.begin_read());
   lmdb_commit_ = head.last_commit;
   next_event_ = head.last_event + 1;
@@ -102,7 +121,10 @@ void ReadingStore::start_over() {
 
 void ReadingStore::insert(std::string_view record) {
   RecordHeader header = RecordReader(record).header();
-  if (header.commit_seq > stop_at_) return;
+  if (header.commit_seq > stop_at_) {
+    passed_over_ = true;
+    return;
+  }
   if (deltas_.front()->bytes() >= options_.delta_bytes) {
     deltas_.push_front(std::make_shared<Delta>(header.commit_seq, next_event_));
   }
@@ -135,7 +157,12 @@ void ReadingStore::follow() {
     try {
       refresh();
     } catch (const Error& error) {
+      if (error.retryable()) continue;
       state_->failure.set(error);
+      state_->followers.announce();
+      return;
+    } catch (const std::bad_alloc&) {
+      state_->failure.set_out_of_memory();
       state_->followers.announce();
       return;
     }
@@ -147,7 +174,8 @@ void ReadingStore::follow() {
 
 std::unique_ptr<Snapshot> ReadingStore::read(Durability) {
   refresh();
-  return std::make_unique<Snapshot>(state_->marks.durable.load(), views_->load());
+  CommitSeq durable = state_->marks.durable.load();  // before the view
+  return std::make_unique<Snapshot>(durable, views_->load());
 }
 
 std::unique_ptr<SubscriptionState> ReadingStore::subscribe(EventId after) {
@@ -172,7 +200,8 @@ Status ReadingStore::status() {
   status.state_keys = count_keys(*snapshot);
   for (const Delta* delta : snapshot->deltas()) status.delta_bytes += delta->bytes();
   status.live_deltas = static_cast<std::uint32_t>(snapshot->deltas().size());
-  JournalFiles files = list_journal(fs_, paths_.journal, identity_);
+  snapshot.reset();  // which is not to be counted
+  JournalFiles files = list_files();
   status.journal_segments = static_cast<std::uint32_t>(files.segments.size());
   for (const auto& segment : files.segments) status.journal_bytes += segment.bytes;
   LmdbEnv::Space space = views_->load()->environment->lmdb.space();
@@ -182,12 +211,25 @@ Status ReadingStore::status() {
   return status;
 }
 
+// The writer renames and removes files meanwhile.
+JournalFiles ReadingStore::list_files() {
+  for (int attempt = 1;; ++attempt) {
+    try {
+      return list_journal(fs_, paths_.journal, identity_);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::NotFound || attempt == kAttempts) throw;
+    }
+  }
+}
+
 VerifyReport ReadingStore::verify(const Progress& progress) {
   refresh();
   VerifyReport report;
-  Snapshot snapshot(0, views_->load());
+  std::shared_ptr<const View> view = views_->load();
+  Snapshot snapshot(0, view);
   verify_tables(snapshot, report, progress);
-  verify_journal(fs_, paths_.journal, identity_, snapshot.commit_seq(), report);
+  auto in_lmdb = [&] { return snapshot.rows().head(view->environment->lmdb.begin_read()).last_commit; };
+  verify_journal(fs_, paths_.journal, identity_, in_lmdb, report);
   return report;
 }
 
@@ -195,8 +237,7 @@ std::string ReadingStore::digest(const Progress& progress) { return digest_of(*r
 
 void ReadingStore::close() {
   std::unique_lock lock(mutex_);
-  if (!environment_) return;
-  state_->closed.store(true);
+  if (!environment_ || state_->closed.exchange(true)) return;
   if (watch_) {
     watch_->interrupt();
     lock.unlock();

@@ -37,11 +37,13 @@ class ReadingStore : public StoreImpl {
  private:
   void refresh();
   bool try_refresh();
+  CommitSeq stop() const;
   void start_over();
   void insert(std::string_view record);
   void drop_flushed(CommitSeq lmdb_commit);
   void publish();
   void follow();
+  JournalFiles list_files();
 
   const Options options_;
   FileSystem& fs_;
@@ -59,6 +61,7 @@ class ReadingStore : public StoreImpl {
   EventId next_event_ = 1;
   CommitSeq lmdb_commit_ = 0;
   CommitSeq stop_at_ = 0;  // where a writer that failed said that it was durable
+  bool passed_over_ = false;  // commits above it: they are read again, because they may come back
   std::unique_ptr<DirectoryWatch> watch_;
   std::thread following_;
 };

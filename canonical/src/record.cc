@@ -63,7 +63,7 @@ std::optional<RecordEntry> RecordReader::next() {
 }
 
 void RecordBuilder::put(WriteSet& set, Space space, std::string_view key, std::string_view value) {
-  set.make_room(8 + key.size() + value.size());
+  set.make_room(kSetBytes + key.size() + value.size());
   codec::append(set.record_, static_cast<std::uint8_t>(RecordEntry::Kind::Set));
   codec::append(set.record_, static_cast<std::uint8_t>(space));
   codec::append(set.record_, static_cast<std::uint16_t>(key.size()));
@@ -74,7 +74,7 @@ void RecordBuilder::put(WriteSet& set, Space space, std::string_view key, std::s
 }
 
 void RecordBuilder::del(WriteSet& set, Space space, std::string_view key) {
-  set.make_room(4 + key.size());
+  set.make_room(kUnsetBytes + key.size());
   codec::append(set.record_, static_cast<std::uint8_t>(RecordEntry::Kind::Unset));
   codec::append(set.record_, static_cast<std::uint8_t>(space));
   codec::append(set.record_, static_cast<std::uint16_t>(key.size()));

@@ -27,6 +27,10 @@ enum class Space : std::uint8_t { State = 0, Sequence = 1, Command = 2, Meta = 3
 inline constexpr std::uint8_t kLastSpace = 3;
 
 inline constexpr std::size_t kRecordHeaderBytes = 40;
+// What an entry has besides key and value, key, and event body.
+inline constexpr std::size_t kSetBytes = 8;
+inline constexpr std::size_t kUnsetBytes = 4;
+inline constexpr std::size_t kEventBytes = 5;
 
 struct RecordHeader {
   std::uint32_t length = 0;

@@ -131,10 +131,9 @@ class Planner {
     if (successor != nullptr && expected_ > lmdb_commit_) {
       refuse(place(reader.path(), offset) + ", commit " + std::to_string(expected_) + ", which was durable");
     }
-    std::uint64_t limit = successor != nullptr ? successor->previous_valid_bytes : reader.bytes();
-    if (successor == nullptr && newest_is_lost_) limit = offset;  // where this one ended is not known
-    auto found = reader.search(offset, limit);
-    for (; found; found = reader.search(found->offset + align_batch(found->header.length), limit)) {
+    std::optional<SegmentReader::Found> found;
+    if (successor != nullptr || !newest_is_lost_) found = reader.search(offset);
+    for (; found; found = reader.search(found->offset + align_batch(found->header.length))) {
       check_lmdb(reader, found->offset, found->header);
       CommitSeq first = found->header.first_commit;
       if (expected_ <= lmdb_commit_ && expected_ <= first && first <= lmdb_commit_ + 1) {
@@ -220,7 +219,7 @@ ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory,
 
 void sync_plan(FileSystem& fs, const std::filesystem::path& directory, const ReplayPlan& plan) {
   auto sync = [&](std::uint64_t number) {
-    fs.open(directory / segment_name(number), FileSystem::Mode::Write)->sync_data();
+    fs.open(directory / segment_name(number), FileSystem::Mode::Read)->sync_data();
   };
   for (const ReplayPlan::Extent& extent : plan.extents) sync(extent.segment_number);
   bool tail_synced = !plan.extents.empty() && plan.extents.back().segment_number == plan.tail.segment_number;

@@ -28,7 +28,7 @@ Sequencer::Sequencer(std::shared_ptr<Environment> environment, Journal& journal,
       options_(options),
       clock_(clock),
       next_event_(start.last_event + 1),
-      delta_(std::make_shared<Delta>(start.last_commit + 1, next_event_)),
+      delta_(std::make_shared<Delta>(start.last_commit + 1, next_event_, options.delta_bytes)),
       offset_(journal.segment_bytes()),  // the first batch starts a segment
       view_(std::make_shared<View>(View{std::move(environment), {delta_}})) {
   views_->store(view_);
@@ -41,7 +41,7 @@ Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> co
   while (true) {
     gate_.check(writer);
     state_.failure.check();
-    check_space(set);
+    if (writer == Gate::Writer::User) check_space(set);
     if (set.empty() || make_room(set.bytes())) break;
     lock.unlock();
     if (!journal_.wait_for_spare(deadline)) {
@@ -212,7 +212,7 @@ bool Sequencer::freeze() {
 // The new Delta is in the published view before anything is inserted in it.
 bool Sequencer::freeze_locked() {
   if (view_->deltas.size() > kMaxFrozen) return false;
-  auto fresh = std::make_shared<Delta>(delta_->last_commit() + 1, next_event_);
+  auto fresh = std::make_shared<Delta>(delta_->last_commit() + 1, next_event_, options_.delta_bytes);
   auto view = std::make_shared<View>(*view_);
   view->deltas.insert(view->deltas.begin(), fresh);
   delta_ = std::move(fresh);

@@ -118,7 +118,7 @@ DirectoryClaim::DirectoryClaim(const StorePaths& paths, Mode mode) {
   if (auto claim = table.claims.find({device_, inode_}); claim != table.claims.end()) {
     if (claim->second) {
       throw Error(ErrorCode::StillRead, "the store in " + paths.directory.string() +
-                                            " was closed here, but a snapshot of it is still alive; end it first");
+                                            " was closed here, but a snapshot or a subscription of it is still alive; end it first");
     }
     throw Error(ErrorCode::AlreadyOpen,
                 "the store in " + paths.directory.string() + " is already open in this process; share that object");

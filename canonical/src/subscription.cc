@@ -18,6 +18,8 @@ std::unique_ptr<SubscriptionState> make_subscription(std::shared_ptr<CommitState
                                                      std::shared_ptr<const ViewHolder> views, EventId after) {
   auto state = std::make_unique<SubscriptionState>();
   state->commits = std::move(commits);
+  state->environment = views->load()->environment;
+  if (!state->environment) throw Error(ErrorCode::Closed, "the store is closed");
   state->views = std::move(views);
   state->read_through = after;
   state->delivered = after;
@@ -56,6 +58,7 @@ std::optional<CommittedEvents> Subscription::next_until(Deadline deadline) {
     const CommitState& commits = *state_->commits;
     bool ended = commits.closed.load() || commits.failure.failed();
     if (ended && marks.durable.load() == durable) {
+      state_->environment.reset();
       commits.failure.check();
       throw Error(ErrorCode::Closed, "the store is closed");
     }
@@ -65,17 +68,34 @@ std::optional<CommittedEvents> Subscription::next_until(Deadline deadline) {
     };
     if (!state_->commits->followers.wait_until(news, deadline)) return std::nullopt;
   }
+  state_->environment.reset();
   return std::nullopt;
 }
 
-// Copies the next slice out of a snapshot at the durable mark, whole commits only.
+// The next slice. What cannot be read is thrown when everything before it has been delivered.
 void Subscription::refill() {
+  if (!state_->environment) return;
+  try {
+    read_slice();
+  } catch (...) {
+    if (!state_->ready.empty() && !state_->ready.back().complete_) state_->ready.pop_back();
+    state_->read_through = state_->ready.empty() ? state_->delivered : state_->ready.back().events().back().id();
+    if (state_->ready.empty()) throw;
+  }
+}
+
+// Copies it out of a snapshot at the durable mark, whole commits only. When the store is closed, all that was durable is
+// in LMDB.
+void Subscription::read_slice() {
   CommitSeq durable = state_->commits->marks.durable.load();
-  Snapshot snapshot(durable, state_->views->load());
+  std::shared_ptr<const View> view = state_->views->load();
+  if (!view->environment) view = std::make_shared<View>(View{state_->environment, {}});
+  Snapshot snapshot(durable, std::move(view));
   std::size_t bytes = 0;
   for (EventCursor cursor(snapshot, {.after = state_->read_through}); cursor.valid(); cursor.advance()) {
     const EventView& event = cursor.event();
     bool new_commit = state_->ready.empty() || state_->ready.back().commit_seq() != event.commit_seq();
+    if (new_commit && !state_->ready.empty()) state_->ready.back().complete_ = true;
     if (new_commit && bytes >= kSliceBytes) return;
     if (new_commit) state_->ready.emplace_back();
     CommittedEvents& commit = state_->ready.back();
@@ -84,6 +104,7 @@ void Subscription::refill() {
     bytes += event.body().size();
     state_->read_through = event.id();
   }
+  if (!state_->ready.empty()) state_->ready.back().complete_ = true;
 }
 
 }  // namespace azoth

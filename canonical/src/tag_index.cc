@@ -16,17 +16,17 @@ constexpr std::uint32_t kLargestChunk = 512;
 void TagIndex::insert(std::string_view tag, EventId id) {
   std::atomic<Tag*>* buckets = buckets_.load(std::memory_order_relaxed);
   if (buckets == nullptr) {
-    buckets = reinterpret_cast<std::atomic<Tag*>*>(arena_.allocate(kBuckets * sizeof(std::atomic<Tag*>)));
-    for (std::size_t i = 0; i < kBuckets; ++i) new (buckets + i) std::atomic<Tag*>(nullptr);
+    buckets = reinterpret_cast<std::atomic<Tag*>*>(arena_.allocate(bucket_count_ * sizeof(std::atomic<Tag*>)));
+    for (std::size_t i = 0; i < bucket_count_; ++i) new (buckets + i) std::atomic<Tag*>(nullptr);
     buckets_.store(buckets, std::memory_order_release);
   }
   std::uint64_t hash = checksum64(tag);
-  std::atomic<Tag*>& bucket = buckets[hash % kBuckets];
-  Tag* node = bucket.load(std::memory_order_relaxed);
+  std::atomic<Tag*>& first = bucket(buckets, hash);
+  Tag* node = first.load(std::memory_order_relaxed);
   while (node != nullptr && (node->hash != hash || node->text() != tag)) node = node->next;
   if (node == nullptr) {
-    node = make_tag(tag, hash, bucket.load(std::memory_order_relaxed));
-    bucket.store(node, std::memory_order_release);
+    node = make_tag(tag, hash, first.load(std::memory_order_relaxed));
+    first.store(node, std::memory_order_release);
   }
   Chunk* chunk = node->newest.load(std::memory_order_relaxed);
   std::uint32_t count = chunk->count.load(std::memory_order_relaxed);
@@ -54,10 +54,10 @@ TagIndex::Chunk* TagIndex::make_chunk(std::uint32_t capacity, Chunk* older) {
 }
 
 const TagIndex::Tag* TagIndex::find(std::string_view tag) const {
-  const std::atomic<Tag*>* buckets = buckets_.load(std::memory_order_acquire);
+  std::atomic<Tag*>* buckets = buckets_.load(std::memory_order_acquire);
   if (buckets == nullptr) return nullptr;
   std::uint64_t hash = checksum64(tag);
-  const Tag* node = buckets[hash % kBuckets].load(std::memory_order_acquire);
+  const Tag* node = bucket(buckets, hash).load(std::memory_order_acquire);
   while (node != nullptr && (node->hash != hash || node->text() != tag)) node = node->next;
   return node;
 }
@@ -65,7 +65,7 @@ const TagIndex::Tag* TagIndex::find(std::string_view tag) const {
 std::vector<const TagIndex::Tag*> TagIndex::sorted() const {
   std::vector<const Tag*> tags;
   const std::atomic<Tag*>* buckets = buckets_.load(std::memory_order_acquire);
-  for (std::size_t i = 0; buckets != nullptr && i < kBuckets; ++i) {
+  for (std::size_t i = 0; buckets != nullptr && i < bucket_count_; ++i) {
     for (const Tag* tag = buckets[i].load(std::memory_order_acquire); tag != nullptr; tag = tag->next) {
       tags.push_back(tag);
     }

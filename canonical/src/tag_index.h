@@ -1,10 +1,13 @@
 // Which events of a Delta carry a tag: a hash table from tags to lists of ascending event ids.
 //
 // One thread inserts at a time; readers take no lock: nodes and chunks are linked with release stores when complete,
-// and a chunk's count is published after the id. The number of buckets is fixed, as a Delta's size is bounded.
+// and a chunk's count is published after the id. The number of buckets is fixed, as a Delta's size is bounded; a small
+// Delta has few, so that an index of one tag does not fill it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -33,7 +36,9 @@ class TagIndex {
     std::string_view text() const { return {reinterpret_cast<const char*>(this + 1), size}; }
   };
 
-  explicit TagIndex(Arena& arena) : arena_(arena) {}
+  // For a Delta of about so many bytes.
+  explicit TagIndex(Arena& arena, std::size_t delta_bytes = std::size_t{32} << 20)
+      : arena_(arena), bucket_count_(std::bit_floor(std::clamp(delta_bytes / 1024, kFewestBuckets, kMostBuckets))) {}
 
   void insert(std::string_view tag, EventId id);  // ids ascend
   const Tag* find(std::string_view tag) const;
@@ -42,12 +47,17 @@ class TagIndex {
   std::size_t entries() const { return entries_; }  // the inserter's
 
  private:
-  static constexpr std::size_t kBuckets = std::size_t{1} << 15;
+  static constexpr std::size_t kFewestBuckets = 64;
+  static constexpr std::size_t kMostBuckets = std::size_t{1} << 15;
 
+  std::atomic<Tag*>& bucket(std::atomic<Tag*>* buckets, std::uint64_t hash) const {
+    return buckets[hash & (bucket_count_ - 1)];
+  }
   Tag* make_tag(std::string_view tag, std::uint64_t hash, Tag* next);
   Chunk* make_chunk(std::uint32_t capacity, Chunk* older);
 
   Arena& arena_;
+  const std::size_t bucket_count_;  // a power of two
   std::atomic<std::atomic<Tag*>*> buckets_{nullptr};  // made for the first tag
   std::size_t entries_ = 0;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "azoth/canonical/store.h"
@@ -14,9 +15,9 @@ namespace azoth {
 // of the head against what is there.
 void verify_tables(const Snapshot& snapshot, VerifyReport& report, const Progress& progress);
 
-// The journal's chain from LMDB's commit on.
+// The journal's chain from LMDB's commit on, which `lmdb_commit` answers anew for each attempt.
 void verify_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-                    CommitSeq lmdb_commit, VerifyReport& report);
+                    const std::function<CommitSeq()>& lmdb_commit, VerifyReport& report);
 
 std::string digest_of(const Snapshot& snapshot, const Progress& progress);
 

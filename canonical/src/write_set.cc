@@ -32,7 +32,7 @@ WriteSet& WriteSet::del(BytesView key) {
 WriteSet& WriteSet::append(const Event& event) {
   event_codec::validate(event);
   std::size_t size = event_codec::encoded_size(event);
-  make_room(5 + size);
+  make_room(kEventBytes + size);
   codec::append(record_, static_cast<std::uint8_t>(RecordEntry::Kind::Event));
   codec::append(record_, static_cast<std::uint32_t>(size));
   event_codec::append(record_, event);

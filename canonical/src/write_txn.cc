@@ -43,7 +43,7 @@ class WriteTxnState {
                                                 std::to_string(store_.options().max_value_bytes));
     }
     check_key(key);
-    check_room(kRecordOverhead + key.size() + value.size());
+    check_room(kSetBytes + key.size() + value.size());
     char* copy = arena_.allocate(value.size() + 1);  // never null: that would be a deletion
     std::memcpy(copy, value.data(), value.size());
     set_.put(key, value);
@@ -52,7 +52,7 @@ class WriteTxnState {
 
   void del(BytesView key) {
     check_key(key);
-    check_room(kRecordOverhead + key.size());
+    check_room(kUnsetBytes + key.size());
     set_.del(key);
     own_.insert(Space::State, key, ++operations_, nullptr, 0);
   }
@@ -64,7 +64,7 @@ class WriteTxnState {
       throw Error(ErrorCode::EventTooLarge, "the event has " + std::to_string(size) + " bytes and may have " +
                                                 std::to_string(store_.options().max_event_bytes));
     }
-    check_room(kRecordOverhead + size);
+    check_room(kEventBytes + size);
     set_.append(event);
     return next_event_ + set_.events() - 1;
   }
@@ -77,8 +77,6 @@ class WriteTxnState {
   }
 
  private:
-  static constexpr std::size_t kRecordOverhead = 8;  // of an entry in a record, at most
-
   void check_room(std::size_t bytes) const {
     std::size_t most = store_.max_transaction_bytes();
     if (set_.bytes() + bytes <= most) return;

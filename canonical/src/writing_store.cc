@@ -61,12 +61,12 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   if (!recovery_.clean) sync_plan(fs_, paths_.journal, plan);
 
   EventId last_event = head.last_event;
-  auto delta = std::make_unique<Delta>(head.last_commit + 1, last_event + 1);
+  auto delta = std::make_unique<Delta>(head.last_commit + 1, last_event + 1, options_.delta_bytes);
   auto flush = [&] {
     if (delta->empty()) return;
     flush_delta(environment->lmdb, environment->rows, *delta);
     last_event = delta->last_event(delta->last_commit());
-    delta = std::make_unique<Delta>(delta->last_commit() + 1, last_event + 1);
+    delta = std::make_unique<Delta>(delta->last_commit() + 1, last_event + 1, options_.delta_bytes);
   };
   replay(fs_, paths_.journal, identity_, plan, head.last_commit, [&](std::string_view record) {
     delta->insert(std::string(record));
@@ -116,7 +116,11 @@ Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> co
   }
   if (auto* rejected = std::get_if<Sequencer::Rejected>(&*result)) {
     // The answer waits for what it rests on: a crash must not undo the reason of a rejection that was given.
-    group_->wait_for_all(rejected->at, options.level, kNoDeadline);
+    try {
+      group_->wait_for_all(rejected->at, options.level, kNoDeadline);
+    } catch (const Error&) {
+      throw state_.failure.error();  // nothing of this transaction is in doubt
+    }
     return std::move(rejected->rejection);
   }
   auto& sequenced = std::get<Sequencer::Sequenced>(*result);
@@ -160,8 +164,15 @@ void WritingStore::check_limits(const WriteSet& set) const {
 void WritingStore::begin_exclusive(Deadline until) {
   gate_->check(Gate::Writer::User);
   state_.failure.check();
+  check_not_nested();
   admission_.wait_for(0, until, sequencer_->flusher_signal());
   drain(until);
+  try {
+    gate_->check(Gate::Writer::User);  // what was waited for may have been a seal or a pause
+  } catch (...) {
+    end_exclusive();
+    throw;
+  }
 }
 
 // Waits for the transactions that are under way, and keeps others out until end_exclusive().
@@ -238,7 +249,12 @@ EventId WritingStore::seal(Deadline until) {
       throw;
     }
   }
-  ticket.wait();
+  try {
+    ticket.wait();
+  } catch (const Error&) {  // nothing gets in any more, and for another reason than a seal
+    gate_->set_sealed(std::nullopt);
+    throw;
+  }
   return last;
 }
 
@@ -326,7 +342,7 @@ VerifyReport WritingStore::verify(const Progress& progress) {
   VerifyReport report;
   std::unique_ptr<Snapshot> snapshot = lmdb_snapshot();
   verify_tables(*snapshot, report, progress);
-  verify_journal(fs_, paths_.journal, identity_, snapshot->commit_seq(), report);
+  verify_journal(fs_, paths_.journal, identity_, [this] { return state_.marks.flushed.load(); }, report);
   return report;
 }
 

@@ -52,7 +52,8 @@ void declare_put(CLI::App& app, PutArgs& args) {
 void declare_get(CLI::App& app, GetArgs& args) {
   add_text(app, "KEY", args.key, "The key")->required();
   CLI::Option* hex = app.add_flag("--hex", args.hex, kHexHelp);
-  app.add_flag("--raw", args.raw, "Print exactly the value's bytes, without a newline, on a terminal too")->excludes(hex);
+  app.add_flag("--raw", args.raw, "Print exactly the value's bytes, without a newline, on a terminal too")
+      ->excludes(hex);
 }
 
 void declare_del(CLI::App& app, DelArgs& args) {
@@ -101,9 +102,8 @@ void add_writing_commands(CLI::App& app, Run& selected) {
                         "Example:\n  azoth --db ledger init\n\nThe directory must not exist or be empty; exit 3 if it "
                         "holds a store already.",
                         run_init, declare_none);
-  add_command<ApplyArgs>(
-      app, selected, "apply", "Commit transactions from JSON Lines, one line = one atomic commit",
-      R"(A line:
+  add_command<ApplyArgs>(app, selected, "apply", "Commit transactions from JSON Lines, one line = one atomic commit",
+                         R"(A line:
   {"require":{"k":"v"},"del":["a"],"put":{"k":"w"},"events":[{"type":"t","tags":["x:y"],"payload":{"n":1}}]}
 All members are optional (docs/cli.md has the whole format). It stops at the first line that is refused.
 
@@ -114,9 +114,9 @@ Examples:
 
 Exit codes: 1 a line is not valid, 3 a requirement of a line does not hold or, with --keep-going, any line was refused.
 A store that another process holds cannot be applied to (exit 3).)",
-      run_apply, declare_apply);
+                         run_apply, declare_apply);
   add_command<PutArgs>(app, selected, "put", "Set a key",
-                       "Examples:\n  azoth put balance/alice 100\n  azoth put temperature -- -5\n  azoth put --hex "
+                       "Examples:\n  azoth put balance/alice 100\n  azoth put note -- -draft-\n  azoth put --hex "
                        "00ff 0102",
                        run_put, declare_put);
   add_command<DelArgs>(app, selected, "del", "Remove a key",

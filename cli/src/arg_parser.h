@@ -26,20 +26,21 @@ CLI::Option* add_texts(CLI::App& app, const std::string& name, std::vector<std::
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& target, const std::string& help);
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::optional<std::uint64_t>& target,
                        const std::string& help);
-CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::size_t& target, std::size_t least,
-                       std::size_t most, const std::string& help);
+CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::size_t& target, std::size_t least, std::size_t most,
+                       const std::string& help);
 
 // A subcommand with its arguments of type Args: `declare` adds the options, `run` does the work.
 template <class Args>
 void add_command(CLI::App& app, Run& selected, const std::string& name, const std::string& help,
-                 const std::string& examples, Exit (*run)(Context&, const Args&),
-                 void (*declare)(CLI::App&, Args&)) {
+                 const std::string& examples, Exit (*run)(Context&, const Args&), void (*declare)(CLI::App&, Args&)) {
   auto args = std::make_shared<Args>();
   CLI::App* command = app.add_subcommand(name, help);
+  command->group("Commands");
   command->fallthrough();
   command->footer(examples + "\nThe options of `azoth --help` (--db, --json, ...) may be given here too.");
   declare(*command, *args);
-  command->callback([args, run, &selected] { selected = [args, run](Context& context) { return run(context, *args); }; });
+  command->callback(
+      [args, run, &selected] { selected = [args, run](Context& context) { return run(context, *args); }; });
 }
 
 // All commands; the one that was given is put into `selected`.

@@ -20,7 +20,7 @@ constexpr const char* kFooter = R"(Examples:
   azoth --db ledger events --tag account:alice
   azoth --db ledger export | azoth --db copy apply -
 
-Arguments after -- are not options: azoth put temperature -- -5
+Arguments after -- are not options: azoth put note -- -draft-
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the store's state (locked by another process, a requirement that
 does not hold, ...), 4 not found, 5 corruption or failed verification.)";
 
@@ -32,8 +32,10 @@ std::uint64_t count_of(const std::string& name, const std::string& text) {
   return *number;
 }
 
-void add_globals(CLI::App& app, Globals& globals, std::string& directory) {
-  add_text(app, "--db", directory, "The store's directory; else $AZOTH_DB, else ./azoth-data")->type_name("DIR");
+void add_globals(CLI::App& app, Globals& globals, std::optional<std::string>& directory) {
+  add_text(app, "--db", directory, "The store's directory; else $AZOTH_DB, else ./azoth-data")
+      ->type_name("DIR")
+      ->take_last();
   app.add_flag("--json", globals.json, "Results as JSON (docs/cli.md), messages as one JSON object per line")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   Options& options = globals.options;
@@ -49,8 +51,21 @@ void add_globals(CLI::App& app, Globals& globals, std::string& directory) {
   for (CLI::Option* option : advanced) option->group("Advanced");
 }
 
-std::filesystem::path directory_from(const std::string& given) {
-  if (!given.empty()) return given;
+// CLI11's words, except where they do not say what to do.
+std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
+  std::vector<std::string> extra = app.remaining(true);
+  if (app.get_subcommands().empty()) {
+    if (extra.empty()) return "a command is required";
+    return fmt::format("there is no command or option \"{}\"", extra.front());
+  }
+  if (extra.empty() || !extra.front().starts_with('-')) return error.what();
+  return fmt::format("there is no option \"{}\"; what begins with - and is not an option must come after --",
+                     extra.front());
+}
+
+std::filesystem::path directory_from(const std::optional<std::string>& given) {
+  if (given && given->empty()) fail("--db", "the directory's name is empty");
+  if (given) return *given;
   if (const char* variable = std::getenv("AZOTH_DB"); variable != nullptr && *variable != '\0') return variable;
   return "./azoth-data";
 }
@@ -59,13 +74,13 @@ std::filesystem::path directory_from(const std::string& given) {
 
 CLI::Option* add_text(CLI::App& app, const std::string& name, std::string& target, const std::string& help) {
   CLI::callback_t take = [&target](const CLI::results_t& values) { return target = values.back(), true; };
-  return app.add_option(name, take, help)->type_name("TEXT")->take_last();
+  return app.add_option(name, take, help)->type_name(name.starts_with('-') ? "TEXT" : "")->take_last();
 }
 
 CLI::Option* add_text(CLI::App& app, const std::string& name, std::optional<std::string>& target,
                       const std::string& help) {
   CLI::callback_t take = [&target](const CLI::results_t& values) { return target = values.back(), true; };
-  return app.add_option(name, take, help)->type_name("TEXT");
+  return app.add_option(name, take, help)->type_name(name.starts_with('-') ? "TEXT" : "");
 }
 
 CLI::Option* add_texts(CLI::App& app, const std::string& name, std::vector<std::string>& target,
@@ -75,18 +90,22 @@ CLI::Option* add_texts(CLI::App& app, const std::string& name, std::vector<std::
 }
 
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& target, const std::string& help) {
-  CLI::callback_t take = [&target, name](const CLI::results_t& values) { return target = count_of(name, values.back()), true; };
+  CLI::callback_t take = [&target, name](const CLI::results_t& values) {
+    return target = count_of(name, values.back()), true;
+  };
   return app.add_option(name, take, help)->type_name("N");
 }
 
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::optional<std::uint64_t>& target,
                        const std::string& help) {
-  CLI::callback_t take = [&target, name](const CLI::results_t& values) { return target = count_of(name, values.back()), true; };
+  CLI::callback_t take = [&target, name](const CLI::results_t& values) {
+    return target = count_of(name, values.back()), true;
+  };
   return app.add_option(name, take, help)->type_name("N");
 }
 
-CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::size_t& target, std::size_t least,
-                       std::size_t most, const std::string& help) {
+CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::size_t& target, std::size_t least, std::size_t most,
+                       const std::string& help) {
   CLI::callback_t take = [&target, name, least, most](const CLI::results_t& values) {
     std::optional<std::uint64_t> size = parse_size(values.back());
     if (!size) fail(name, fmt::format("\"{}\" is not a size; write a number of bytes, or 64K, 16M, 1G", values.back()));
@@ -100,27 +119,27 @@ CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::size_t& targ
 
 CommandLine parse_command_line(int argc, char** argv, Output& out) {
   CommandLine line;
-  std::string directory;
+  std::optional<std::string> directory;
   CLI::App app("azoth: an embedded, event-sourced database, on the command line", "azoth");
   app.footer(kFooter);
   app.require_subcommand(1);
   app.set_version_flag("--version", "azoth " AZOTH_VERSION, "Print the version and exit");
   app.get_formatter()->column_width(32);
+  app.get_formatter()->label("SUBCOMMAND", "COMMAND");
   add_globals(app, line.globals, directory);
   add_commands(app, line.command);
   try {
     app.parse(argc, argv);
     line.globals.directory = directory_from(directory);
   } catch (const CLI::CallForHelp&) {
-    const CLI::App* asked = app.get_subcommands().empty() ? &app : app.get_subcommands().front();
-    out.write(asked->help());
+    out.write(app.help());  // of the command, if there is one
     line.command = nullptr;
   } catch (const CLI::CallForVersion& version) {
     out.line(version.what());
     line.command = nullptr;
   } catch (const CLI::ParseError& error) {
-    std::string_view about = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name();
-    write_message(fmt::format("azoth: {}\nazoth: see azoth {}{}--help", error.what(), about, about.empty() ? "" : " "));
+    std::string command = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + ' ';
+    write_message(fmt::format("azoth: {}\nazoth: see azoth {}--help", usage_message(app, error), command));
     line.command = nullptr;
     line.exit = Exit::Usage;
   }

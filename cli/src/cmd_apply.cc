@@ -53,7 +53,8 @@ class Applier {
   Exit apply_lines();
   bool apply_line(const LineReader::Line& line);
   bool submit(std::uint64_t number, const Transaction& transaction);
-  bool refuse(std::uint64_t number, std::string_view code, const std::string& message, const std::string* key = nullptr);
+  bool refuse(std::uint64_t number, std::string_view code, const std::string& message,
+              const std::string* key = nullptr);
   void settle_quietly();
   void finish_output();
 
@@ -71,7 +72,8 @@ class Applier {
 Exit Applier::apply_lines() {
   while (std::optional<LineReader::Line> line = reader_.next()) {
     if (!apply_line(*line) && !args_.keep_going) return stopped_;
-    progress_.update({.items = line->number, .bytes = reader_.bytes(), .done = reader_.bytes(), .total = input_.size()});
+    progress_.update(
+        {.items = line->number, .bytes = reader_.bytes(), .done = reader_.bytes(), .total = input_.size()});
   }
   return refused_ == 0 ? Exit::Ok : Exit::Refused;
 }
@@ -95,8 +97,8 @@ bool Applier::apply_line(const LineReader::Line& line) {
 
 bool Applier::submit(std::uint64_t number, const Transaction& transaction) {
   std::vector<Condition> conditions = conditions_of(transaction);
-  Outcome<Ticket> outcome = db_.submit(write_set_of(transaction), conditions,
-                                       {.level = args_.durability, .timeout = kPatience});
+  Outcome<Ticket> outcome =
+      db_.submit(write_set_of(transaction), conditions, {.level = args_.durability, .timeout = kPatience});
   if (!outcome) {
     const Rejection& rejection = outcome.rejection();
     return refuse(number, error_name(ErrorCode::Rejected), rejection.message, &rejection.key);
@@ -141,7 +143,8 @@ void Applier::finish_output() {
                           .finish());
     return context_.out.flush();
   }
-  std::string text = fmt::format("applied {} transactions, {} events", grouped(totals.transactions), grouped(totals.events));
+  std::string text =
+      fmt::format("applied {} transactions, {} events", grouped(totals.transactions), grouped(totals.events));
   if (totals.events != 0) text += fmt::format(" ({} to {})", totals.first_event, totals.last_event);
   if (refused_ != 0) text += fmt::format(", refused {} lines", grouped(refused_));
   text += fmt::format(" in {:.3f} s", seconds);

@@ -6,9 +6,8 @@ namespace azoth::cli {
 Exit run_digest(Context& context, const DigestArgs&) {
   Db db = open_store(context);
   Progress progress("entries");
-  std::string digest = db.digest([&](std::uint64_t done, std::uint64_t total) {
-    progress.update({.items = done, .done = done, .total = total});
-  });
+  std::string digest = db.digest(
+      [&](std::uint64_t done, std::uint64_t total) { progress.update({.items = done, .done = done, .total = total}); });
   progress.clear();
   if (context.json()) {
     context.out.json(JsonObject().text("digest", digest).finish());

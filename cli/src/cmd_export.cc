@@ -38,9 +38,20 @@ class ReplacedFile {
     if (::fsync(fd_) != 0) throw_errno(errno, "syncing " + temporary_);
     if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_errno(errno, "renaming to " + path_.string());
     temporary_.clear();
+    sync_directory();
   }
 
  private:
+  // Some file systems cannot, and then there is nothing to do.
+  void sync_directory() {
+    fs::path parent = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
+    int directory = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) return;
+    int failed = ::fsync(directory) == 0 ? 0 : errno;
+    ::close(directory);
+    if (failed == EIO) throw_errno(failed, "syncing " + parent.string());
+  }
+
   fs::path path_;
   std::string temporary_;
   int fd_ = -1;

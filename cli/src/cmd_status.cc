@@ -56,9 +56,11 @@ void print_table(Context& context, const Status& status) {
   Output& out = context.out;
   row(out, "store", fmt::format("{} in {}", status.meta.store_id.text(), context.globals.directory.string()));
   row(out, "timeline", status.meta.timeline.text());
-  row(out, "format", fmt::format("version {}, created {}", status.meta.format_version, format_time(status.meta.created)));
-  row(out, "commits", fmt::format("{} (applied {}, visible {}, durable {}, in LMDB {})", grouped(status.meta.last_commit),
-                                  status.applied_seq, status.visible_seq, status.durable_seq, status.flushed_seq));
+  row(out, "format",
+      fmt::format("version {}, created {}", status.meta.format_version, format_time(status.meta.created)));
+  row(out, "commits",
+      fmt::format("{} (applied {}, visible {}, durable {}, in LMDB {})", grouped(status.meta.last_commit),
+                  status.applied_seq, status.visible_seq, status.durable_seq, status.flushed_seq));
   row(out, "events", grouped(status.meta.last_event));
   row(out, "state", fmt::format("{} keys", grouped(status.state_keys)));
   row(out, "sealed", "no");

@@ -33,8 +33,7 @@ void print(Context& context, const VerifyReport& report) {
   for (const std::string& note : safe(report.notes)) out.line("note: " + note);
   out.line(fmt::format("checked {} commits, {} keys, {} events, {} tag entries, {} journal batches in {} segments",
                        grouped(report.commits), grouped(report.state_keys), grouped(report.events),
-                       grouped(report.tag_entries), grouped(report.journal_batches),
-                       grouped(report.journal_segments)));
+                       grouped(report.tag_entries), grouped(report.journal_batches), grouped(report.journal_segments)));
   out.line(report.ok() ? "everything is as it was written"
                        : fmt::format("{} problems found", grouped(report.problems.size())));
 }

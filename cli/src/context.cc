@@ -72,7 +72,7 @@ Db open_store(const Context& context) {
   try {
     return Db::open(directory, context.globals.options);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::NotFound) throw;
+    if (error.code() != ErrorCode::NotFound || Store::exists(directory)) throw;
     throw Error(ErrorCode::NotFound,
                 fmt::format("no store in {0}; create one with: azoth --db {0} init", directory.string()));
   }

@@ -1,8 +1,5 @@
 #include "export_line.h"
 
-#include <fmt/format.h>
-
-#include "azoth/core/error.h"
 #include "json_reader.h"
 #include "json_writer.h"
 #include "text.h"
@@ -29,17 +26,12 @@ std::string text_or_hex(std::string_view bytes) {
 }  // namespace
 
 std::string exported_event(const EventView& event) {
-  std::string time = format_time(event.time());
-  if (parse_time(time) != event.time()) {
-    throw Error(ErrorCode::InvalidArgument,
-                fmt::format("event {} has a time outside the years 0000 to 9999, which a line cannot carry", event.id()));
-  }
   std::string type;
   append_json_text(type, event.type());
   JsonObject object;
   object.raw("type", type);
   if (!event.tags().empty()) object.raw("tags", json_strings(event.tags()));
-  object.text("time", time);
+  object.text("time", format_time(event.time()));
   if (!event.metadata().empty()) object.raw("metadata", source_or_hex(event.metadata(), true));
   if (!event.payload().empty()) object.raw("payload", source_or_hex(event.payload(), false));
   return object.finish();

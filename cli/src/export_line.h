@@ -13,7 +13,7 @@ namespace azoth::cli {
 // A piece that would make a line longer than this begins a new one; a single piece may be longer.
 inline constexpr std::size_t kExportLineBytes = std::size_t{1} << 20;
 
-// An event as it stands in "events". Throws Error if it cannot be written so that it reads back as it is.
+// An event as it stands in "events".
 std::string exported_event(const EventView& event);
 
 // Collects events, those of one commit in one line as far as they fit, and keys, as many in a line as fit.

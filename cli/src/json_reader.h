@@ -2,7 +2,8 @@
 // tells a sink what is there and where, so that the source text of a value can be kept byte for byte.
 //
 // Stricter than most readers, the same for everything Azoth reads as JSON:
-//   - UTF-8 and RFC 8259, nothing before or after the value but white space (a byte order mark at the front is skipped);
+//   - UTF-8 and RFC 8259, nothing before or after the value but white space (a byte order mark at the front is
+//   skipped);
 //   - no object has the same member twice;
 //   - at most 1,000 levels of nesting;
 //   - numbers within the range of a double (1e400 is refused).

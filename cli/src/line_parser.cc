@@ -209,7 +209,8 @@ void TransactionSink::key(std::string& name) {
     }
     case Place::Hex:
       if (name != "hex") {
-        fail(fmt::format(R"(unknown member {} in {}: only {{"hex":"..."}} may stand for a text)", in_quotes(name), where()));
+        fail(fmt::format(R"(unknown member {} in {}: only {{"hex":"..."}} may stand for a text)", in_quotes(name),
+                         where()));
       }
       return;
     case Place::Pairs:

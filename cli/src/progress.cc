@@ -30,20 +30,24 @@ void Progress::update(const Measure& measure) {
   Clock::time_point now = Clock::now();
   if (now < next_) return;
   next_ = now + kInterval;
-  drawn_ = true;
-  draw("\r" + text(measure, unit_, seconds()) + "\x1b[K");
+  std::string line = text(measure, unit_, seconds());
+  std::size_t length = line.size();
+  if (length < drawn_) line.append(drawn_ - length, ' ');
+  drawn_ = length;
+  draw('\r' + line);
 }
 
 void Progress::clear() {
-  if (std::exchange(drawn_, false)) draw("\r\x1b[K");
+  if (drawn_ != 0) draw('\r' + std::string(drawn_, ' ') + '\r');
+  drawn_ = 0;
 }
 
 std::string Progress::text(const Measure& measure, std::string_view unit, double seconds) {
   double elapsed = std::max(seconds, 1e-3);
   std::string line = fmt::format("{} {}", grouped(measure.items), unit);
   if (measure.bytes != 0) line += fmt::format("  {}", human_bytes(measure.bytes));
-  line += fmt::format("  {} {}/s  {:.1f} s", grouped(static_cast<std::uint64_t>(static_cast<double>(measure.items) / elapsed)),
-                      unit, seconds);
+  line += fmt::format("  {} {}/s  {:.1f} s",
+                      grouped(static_cast<std::uint64_t>(static_cast<double>(measure.items) / elapsed)), unit, seconds);
   if (measure.total != 0 && measure.done != 0) {
     double share = std::min(1.0, static_cast<double>(measure.done) / static_cast<double>(measure.total));
     line += fmt::format("  {:.0f} %  ETA {:.0f} s", share * 100, elapsed / share - elapsed);

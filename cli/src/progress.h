@@ -27,7 +27,6 @@ class Progress {
   // Removes the line, so that something else can be printed.
   void clear();
 
-  bool shown() const { return shown_; }
   double seconds() const;
 
   // The line for a measure after some seconds.
@@ -38,7 +37,7 @@ class Progress {
 
   std::string unit_;
   bool shown_;
-  bool drawn_ = false;
+  std::size_t drawn_ = 0;  // characters on the line
   Clock::time_point start_ = Clock::now();
   Clock::time_point next_;
 };

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -63,7 +64,6 @@ struct StoreHistory {
   CommitSeq durable = 0;
   CommitSeq lmdb = 0;
   std::optional<JournalTail> clean;  // the mark of a clean close, in LMDB
-  bool had_bulk = false;             // in this life
 };
 
 // An empty store on this disk, all of it durable.
@@ -103,6 +103,7 @@ class JournalDriver {
       : fs_(fs),
         journal_(fs, kJournalDirectory, test_identity(), kSegmentBytes, tail, files),
         live_{{tail.segment_number, 0}},
+        highest_at_open_(files.highest_number()),
         history_(std::move(history)) {}
 
   // One batch, acknowledged at Written. The records are the next commits.
@@ -140,6 +141,7 @@ class JournalDriver {
     between();
     while (live_.size() > 1 && live_[1].first_commit <= through + 1) live_.erase(live_.begin());
     journal_.trim(through);
+    if (settles) settle();
   }
   void flush(CommitSeq through) {
     flush(through, [] {});
@@ -158,11 +160,11 @@ class JournalDriver {
       history_.batches.clear();
       history_.lmdb = history_.durable = history_.written = commit;
       history_.clean.reset();
-      history_.had_bulk = true;
     }
     between();
     std::string batch(kBatchHeaderBytes, '\0');
     write_batch(batch, commit, commit);
+    journal_.sync();
   }
 
   // Ends the life of the store: everything to Durable and to LMDB, and the mark that says so.
@@ -179,7 +181,10 @@ class JournalDriver {
     journal_.wait_for_spare(kNoDeadline);
     while (true) {
       std::vector<std::string> names = fs_.list(kJournalDirectory);
-      bool recycled = parse_segment_name(names.front()) == live_.front().number;
+      bool recycled = std::all_of(names.begin(), names.end(), [this](const std::string& name) {
+        std::uint64_t number = parse_segment_name(name).value();
+        return is_live(number) || (number > live_.back().number && number > highest_at_open_);
+      });
       if (recycled && journal_.segments_on_disk() == names.size()) return;
       std::this_thread::yield();
     }
@@ -205,6 +210,10 @@ class JournalDriver {
     CommitSeq first_commit;
   };
 
+  bool is_live(std::uint64_t number) const {
+    return std::any_of(live_.begin(), live_.end(), [&](const Live& live) { return live.number == number; });
+  }
+
   void start_segment(CommitSeq first_commit) {
     while (!journal_.take_spare()) journal_.wait_for_spare(kNoDeadline);
     if (settles) settle();
@@ -228,6 +237,7 @@ class JournalDriver {
   FileSystem& fs_;
   Journal journal_;
   std::vector<Live> live_;  // as in Journal
+  std::uint64_t highest_at_open_;
   bool started_ = false;    // a segment of this life
   mutable std::mutex mutex_;
   StoreHistory history_;  // written by the driving thread only, under the mutex

@@ -61,14 +61,40 @@ TEST(JsonReader, EveryValueIsFoundByteForByte) {
 
 TEST(JsonReader, AByteOrderMarkAtTheFrontIsSkipped) {
   EXPECT_EQ(values_of("\xef\xbb\xbf[7]"), (Values{"7", "[7]"}));
-  EXPECT_NE(error_of("[\xef\xbb\xbf" "7]"), "");
+  EXPECT_NE(error_of("[\xef\xbb\xbf"
+                     "7]"),
+            "");
 }
 
 TEST(JsonReader, WhatIsNotStrictJsonIsRefused) {
-  for (std::string_view bad :
-       {"", " ", "{", "{}}", "{} {}", "[1,]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "[01]", "[+1]", "[.5]", "[1.]", "[NaN]",
-        "'x'", "[\"\n\"]", "[\"\t\"]", "// c\n1", "[1] // c", "tru", "[\"\\x\"]", "[\"\\ud800\"]", "[\"\xff\"]",
-        "[\"\xc0\xaf\"]", "[\"\xed\xa0\x80\"]", "[1e400]", "nul", "\"abc"}) {
+  for (std::string_view bad : {"",
+                               " ",
+                               "{",
+                               "{}}",
+                               "{} {}",
+                               "[1,]",
+                               "{\"a\":}",
+                               "{\"a\" 1}",
+                               "{a:1}",
+                               "[01]",
+                               "[+1]",
+                               "[.5]",
+                               "[1.]",
+                               "[NaN]",
+                               "'x'",
+                               "[\"\n\"]",
+                               "[\"\t\"]",
+                               "// c\n1",
+                               "[1] // c",
+                               "tru",
+                               "[\"\\x\"]",
+                               "[\"\\ud800\"]",
+                               "[\"\xff\"]",
+                               "[\"\xc0\xaf\"]",
+                               "[\"\xed\xa0\x80\"]",
+                               "[1e400]",
+                               "nul",
+                               "\"abc"}) {
     EXPECT_NE(error_of(bad), "") << bad;
   }
 }
@@ -116,8 +142,8 @@ TEST(JsonReader, ShapeTellsWhatCanBeKeptAsItIs) {
 TEST(JsonReader, ShapeFindsObjectsWhoseOnlyMemberIsHex) {
   EXPECT_TRUE(inspect_json(R"({"hex":"00"})").only_hex);
   EXPECT_TRUE(inspect_json(R"({"h\u0065x":{"a":1}})").only_hex);
-  for (std::string_view other : {R"({"hex":"00","a":1})", R"({"a":1,"hex":"00"})", "{}", R"(["hex"])", R"({"a":{"hex":1}})",
-                                 R"([{"hex":"00"}])"}) {
+  for (std::string_view other : {R"({"hex":"00","a":1})", R"({"a":1,"hex":"00"})", "{}", R"(["hex"])",
+                                 R"({"a":{"hex":1}})", R"([{"hex":"00"}])"}) {
     EXPECT_TRUE(inspect_json(other).one_line) << other;
     EXPECT_FALSE(inspect_json(other).only_hex) << other;
   }

@@ -62,9 +62,9 @@ TEST(LineParser, AnEmptyObjectIsAnEmptyTransaction) {
 
 TEST(LineParser, PayloadsAreKeptByteForByte) {
   for (const char* payload :
-       {R"({"a": 1.0e5,  "b":"\u00e9\/" })", "1.0", "-0", "1e5", R"("text \" with quotes")", "null", "true", "[ 1 , 2 ]", "{ }",
-        R"({"hex":5})", R"({"hex":"00","more":1})", R"({"a":{"hex":"00"}})", R"([{"hex":"00"}])", R"({"hex":{"hex":"00"}})",
-        "{\t\"x\" :\t[{},[]]\r}", "12345678901234567890123"}) {
+       {R"({"a": 1.0e5,  "b":"\u00e9\/" })", "1.0", "-0", "1e5", R"("text \" with quotes")", "null", "true",
+        "[ 1 , 2 ]", "{ }", R"({"hex":5})", R"({"hex":"00","more":1})", R"({"a":{"hex":"00"}})", R"([{"hex":"00"}])",
+        R"({"hex":{"hex":"00"}})", "{\t\"x\" :\t[{},[]]\r}", "12345678901234567890123"}) {
     EXPECT_EQ(payload_of(payload), payload);
   }
   EXPECT_EQ(payload_of("  {\"a\":1}  "), "{\"a\":1}");
@@ -101,21 +101,54 @@ TEST(LineParser, UnknownMembersAreNamed) {
 }
 
 TEST(LineParser, EveryMemberMustBeOfItsKind) {
-  for (std::string_view bad :
-       {"[]", "1", "\"x\"", "null", R"({"put":[]})", R"({"put":1})", R"({"put":null})", R"({"put":{"k":1}})",
-        R"({"put":{"k":null}})", R"({"put":{"k":true}})", R"({"put":{"k":[]}})", R"({"put":{"k":{}}})",
-        R"({"put":{"k":{"hex":1}}})", R"({"put":{"k":{"hex":{}}}})", R"({"put":{"k":{"hex":"0"}}})",
-        R"({"put":{"k":{"hex":"zz"}}})", R"({"put_hex":{"k":"v"}})", R"({"del":{}})", R"({"del":"k"})", R"({"del":[1]})",
-        R"({"del":[null]})", R"({"del":[["k"]]})", R"({"del_hex":["xx"]})", R"({"del_hex":[{"hex":"00"}]})",
-        R"({"require":[]})", R"({"require":{"k":1}})", R"({"require":{"k":[]}})", R"({"require_hex":{"q":null}})",
-        R"({"events":{}})", R"({"events":null})", R"({"events":[1]})", R"({"events":[[]]})", R"({"events":[{}]})",
-        R"({"events":[{"payload":1}]})", R"({"events":[{"type":1}]})", R"({"events":[{"type":[]}]})",
-        R"({"events":[{"type":{}}]})", R"({"events":[{"type":"t","tags":"x"}]})", R"({"events":[{"type":"t","tags":{}}]})",
-        R"({"events":[{"type":"t","tags":[1]}]})", R"({"events":[{"type":"t","metadata":"x"}]})",
-        R"({"events":[{"type":"t","metadata":[]}]})", R"({"events":[{"type":"t","metadata":null}]})",
-        R"({"events":[{"type":"t","metadata":{"hex":"x"}}]})", R"({"events":[{"type":"t","payload":{"hex":"x"}}]})",
-        R"({"events":[{"type":"t","time":1}]})", R"({"events":[{"type":"t","time":{}}]})",
-        R"({"events":[{"type":"t","time":"yesterday"}]})"}) {
+  for (std::string_view bad : {"[]",
+                               "1",
+                               "\"x\"",
+                               "null",
+                               R"({"put":[]})",
+                               R"({"put":1})",
+                               R"({"put":null})",
+                               R"({"put":{"k":1}})",
+                               R"({"put":{"k":null}})",
+                               R"({"put":{"k":true}})",
+                               R"({"put":{"k":[]}})",
+                               R"({"put":{"k":{}}})",
+                               R"({"put":{"k":{"hex":1}}})",
+                               R"({"put":{"k":{"hex":{}}}})",
+                               R"({"put":{"k":{"hex":"0"}}})",
+                               R"({"put":{"k":{"hex":"zz"}}})",
+                               R"({"put_hex":{"k":"v"}})",
+                               R"({"del":{}})",
+                               R"({"del":"k"})",
+                               R"({"del":[1]})",
+                               R"({"del":[null]})",
+                               R"({"del":[["k"]]})",
+                               R"({"del_hex":["xx"]})",
+                               R"({"del_hex":[{"hex":"00"}]})",
+                               R"({"require":[]})",
+                               R"({"require":{"k":1}})",
+                               R"({"require":{"k":[]}})",
+                               R"({"require_hex":{"q":null}})",
+                               R"({"events":{}})",
+                               R"({"events":null})",
+                               R"({"events":[1]})",
+                               R"({"events":[[]]})",
+                               R"({"events":[{}]})",
+                               R"({"events":[{"payload":1}]})",
+                               R"({"events":[{"type":1}]})",
+                               R"({"events":[{"type":[]}]})",
+                               R"({"events":[{"type":{}}]})",
+                               R"({"events":[{"type":"t","tags":"x"}]})",
+                               R"({"events":[{"type":"t","tags":{}}]})",
+                               R"({"events":[{"type":"t","tags":[1]}]})",
+                               R"({"events":[{"type":"t","metadata":"x"}]})",
+                               R"({"events":[{"type":"t","metadata":[]}]})",
+                               R"({"events":[{"type":"t","metadata":null}]})",
+                               R"({"events":[{"type":"t","metadata":{"hex":"x"}}]})",
+                               R"({"events":[{"type":"t","payload":{"hex":"x"}}]})",
+                               R"({"events":[{"type":"t","time":1}]})",
+                               R"({"events":[{"type":"t","time":{}}]})",
+                               R"({"events":[{"type":"t","time":"yesterday"}]})"}) {
     EXPECT_NE(error_of(bad), "") << bad;
   }
 }
@@ -132,11 +165,12 @@ TEST(LineParser, MessagesSayWhere) {
 
 TEST(LineParser, AKeyIsWrittenOnce) {
   for (std::string_view bad :
-       {R"({"put":{"k":"1","k":"2"}})", R"({"put":{"k":"1","\u006b":"2"}})", R"({"put":{"k":"1"},"put_hex":{"6b":"2"}})",
-        R"({"put_hex":{"6b":"1","6B":"2"}})", R"({"put":{},"put":{}})", R"({"put_hex":{"6a":"1","6A":"2"}})",
-        R"({"put":{"k":"1"},"del":["k"]})", R"({"put":{"k":"1"},"del_hex":["6b"]})", R"({"del":["k","k"]})",
-        R"({"del":["k"],"del_hex":["6B"]})", R"({"require":{"k":"1"},"require_hex":{"6b":null}})",
-        R"({"events":[{"type":"a","type":"b"}]})", R"({"events":[{"type":"a","payload":{"x":1,"x":1}}]})",
+       {R"({"put":{"k":"1","k":"2"}})", R"({"put":{"k":"1","\u006b":"2"}})",
+        R"({"put":{"k":"1"},"put_hex":{"6b":"2"}})", R"({"put_hex":{"6b":"1","6B":"2"}})", R"({"put":{},"put":{}})",
+        R"({"put_hex":{"6a":"1","6A":"2"}})", R"({"put":{"k":"1"},"del":["k"]})",
+        R"({"put":{"k":"1"},"del_hex":["6b"]})", R"({"del":["k","k"]})", R"({"del":["k"],"del_hex":["6B"]})",
+        R"({"require":{"k":"1"},"require_hex":{"6b":null}})", R"({"events":[{"type":"a","type":"b"}]})",
+        R"({"events":[{"type":"a","payload":{"x":1,"x":1}}]})",
         R"({"events":[{"type":"a","payload":[{"x":{"y":1,"y":2}}]}]})"}) {
     EXPECT_NE(error_of(bad), "") << bad;
   }
@@ -165,7 +199,8 @@ TEST(LineParser, FixedLimitsAreErrorsOfTheirOwn) {
 }
 
 TEST(LineParser, TheWriteSetHasEverything) {
-  WriteSet set = write_set_of(parse_line(R"({"put":{"a":"1","b":"2"},"del":["c"],"events":[{"type":"t"},{"type":"u"}]})"));
+  WriteSet set =
+      write_set_of(parse_line(R"({"put":{"a":"1","b":"2"},"del":["c"],"events":[{"type":"t"},{"type":"u"}]})"));
   EXPECT_EQ(set.puts(), 2u);
   EXPECT_EQ(set.deletes(), 1u);
   EXPECT_EQ(set.events(), 2u);

@@ -116,7 +116,7 @@ Child::Child(const Arguments& arguments, const ChildOptions& options) {
 
 Child::~Child() {
   close_input();
-  if (pid_ > 0) {
+  if (!ended_) {
     kill();
     (void)finish();
   }
@@ -168,6 +168,14 @@ std::optional<std::string> Child::read_line() {
 
 void Child::kill() { ::kill(pid_, SIGKILL); }
 
+pid_t Child::wait_with_input_open(int& exit) {
+  int status = 0;
+  pid_t pid = ::waitpid(pid_, &status, 0);
+  ended_ = true;
+  exit = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return pid;
+}
+
 Result Child::finish(std::string_view input) {
   // What does not fit a pipe is sent while the output is read, so that neither side waits for the other.
   if (in_ >= 0) ::fcntl(in_, F_SETFL, O_NONBLOCK);
@@ -187,7 +195,7 @@ Result Child::finish(std::string_view input) {
   Result result;
   int status = 0;
   ::waitpid(pid_, &status, 0);
-  pid_ = -1;
+  ended_ = true;
   if (WIFEXITED(status)) result.exit = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) result.signal = WTERMSIG(status);
   result.out = std::move(out_text_);

@@ -52,6 +52,8 @@ class Child {
   // Waits for a whole line of its output; nothing at the end.
   std::optional<std::string> read_line();
   void kill();  // kill -9
+  // Waits for its end while the input stays open; its exit code, or -1 if it was killed, in `exit`.
+  pid_t wait_with_input_open(int& exit);
   // Sends `input`, closes the input and waits for the end.
   Result finish(std::string_view input = {});
 
@@ -60,6 +62,7 @@ class Child {
   bool read_ready(int& fd, std::string& to);
 
   pid_t pid_ = -1;
+  bool ended_ = false;
   int in_ = -1;
   int out_ = -1;
   int err_ = -1;
@@ -82,7 +85,7 @@ class StoreDir {
   Result ok(const Arguments& command, std::string_view input = {}) const;
   void init() const { (void)ok({"init"}); }
 
-  Arguments sizes = {"--segment-size", "256K", "--delta-size", "128K", "--map-size", "64M"};
+  Arguments sizes = {"--segment-size", "256K", "--delta-size", "1M", "--map-size", "64M"};
 
  private:
   TempDir directory_;

@@ -4,7 +4,8 @@
 // snapshots and nothing is queued for it. There is no polling: next() sleeps until there is something.
 //
 // One thread calls next(); stop() may be called from any. To resume later, subscribe again from position(). It may
-// outlive the store.
+// outlive the store, and goes on to deliver what was durable when the store was closed. Until next() has said Closed
+// or has answered a stop(), or it is destroyed, reopening the store in this process fails with StillRead, as with a snapshot.
 #pragma once
 
 #include <chrono>
@@ -31,6 +32,7 @@ class CommittedEvents {
   friend class Subscription;
   std::vector<EventView> events_;
   std::vector<std::unique_ptr<std::string>> bodies_;
+  bool complete_ = false;  // all of its events are here
 };
 
 struct SubscriptionState;  // canonical/src/subscription.cc
@@ -56,6 +58,7 @@ class Subscription {
   explicit Subscription(std::unique_ptr<SubscriptionState> state);
   std::optional<CommittedEvents> next_until(Deadline deadline);
   void refill();
+  void read_slice();
 
   std::unique_ptr<SubscriptionState> state_;
 };

@@ -1,0 +1,63 @@
+#include "args.h"
+
+#include <CLI/CLI.hpp>
+
+namespace azoth::bench {
+
+namespace {
+
+constexpr const char* kAbout =
+    "Measures Azoth and its references on the same work, in short alternating rounds on the same disk, and prints their\n"
+    "rates and ratios. A ratio is the median of the rounds' ratios.";
+constexpr const char* kNotes =
+    "Each transaction is one put, one event and one tag. 'survives' is what a commit survives once it was acknowledged:\n"
+    "a power cut (synced), or the death of the process (handed to the kernel). 'per sync' is commits per fdatasync or\n"
+    "fsync of the whole process; LMDB's default mode flushes once more a commit, by a write to an O_DSYNC descriptor.\n"
+    "'flushes' is how often Azoth moved a Delta to LMDB, or RocksDB a memtable to a file, warm-up included: sustained\n"
+    "numbers should rest on ten or more.\n"
+    "The directory should be on the disk that is of interest: in memory, syncing costs nothing.";
+
+}  // namespace
+
+std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
+  Settings settings;
+  bool quick = false;
+  bool no_tags = false;
+  bool alone = false;
+  CLI::App app{kAbout, "azoth-bench"};
+  app.footer(kNotes);
+  app.set_version_flag("--version", AZOTH_VERSION);
+  app.add_option("workloads", settings.workloads, "Names, or beginnings of names, of workloads (default: all)");
+  app.add_flag("--list", settings.list, "List the workloads");
+  app.add_flag("--quick", quick, "Three short rounds: a first look in less than two minutes");
+  app.add_option("--dir", settings.directory, "Where to put the stores; they are removed afterwards")
+      ->capture_default_str();
+  app.add_option("--value-size", settings.value_size, "Bytes of each value and of each event's payload")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--keys", settings.keys, "Keys of the state, written in random order")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32));
+  app.add_flag("--no-tags", no_tags, "Events without a tag");
+  app.add_option("--threads", settings.threads, "Threads of the workloads with many (default: the workload's own)")
+      ->check(CLI::Range(1, 4096));
+  auto* seconds = app.add_option("--seconds", settings.seconds, "Measured per system and round")
+                      ->capture_default_str()
+                      ->check(CLI::Range(0.01, 3600.0));
+  auto* rounds = app.add_option("--rounds", settings.rounds, "Rounds")->capture_default_str()->check(CLI::Range(1, 1000));
+  app.add_flag("--alone", alone, "Azoth only, without references: for a profiler");
+  app.add_flag("--json", settings.json, "Print one JSON object a line instead of tables");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    exit_code = app.exit(error) == 0 ? 0 : 2;
+    return std::nullopt;
+  }
+  settings.tags = !no_tags;
+  settings.references = !alone;
+  if (quick && seconds->count() == 0) settings.seconds = 0.7;
+  if (quick && rounds->count() == 0) settings.rounds = 3;
+  return settings;
+}
+
+}  // namespace azoth::bench

@@ -1,0 +1,249 @@
+#include "load.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <latch>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "sync_counter.h"
+
+namespace azoth::bench {
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr std::size_t kPoolBytes = 65536;
+constexpr std::string_view kKeyPrefix = "account/";
+constexpr std::string_view kTagPrefix = "account:";
+constexpr std::size_t kDigits = 8;
+
+std::uint64_t mix(std::uint64_t value) {  // splitmix64's finisher
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
+  return value ^ (value >> 31);
+}
+
+// Bytes that do not compress, of which values are slices.
+const std::string& byte_pool(std::size_t value_size) {
+  static const std::string pool = [&] {
+    std::string bytes(kPoolBytes + value_size, '\0');
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(mix(i + 1));
+    return bytes;
+  }();
+  return pool;
+}
+
+void write_digits(std::string& to, std::size_t at, std::uint64_t number) {
+  for (std::size_t i = kDigits; i-- > 0; number >>= 4) to[at + i] = "0123456789abcdef"[number & 15];
+}
+
+double seconds_between(SteadyClock::time_point from, SteadyClock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+// The threads of one round. They prepare, start together, and count what ends while it is being measured.
+class Crew {
+ public:
+  Crew(System& system, const Settings& settings, const Load& load, unsigned round, std::uint64_t commits_each)
+      : load_(load), commits_each_(commits_each), ready_(load.threads), results_(load.threads) {
+    for (unsigned i = 0; i < load.threads; ++i) {
+      threads_.emplace_back([this, &system, &settings, i, round] { run(system, settings, i, round); });
+    }
+    ready_.wait();
+  }
+
+  ~Crew() {
+    stop();
+    if (!start_.try_wait()) start_.count_down();
+    for (std::thread& thread : threads_) {
+      if (thread.joinable()) thread.join();
+    }
+  }
+
+  void start(bool measuring) {
+    measuring_.store(measuring);
+    started_ = SteadyClock::now();
+    start_.count_down();
+  }
+  void measure() { measuring_.store(true); }
+  void stop() { stopped_.store(true); }
+
+  // Throws what a thread threw.
+  void join() {
+    for (std::thread& thread : threads_) thread.join();
+    if (error_) std::rethrow_exception(error_);
+  }
+
+  bool failed() const { return failed_.load(); }
+  void add_to(Sample& sample) const {
+    for (const Result& result : results_) {
+      sample.latencies.merge(result.latencies);
+      sample.operations += result.latencies.count();
+    }
+  }
+  double seconds_until_last_end() const {
+    SteadyClock::time_point last = started_;
+    for (const Result& result : results_) last = std::max(last, result.end);
+    return seconds_between(started_, last);
+  }
+
+ private:
+  struct alignas(64) Result {
+    Histogram latencies;
+    SteadyClock::time_point end;
+  };
+
+  void run(System& system, const Settings& settings, unsigned index, unsigned round) {
+    std::unique_ptr<Client> client;
+    try {
+      client = system.client();
+    } catch (...) {
+      fail(std::current_exception());
+    }
+    ChangeSource changes(settings, load_, index, round);
+    ready_.count_down();
+    start_.wait();
+    try {
+      if (client) work(*client, changes, results_[index]);
+    } catch (...) {
+      fail(std::current_exception());
+    }
+    results_[index].end = SteadyClock::now();
+  }
+
+  // One clock reading a commit: what ends one starts the next.
+  void work(Client& client, ChangeSource& changes, Result& result) {
+    std::deque<SteadyClock::time_point> begun;
+    std::uint64_t left = commits_each_;
+    auto now = SteadyClock::now();
+    auto finish = [&] {
+      client.finish_oldest();
+      now = SteadyClock::now();
+      if (measuring_.load(std::memory_order_relaxed)) {
+        result.latencies.add(static_cast<std::uint64_t>((now - begun.front()).count()));
+      }
+      begun.pop_front();
+    };
+    while (!stopped_.load(std::memory_order_relaxed) && left-- != 0) {
+      begun.push_back(now);
+      client.start(changes.next());
+      if (begun.size() >= load_.in_flight) {
+        finish();
+      } else {
+        now = SteadyClock::now();
+      }
+    }
+    while (!begun.empty()) finish();
+  }
+
+  void fail(std::exception_ptr error) {
+    std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::move(error);
+    failed_.store(true);
+    stopped_.store(true);
+  }
+
+  const Load load_;
+  const std::uint64_t commits_each_;
+  std::latch ready_;
+  std::latch start_{1};
+  SteadyClock::time_point started_;
+  std::atomic<bool> measuring_{false};
+  std::atomic<bool> stopped_{false};
+  std::atomic<bool> failed_{false};
+  std::mutex mutex_;
+  std::exception_ptr error_;
+  std::vector<Result> results_;
+  std::vector<std::thread> threads_;
+};
+
+Sample run_bursts(System& system, const Settings& settings, const Load& load, unsigned round) {
+  constexpr unsigned kLeast = 3;
+  Sample sample;
+  unsigned bursts = 0;
+  while (sample.seconds < load.seconds || bursts < kLeast) {
+    Crew crew(system, settings, load, round * 1000 + bursts, load.burst / load.threads);
+    std::uint64_t syncs = syncs_so_far();
+    crew.start(true);
+    crew.join();
+    sample.syncs += syncs_so_far() - syncs;
+    sample.seconds += crew.seconds_until_last_end();
+    crew.add_to(sample);
+    system.settle();
+    if (++bursts == 100) break;
+  }
+  return sample;
+}
+
+Sample run_steadily(System& system, const Settings& settings, const Load& load, unsigned round) {
+  Sample sample;
+  Crew crew(system, settings, load, round, UINT64_MAX);
+  auto sleep = [&](double seconds) {
+    auto end = SteadyClock::now() + std::chrono::duration<double>(seconds);
+    while (!crew.failed() && SteadyClock::now() < end) {
+      std::this_thread::sleep_for(std::min<std::chrono::duration<double>>(std::chrono::milliseconds(50),
+                                                                        end - SteadyClock::now()));
+    }
+  };
+  std::uint64_t writes = system.background_writes();
+  crew.start(false);
+  sleep(load.warm_up);
+  std::uint64_t syncs = syncs_so_far();
+  auto from = SteadyClock::now();
+  crew.measure();
+  sleep(load.seconds);
+  crew.stop();
+  sample.seconds = seconds_between(from, SteadyClock::now());
+  sample.syncs = syncs_so_far() - syncs;
+  crew.join();
+  crew.add_to(sample);
+  system.settle();
+  sample.background_writes = system.background_writes() - writes;
+  return sample;
+}
+
+}  // namespace
+
+ChangeSource::ChangeSource(const Settings& settings, const Load& load, unsigned thread, unsigned round)
+    : value_size_(settings.value_size),
+      tags_(settings.tags),
+      first_key_(0),
+      keys_(1),
+      state_(mix((std::uint64_t{round} << 32) + thread + 1)) {
+  if (!load.hot) {
+    keys_ = std::max<std::uint64_t>(1, settings.keys / load.threads);
+    first_key_ = thread * keys_;
+  }
+  key_ = std::string(kKeyPrefix) + std::string(kDigits, '0');
+  tag_ = std::string(kTagPrefix) + std::string(kDigits, '0');
+}
+
+std::uint64_t ChangeSource::random() { return mix(state_ += 0x9e3779b97f4a7c15); }
+
+std::string_view ChangeSource::random_bytes() {
+  return std::string_view(byte_pool(value_size_)).substr(random() % kPoolBytes, value_size_);
+}
+
+Change ChangeSource::next() {
+  write_digits(key_, kKeyPrefix.size(), first_key_ + random() % keys_);
+  std::memcpy(tag_.data() + kTagPrefix.size(), key_.data() + kKeyPrefix.size(), kDigits);
+  return {.key = key_,
+          .value = random_bytes(),
+          .type = "changed",
+          .tag = tags_ ? std::string_view(tag_) : std::string_view(),
+          .payload = random_bytes()};
+}
+
+Sample run_load(System& system, const Settings& settings, const Load& load, unsigned round) {
+  return load.burst != 0 ? run_bursts(system, settings, load, round) : run_steadily(system, settings, load, round);
+}
+
+}  // namespace azoth::bench

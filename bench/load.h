@@ -1,0 +1,46 @@
+// Clients that commit as fast as they can: the load of the commit workloads.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "contest.h"
+#include "settings.h"
+#include "system.h"
+
+namespace azoth::bench {
+
+struct Load {
+  unsigned threads = 1;
+  unsigned in_flight = 1;     // commits each thread has under way
+  bool hot = false;           // all threads change one key, otherwise each has its share of the keys
+  double warm_up = 0;         // seconds before what is measured
+  double seconds = 0;         // measured
+  std::uint64_t burst = 0;    // not 0: commits of one burst; bursts follow each other, each on a settled system
+};
+
+// The changes one thread makes: random keys of its share, random bytes. The same for every system in the same round.
+class ChangeSource {
+ public:
+  ChangeSource(const Settings& settings, const Load& load, unsigned thread, unsigned round);
+
+  // Valid until the next call.
+  Change next();
+
+ private:
+  std::uint64_t random();
+  std::string_view random_bytes();
+
+  const std::size_t value_size_;
+  const bool tags_;
+  std::uint64_t first_key_;
+  std::uint64_t keys_;
+  std::uint64_t state_;
+  std::string key_;
+  std::string tag_;
+};
+
+Sample run_load(System& system, const Settings& settings, const Load& load, unsigned round);
+
+}  // namespace azoth::bench

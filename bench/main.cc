@@ -1,0 +1,78 @@
+// azoth-bench: measures Azoth beside its references. What is compared is in workloads/, with what in systems/.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "args.h"
+#include "machine.h"
+#include "report.h"
+#include "scratch.h"
+#include "workloads/workload.h"
+
+namespace azoth::bench {
+
+namespace {
+
+void print(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+// On a terminal only, on one line that is overwritten.
+void show_progress(const std::string& text) {
+  if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K{}", text);
+}
+
+void list_workloads() {
+  for (const Workload& workload : all_workloads()) print(fmt::format("{:<28} {}\n", workload.name, workload.what));
+}
+
+void run(const Settings& settings) {
+  std::vector<Workload> workloads = select_workloads(settings.workloads);
+  Scratch scratch(settings.directory);
+  if (in_memory(scratch.path())) {
+    fmt::print(stderr, "{} is in memory: syncing costs nothing there, and the ratios mean little\n",
+               settings.directory.string());
+  }
+  if (!settings.json) {
+    print(fmt::format("{}\n{} rounds of {:.2f} s, values of {} bytes, {} keys, {} an event\n",
+                      describe_machine(scratch.path()), settings.rounds, settings.seconds, settings.value_size,
+                      settings.keys, settings.tags ? "one tag" : "no tag"));
+  }
+  std::string targets;
+  for (const Workload& workload : workloads) {
+    Contest contest = workload.make(settings, scratch);
+    if (!settings.references) contest.contestants.erase(contest.contestants.begin() + 1, contest.contestants.end());
+    std::vector<Row> rows = hold(contest, settings.rounds, show_progress);
+    show_progress("");
+    print(settings.json ? json_lines(rows) : table(rows));
+    targets += verdicts(rows);
+  }
+  if (!settings.json) print("\ntargets\n" + targets + "\n" + describe_machine(scratch.path()) + " at the end\n");
+}
+
+}  // namespace
+
+}  // namespace azoth::bench
+
+int main(int argc, char** argv) {
+  using namespace azoth::bench;
+  try {
+    int exit_code = 0;
+    std::optional<Settings> settings = parse_args(argc, argv, exit_code);
+    if (!settings) return exit_code;
+    if (settings->list) {
+      list_workloads();
+    } else {
+      run(*settings);
+    }
+    return 0;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "azoth-bench: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,74 @@
+// A system that is measured: Azoth, a reference library, or the bare device. One file each in systems/.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace azoth::bench {
+
+// One transaction. Every system writes the same rows for it: the key with its value, an event (type, tag, payload)
+// under the next number, and an index row (tag, number) if there is a tag.
+struct Change {
+  std::string_view key;
+  std::string_view value;
+  std::string_view type;
+  std::string_view tag;  // empty: none
+  std::string_view payload;
+};
+
+// What a commit survives when it has returned.
+enum class Safety {
+  PowerCut,      // synced to the device
+  ProcessDeath,  // handed to the operating system
+};
+
+std::string_view safety_name(Safety safety);
+
+// One thread's access to a system.
+class Client {
+ public:
+  virtual ~Client() = default;
+  // Returns when the change is as safe as the system was opened for. Throws what the system throws.
+  virtual void commit(const Change& change) = 0;
+
+  // Several in flight: start() returns at once where the system can do that, finish_oldest() waits for the first one
+  // that was started and not finished.
+  virtual void start(const Change& change) { commit(change); }
+  virtual void finish_oldest() {}
+};
+
+class System {
+ public:
+  virtual ~System() = default;
+  virtual std::unique_ptr<Client> client() = 0;
+  // Ends the work that goes on in the background, so that it does not disturb the next system.
+  virtual void settle() {}
+  // How often what is gathered in memory has been moved to where it stays. May be slow.
+  virtual std::uint64_t background_writes() { return 0; }
+};
+
+// How to make one in an empty directory of its own.
+struct SystemKind {
+  std::string name;
+  Safety safety;
+  std::function<std::unique_ptr<System>(const std::filesystem::path& directory)> open;
+  std::string missing = {};  // why it cannot be opened; empty if it can
+};
+
+SystemKind azoth_system(Safety safety);
+// One pwrite of as many bytes as Azoth's journal takes for a change, and one fdatasync, in a file that was filled with
+// zeros.
+SystemKind raw_device();
+// PowerCut: the default mode; ProcessDeath: MDB_NOSYNC.
+SystemKind bare_lmdb(Safety safety);
+// WAL with synchronous=FULL; ProcessDeath: synchronous=OFF.
+SystemKind sqlite_system(Safety safety);
+// One WriteBatch a change, with WriteOptions::sync or without.
+SystemKind rocksdb_system(Safety safety);
+
+}  // namespace azoth::bench

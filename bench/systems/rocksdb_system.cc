@@ -1,0 +1,123 @@
+#include <rocksdb/db.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/options.h>
+#include <rocksdb/write_batch.h>
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include "azoth/core/error.h"
+#include "rows.h"
+#include "system.h"
+
+namespace azoth::bench {
+
+namespace {
+
+void check(const rocksdb::Status& status) {
+  if (!status.ok()) throw Error(ErrorCode::Io, "RocksDB: " + status.ToString());
+}
+
+class FlushCounter final : public rocksdb::EventListener {
+ public:
+  void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { flushes.fetch_add(1); }
+  std::atomic<std::uint64_t> flushes{0};
+};
+
+// As much memory as Azoth's Deltas have: one that is filled, two on their way. No compression, as the bytes do not
+// compress. Logs are used again, which saves the sync their metadata.
+rocksdb::Options options() {
+  rocksdb::Options result;
+  result.create_if_missing = true;
+  result.write_buffer_size = std::size_t{32} << 20;
+  result.max_write_buffer_number = 3;
+  result.compression = rocksdb::kNoCompression;
+  result.recycle_log_file_num = 4;
+  result.max_background_jobs = 2;
+  return result;
+}
+
+class RocksSystem final : public System {
+ public:
+  RocksSystem(const std::filesystem::path& directory, bool synced) {
+    rocksdb::Options with_counter = options();
+    with_counter.listeners.push_back(counter_);
+    rocksdb::DB* db = nullptr;
+    check(rocksdb::DB::Open(with_counter, directory.native(), &db));
+    db_.reset(db);
+    write_options_.sync = synced;
+  }
+
+  std::unique_ptr<Client> client() override;
+
+  void settle() override {
+    check(db_->SyncWAL());
+    while (busy()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  std::uint64_t background_writes() override { return counter_->flushes.load(); }
+
+  void write(rocksdb::WriteBatch& batch) { check(db_->Write(write_options_, &batch)); }
+  std::uint64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  bool busy() {
+    using Properties = rocksdb::DB::Properties;
+    for (const std::string& name : {Properties::kMemTableFlushPending, Properties::kNumRunningFlushes,
+                                    Properties::kCompactionPending, Properties::kNumRunningCompactions}) {
+      std::uint64_t value = 0;
+      if (db_->GetIntProperty(name, &value) && value != 0) return true;
+    }
+    return false;
+  }
+
+  std::shared_ptr<FlushCounter> counter_ = std::make_shared<FlushCounter>();
+  std::unique_ptr<rocksdb::DB> db_;
+  rocksdb::WriteOptions write_options_;
+  std::atomic<std::uint64_t> next_id_{1};
+};
+
+class RocksClient final : public Client {
+ public:
+  explicit RocksClient(RocksSystem& system) : system_(system) {}
+
+  void commit(const Change& change) override {
+    std::uint64_t id = system_.next_id();
+    batch_.Clear();
+    key_.assign(1, 's').append(change.key);
+    put(change.value);
+    body_.clear();
+    event_body(body_, change);
+    key_.assign(1, 'e');
+    event_key(key_, id);
+    put(body_);
+    if (!change.tag.empty()) {
+      key_.assign(1, 't');
+      tag_key(key_, change, id);
+      put({});
+    }
+    system_.write(batch_);
+  }
+
+ private:
+  void put(std::string_view value) { check(batch_.Put(key_, rocksdb::Slice(value.data(), value.size()))); }
+
+  RocksSystem& system_;
+  rocksdb::WriteBatch batch_;
+  std::string key_;
+  std::string body_;
+};
+
+std::unique_ptr<Client> RocksSystem::client() { return std::make_unique<RocksClient>(*this); }
+
+}  // namespace
+
+SystemKind rocksdb_system(Safety safety) {
+  bool synced = safety == Safety::PowerCut;
+  return {synced ? "rocksdb sync" : "rocksdb nosync", safety, [synced](const std::filesystem::path& directory) {
+            return std::make_unique<RocksSystem>(directory, synced);
+          }};
+}
+
+}  // namespace azoth::bench

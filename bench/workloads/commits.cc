@@ -1,0 +1,118 @@
+// Commits: one put, one event and one tag each, on systems that start empty.
+//
+// Sustained means that what a system gathers in memory is moved to its place while it is measured: each round warms up
+// until that has begun, and is long enough for it to go on. A burst fits the memory and is measured on a settled system.
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "load.h"
+#include "system.h"
+#include "workload.h"
+
+namespace azoth::bench {
+
+namespace {
+
+// Small enough for one Delta of the default size: 30,000 commits of 100-byte values are about two thirds of it.
+constexpr std::uint64_t kBurst = 30'000;
+
+Contestant contestant(const SystemKind& kind, const Settings& settings, Scratch& scratch, const Load& load,
+                      std::optional<double> at_least = {}) {
+  Contestant result;
+  result.system = kind.name;
+  result.threads = load.threads;
+  result.durability = safety_name(kind.safety);
+  result.at_least = at_least;
+  result.missing = kind.missing;
+  if (!kind.missing.empty()) return result;
+  auto system = std::make_shared<std::unique_ptr<System>>();
+  std::filesystem::path directory = scratch.make(kind.name);
+  result.open = [system, open = kind.open, directory] { *system = open(directory); };
+  result.close = [system, directory] {
+    system->reset();
+    std::filesystem::remove_all(directory);
+  };
+  result.play = [system, load, settings](unsigned round) { return run_load(**system, settings, load, round); };
+  return result;
+}
+
+unsigned threads(const Settings& settings, unsigned own) { return settings.threads != 0 ? settings.threads : own; }
+
+// At the device's pace, the memory never fills: a Delta is moved when it is old.
+Load paced(const Settings& settings) { return {.warm_up = settings.seconds / 4, .seconds = settings.seconds}; }
+
+Load sustained(const Settings& settings, unsigned own_threads, unsigned in_flight = 1) {
+  return {.threads = threads(settings, own_threads),
+          .in_flight = in_flight,
+          .warm_up = settings.seconds,
+          .seconds = settings.seconds};
+}
+
+Contest commit_durable(const Settings& settings, Scratch& scratch) {
+  Load load = paced(settings);
+  return {"commit-durable",
+          {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
+           contestant(raw_device(), settings, scratch, load, 0.9),
+           contestant(sqlite_system(Safety::PowerCut), settings, scratch, load, 1.0),
+           contestant(bare_lmdb(Safety::PowerCut), settings, scratch, load, 2.0)}};
+}
+
+Contest commit_durable_64(const Settings& settings, Scratch& scratch) {
+  Load load = sustained(settings, 64);
+  return {"commit-durable-64",
+          {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
+           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load, 2.5),
+           contestant(bare_lmdb(Safety::PowerCut), settings, scratch, paced(settings), 30.0)}};
+}
+
+Contest commit_hot_64(const Settings& settings, Scratch& scratch) {
+  Load load = sustained(settings, 64);
+  load.hot = true;
+  return {"commit-hot-64",
+          {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
+           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load, 3.0)}};
+}
+
+Contest commit_written(const Settings& settings, Scratch& scratch) {
+  Load load = sustained(settings, 1);
+  load.threads = 1;
+  return {"commit-written",
+          {contestant(azoth_system(Safety::ProcessDeath), settings, scratch, load),
+           contestant(bare_lmdb(Safety::ProcessDeath), settings, scratch, load, 1.2),
+           contestant(rocksdb_system(Safety::ProcessDeath), settings, scratch, load)}};
+}
+
+Contest commit_pipelined_sustained(const Settings& settings, Scratch& scratch) {
+  Load load = sustained(settings, 16, 64);
+  return {"commit-pipelined-sustained",
+          {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
+           contestant(raw_device(), settings, scratch, paced(settings), 20.0)}};
+}
+
+Contest commit_pipelined_burst(const Settings& settings, Scratch& scratch) {
+  Load load = sustained(settings, 16, 64);
+  load.burst = kBurst;
+  return {"commit-pipelined-burst",
+          {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
+           contestant(raw_device(), settings, scratch, paced(settings), 50.0)}};
+}
+
+}  // namespace
+
+std::string_view safety_name(Safety safety) {
+  return safety == Safety::PowerCut ? "power cut" : "process death";
+}
+
+void add_commit_workloads(std::vector<Workload>& all) {
+  all.push_back({"commit-durable", "one thread, one synced commit at a time", commit_durable});
+  all.push_back({"commit-durable-64", "64 threads with keys of their own, each waiting for its synced commit",
+                 commit_durable_64});
+  all.push_back({"commit-hot-64", "the same, all threads changing one key", commit_hot_64});
+  all.push_back({"commit-written", "one thread, commits that survive the process but are not synced", commit_written});
+  all.push_back({"commit-pipelined-sustained", "16 threads with 64 synced commits in flight each",
+                 commit_pipelined_sustained});
+  all.push_back({"commit-pipelined-burst", "the same in bursts that fit the memory", commit_pipelined_burst});
+}
+
+}  // namespace azoth::bench

@@ -1,0 +1,324 @@
+// A workload that uses everything the write path does, and the check of what must be left of it, whatever failed on the
+// way: nothing that was acknowledged is missing, nothing is torn, and what is there was submitted.
+//
+// Each transaction is a step, and all of it follows from the step's number, which its events carry. So the log of a
+// recovered store tells which steps it has and in which order, and with that what its state and its digest must be.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "azoth/core/digest.h"
+#include "write_path_support.h"
+
+namespace azoth::test {
+
+// --- Steps
+
+inline constexpr int kLargeSteps = 1000;  // from here on a step takes a quarter of the smallest segment
+
+struct Step {
+  struct OneEvent {
+    std::string type;
+    std::vector<std::string> tags;
+    std::string payload;
+    std::string metadata;
+    Timestamp time;
+  };
+  std::vector<std::pair<std::string, std::string>> puts;
+  std::vector<std::string> deletes;
+  std::vector<OneEvent> events;  // at least one
+
+  explicit Step(int number) {
+    std::string n = std::to_string(number);
+    std::size_t size = number >= kLargeSteps ? 15'000 : static_cast<std::size_t>(number * 37 % 300);
+    puts.emplace_back("shared/" + std::to_string(number % 7), n + std::string(size, 'v'));
+    puts.emplace_back("own/" + n, n);
+    deletes.push_back("own/" + std::to_string(number - 3));
+    int count = 1 + number % 3;
+    for (int i = 0; i < count; ++i) {
+      events.push_back({.type = "type" + std::to_string(number % 4),
+                        .tags = {"step:" + n, "group:" + std::to_string(number % 5)},
+                        .payload = n + " " + std::to_string(i) + " " + std::to_string(count),
+                        .metadata = number % 2 == 0 ? "" : "metadata of " + n,
+                        .time = Timestamp(std::chrono::microseconds(number))});
+    }
+  }
+
+  // Works for a WriteSet and for a WriteTxn.
+  template <class Writer>
+  void write_to(Writer& writer) const {
+    for (const std::string& key : deletes) writer.del(key);
+    for (const auto& [key, value] : puts) writer.put(key, value);
+    for (const OneEvent& event : events) {
+      Event view{.type = event.type, .payload = event.payload, .metadata = event.metadata, .time = event.time};
+      for (const std::string& tag : event.tags) view.tags.push_back(tag);
+      writer.append(view);
+    }
+  }
+
+  WriteSet set() const {
+    WriteSet set;
+    write_to(set);
+    return set;
+  }
+};
+
+// --- What the clients were told
+
+struct Told {
+  std::set<int> submitted;                // steps
+  std::map<CommitSeq, int> acknowledged;  // at Written or Durable: the process dies, and the page cache does not
+};
+
+// --- The check
+
+class Model {
+ public:
+  void apply(int number) {
+    Step step(number);
+    for (const std::string& key : step.deletes) state_.erase(key);
+    for (const auto& [key, value] : step.puts) state_[key] = value;
+    for (auto& event : step.events) events_.push_back(std::move(event));
+  }
+
+  const std::map<std::string, std::string>& state() const { return state_; }
+  const std::vector<Step::OneEvent>& events() const { return events_; }
+
+  // docs/format.md, "Digest".
+  std::string digest() const {
+    Digest digest;
+    for (const auto& [key, value] : state_) {
+      digest.add_length_prefixed(key);
+      digest.add_length_prefixed(value);
+    }
+    digest.add(static_cast<std::uint64_t>(state_.size()));
+    std::uint64_t id = 0;
+    for (const auto& event : events_) {
+      digest.add(++id);
+      digest.add(static_cast<std::uint64_t>(event.time.time_since_epoch().count()));
+      digest.add_length_prefixed(event.type);
+      digest.add(static_cast<std::uint64_t>(event.tags.size()));
+      for (const std::string& tag : event.tags) digest.add_length_prefixed(tag);
+      digest.add_length_prefixed(event.metadata);
+      digest.add_length_prefixed(event.payload);
+    }
+    return digest.finish_hex();
+  }
+
+ private:
+  std::map<std::string, std::string> state_;
+  std::vector<Step::OneEvent> events_;
+};
+
+// The store must have been opened without a fault.
+inline void check_store(Store& store, const Told& told) {
+  Model model;
+  std::map<CommitSeq, int> found;
+  {
+    ReadTxn snapshot = store.read();
+    ASSERT_EQ(snapshot.commit_seq(), store.status().applied_seq);
+    for (const EventView& event : snapshot.events()) {
+      int number = std::atoi(std::string(event.payload()).c_str());
+      if (found.emplace(event.commit_seq(), number).second) model.apply(number);
+      ASSERT_EQ(found[event.commit_seq()], number) << "two steps in one commit";
+      ASSERT_LE(event.id(), model.events().size()) << "more events than the steps have";
+      const Step::OneEvent& expected = model.events()[event.id() - 1];
+      ASSERT_EQ(event.payload(), expected.payload);
+      ASSERT_EQ(event.type(), expected.type);
+      ASSERT_EQ(event.metadata(), expected.metadata);
+    }
+    ASSERT_EQ(snapshot.last_event(), model.events().size()) << "an event of a step is missing";
+    Entries state = collect(snapshot.scan());
+    ASSERT_EQ(state, Entries(model.state().begin(), model.state().end()));
+  }
+  std::set<int> steps;
+  for (auto [commit, number] : found) {
+    EXPECT_TRUE(steps.insert(number).second) << "step " << number << " is there twice";
+    EXPECT_TRUE(told.submitted.contains(number)) << "step " << number << " was never submitted";
+  }
+  for (auto [commit, number] : told.acknowledged) {
+    auto at = found.find(commit);
+    ASSERT_NE(at, found.end()) << "commit " << commit << " (step " << number << ") was acknowledged and is lost";
+    EXPECT_EQ(at->second, number) << "commit " << commit << " is another one";
+  }
+  EXPECT_EQ(store.digest(), model.digest());
+  VerifyReport report = store.verify();
+  for (const std::string& problem : report.problems) ADD_FAILURE() << problem;
+  EXPECT_EQ(report.events, model.events().size());
+}
+
+// --- The workload
+
+// What it says is how a kill is survived: each word is said before the next thing is done.
+struct Voice {
+  std::function<void(int step)> submits = [](int) {};
+  std::function<void(CommitSeq commit, int step)> acknowledged = [](CommitSeq, int) {};
+};
+
+// Several lives of a store. Goes on whatever is thrown, so that each life ends by close().
+class Workload {
+ public:
+  Workload(std::filesystem::path directory, Voice voice) : directory_(std::move(directory)), voice_(std::move(voice)) {
+    options_ = tiny_options();
+    options_.timeout = std::chrono::seconds{20};
+  }
+
+  std::filesystem::path store() const { return directory_ / "store"; }
+  std::filesystem::path copy() const { return directory_ / "copy"; }  // of an open store, so that opening it recovers
+  const Options& options() const { return options_; }
+  // Whether the lives may go on until somebody has waited for a leader, which is a matter of luck.
+  bool until_someone_sleeps = false;
+
+  void run() {
+    attempt([&] { Store::create(store(), options_); });
+    life(store(), [&](Store& store) {
+      all_levels(store, 1);
+      large(store, kLargeSteps);
+      attempt([&] { store.checkpoint(); });
+      exclusive(store, 20);
+      together(store, 30);
+      large(store, kLargeSteps + 20);
+      seal(store);
+      all_levels(store, 60);
+    });
+    life(store(), [&](Store& store) {
+      all_levels(store, 80);
+      std::error_code ignored;
+      std::filesystem::remove_all(copy(), ignored);
+      std::filesystem::copy(this->store(), copy(), std::filesystem::copy_options::recursive, ignored);
+    });
+    life(copy(), [&](Store& store) { all_levels(store, 100); });
+  }
+
+  // What went against the rules.
+  const std::vector<std::string>& complaints() const { return complaints_; }
+
+ private:
+  void complain(std::string what) {
+    std::lock_guard lock(mutex_);
+    complaints_.push_back(std::move(what));
+  }
+
+  template <class Call>
+  std::optional<Error> attempt(Call call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      return error;
+    } catch (const std::exception& error) {
+      complain(std::string("something that is no azoth::Error was thrown: ") + error.what());
+    }
+    return std::nullopt;
+  }
+
+  template <class Body>
+  void life(const std::filesystem::path& path, Body body) {
+    std::unique_ptr<Store> store;
+    attempt([&] { store = Store::open(path, options_); });
+    if (!store) return;
+    failed_ = false;
+    body(*store);
+    attempt([&] { store->close(); });
+    attempt([&] { store.reset(); });
+  }
+
+  // Rule 5: once it has said StoreFailed, it says nothing else to those who want to write.
+  void note_writing(const std::optional<Error>& error, const char* what) {
+    bool fatal = error && error->code() == ErrorCode::StoreFailed;
+    if (failed_.load() && !fatal) complain(std::string(what) + " of a store that has failed was not refused");
+    if (fatal && error->outcome_unknown()) complain(std::string(what) + " was refused, but said to be in doubt");
+    if (fatal) failed_.store(true);
+  }
+
+  void wait(const Ticket& ticket, Durability level, int number) {
+    auto error = attempt([&] { ticket.wait(level); });
+    if (error) {
+      if (error->code() != ErrorCode::StoreFailed || !error->outcome_unknown()) {
+        complain(std::string("a lost commit ended with: ") + error->what());
+      }
+      failed_.store(true);
+    } else if (level != Durability::Applied) {
+      voice_.acknowledged(ticket.info().commit_seq, number);
+    }
+  }
+
+  void commit(Store& store, int number, Durability level) {
+    voice_.submits(number);
+    std::optional<Ticket> ticket;
+    bool failed_before = failed_.load();
+    auto error = attempt([&] { ticket = submit(store, Step(number).set(), level); });
+    if (failed_before || error) note_writing(error, "a submit");
+    if (ticket) wait(*ticket, level, number);
+  }
+
+  void all_levels(Store& store, int first) {
+    for (int i = 0; i < 6; ++i) commit(store, first + i, static_cast<Durability>(1 + i % 3));
+    std::vector<Condition> conditions = {Condition::key_absent("shared/" + std::to_string(first % 7))};
+    attempt([&] { static_cast<void>(store.submit(Step(first + 6).set(), conditions)); });  // it is rejected
+    attempt([&] { store.flush(Durability::Written); });
+    commit(store, first + 7, Durability::Written);
+    attempt([&] { store.flush(Durability::Durable); });
+  }
+
+  void large(Store& store, int first) {
+    for (int i = 0; i < 12; ++i) commit(store, first + i, i % 2 == 0 ? Durability::Written : Durability::Durable);
+  }
+
+  void exclusive(Store& store, int number) {
+    voice_.submits(number);
+    std::optional<Ticket> ticket;
+    attempt([&] {
+      WriteTxn txn = store.begin();
+      Step(number).write_to(txn);
+      ticket = txn.commit_async();
+    });
+    if (ticket) wait(*ticket, Durability::Durable, number);
+  }
+
+  void seal(Store& store) {
+    if (attempt([&] { store.seal(); })) return;
+    if (!attempt([&] { submit(store, Step(999).set(), Durability::Applied); })) complain("a sealed store was written to");
+    attempt([&] { store.unseal(); });
+  }
+
+  void together(Store& store, int first) {
+    do {
+      std::vector<std::future<void>> clients;
+      for (int i = 0; i < 4; ++i) {
+        clients.push_back(in_background([&, i] {
+          for (int j = 0; j < 5; ++j) commit(store, first + 5 * i + j, j % 2 == 0 ? Durability::Durable : Durability::Written);
+        }));
+      }
+      for (auto& client : clients) client.get();
+      if (!until_someone_sleeps) return;
+      first += 10'000;
+    } while (!fault_was_reached("group.sleep"));
+  }
+
+  static bool fault_was_reached(const std::string& point) {
+    for (const std::string& reached : fault::reached()) {
+      if (reached == point) return true;
+    }
+    return false;
+  }
+
+  const std::filesystem::path directory_;
+  const Voice voice_;
+  Options options_;
+  std::atomic<bool> failed_{false};  // in this life
+  std::mutex mutex_;
+  std::vector<std::string> complaints_;
+};
+
+}  // namespace azoth::test

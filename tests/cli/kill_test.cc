@@ -1,0 +1,119 @@
+// apply --ack, killed: whatever was acknowledged is there, and what is there is a prefix of the input.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "program.h"
+#include "support/seed.h"
+
+namespace azoth::test {
+namespace {
+
+constexpr int kKills = 10;
+constexpr int kLinesEach = 12'000;
+constexpr int kKeys = 40;
+
+int events_of(int n) { return n % 4; }
+
+// The n-th transaction, from 1: puts one of a few keys, deletes another, appends none to three events.
+std::string line_of(int n) {
+  std::string line = "{\"put\":{\"k" + std::to_string(n % kKeys) + "\":\"" + std::to_string(n) + "\"},\"del\":[\"k" +
+                     std::to_string((n + 7) % kKeys) + "\"],\"events\":[";
+  for (int i = 0; i < events_of(n); ++i) {
+    line += std::string(i == 0 ? "" : ",") + R"({"type":"t","tags":["n:)" + std::to_string(n) + R"("],"payload":)" +
+            std::to_string(n) + "}";
+  }
+  return line + "]}\n";
+}
+
+std::map<std::string, std::string> state_after(int lines) {
+  std::map<std::string, std::string> state;
+  for (int n = 1; n <= lines; ++n) {
+    state.erase("k" + std::to_string((n + 7) % kKeys));
+    state["k" + std::to_string(n % kKeys)] = std::to_string(n);
+  }
+  return state;
+}
+
+class Kill : public testing::TestWithParam<const char*> {
+ protected:
+  // Applies lines from the one after `done` on, kills the program after some acks, answers the last acknowledged line.
+  int run_and_kill(int done, std::size_t acks_before_kill) {
+    std::string input;
+    for (int n = done + 1; n <= done + kLinesEach; ++n) input += line_of(n);
+    std::filesystem::path file = store_.file("input.jsonl");
+    write_file(file, input);
+    Child child(store_.arguments({"apply", file.string(), "--ack", "--durability", GetParam()}));
+    int acked = done;
+    std::uint64_t events = 0;
+    // What is not read fits no pipe: it cannot have ended before it is killed.
+    for (std::size_t i = 0; i < acks_before_kill; ++i) {
+      std::optional<std::string> ack = child.read_line();
+      if (!ack) break;
+      acked = check_ack(*ack, acked, done, events);
+    }
+    child.kill();
+    while (std::optional<std::string> ack = child.read_line()) acked = check_ack(*ack, acked, done, events);
+    EXPECT_EQ(child.finish().signal, 9);
+    return acked;
+  }
+
+  int check_ack(const std::string& text, int acked, int done, std::uint64_t& last_event) {
+    Json ack = Json::parse(text);
+    int n = acked + 1;
+    EXPECT_EQ(ack["line"], n - done);
+    EXPECT_EQ(ack["commit"], n);
+    if (events_of(n) == 0) {
+      EXPECT_TRUE(ack["first_event"].is_null());
+    } else {
+      EXPECT_EQ(ack["last_event"].get<int>() - ack["first_event"].get<int>() + 1, events_of(n));
+      if (last_event != 0) {
+        EXPECT_EQ(ack["first_event"], last_event + 1);
+      }
+      last_event = ack["last_event"].get<std::uint64_t>();
+    }
+    return n;
+  }
+
+  // The store holds exactly the first `lines` lines.
+  void expect_prefix(int lines) {
+    std::map<std::string, std::string> state;
+    for (const Json& entry : store_.ok({"scan", "--json"}).json_lines()) state[entry["key"]] = entry["value"];
+    EXPECT_EQ(state, state_after(lines));
+    std::vector<int> expected;
+    for (int n = 1; n <= lines; ++n) expected.insert(expected.end(), events_of(n), n);
+    std::vector<int> payloads;
+    std::uint64_t id = 0;
+    for (const Json& event : store_.ok({"events", "--json"}).json_lines()) {
+      ASSERT_EQ(event["id"], ++id);
+      ASSERT_EQ(event["commit"], event["payload"]);
+      payloads.push_back(event["payload"].get<int>());
+    }
+    EXPECT_EQ(payloads, expected);
+  }
+
+  StoreDir store_;
+};
+
+TEST_P(Kill, WhatWasAcknowledgedIsThereAndNothingIsInBetween) {
+  std::mt19937_64 random(test_seed());
+  store_.init();
+  int done = 0;
+  for (int round = 0; round < kKills; ++round) {
+    int acked = run_and_kill(done, 1 + random() % 5000);
+    int lines = store_.ok({"--json", "status"}).json()["last_commit"].get<int>();
+    EXPECT_GE(lines, acked) << "round " << round;
+    EXPECT_LE(lines, done + kLinesEach);
+    done = lines;
+  }
+  expect_prefix(done);
+  store_.ok({"verify"});
+}
+
+INSTANTIATE_TEST_SUITE_P(AtEachLevel, Kill, testing::Values("written", "durable"),
+                         [](const auto& suite) { return std::string(suite.param); });
+
+}  // namespace
+}  // namespace azoth::test

@@ -1,0 +1,97 @@
+#include "azoth/db.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "azoth/core/error.h"
+#include "support/temp_dir.h"
+
+namespace azoth {
+namespace {
+
+Options small() {
+  Options options;
+  options.segment_bytes = std::size_t{1} << 20;
+  options.delta_bytes = std::size_t{1} << 20;
+  options.map_bytes = std::size_t{64} << 20;
+  return options;
+}
+
+template <class Call>
+ErrorCode code_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return ErrorCode::InvalidArgument;
+}
+
+TEST(Db, OpenNeverCreates) {
+  TempDir temp;
+  EXPECT_EQ(code_of([&] { Db::open(temp.path() / "ledger", small()); }), ErrorCode::NotFound);
+  EXPECT_EQ(code_of([&] { Db::open_read_only(temp.path() / "ledger", small()); }), ErrorCode::NotFound);
+  EXPECT_FALSE(std::filesystem::exists(temp.path() / "ledger"));
+}
+
+TEST(Db, CreateRefusesAnExistingStoreAndOpenOrCreateTakesIt) {
+  TempDir temp;
+  std::string id = Db::open_or_create(temp.path() / "ledger", small()).meta().store_id.text();
+  EXPECT_EQ(code_of([&] { Db::create(temp.path() / "ledger", small()); }), ErrorCode::AlreadyExists);
+  EXPECT_EQ(Db::open_or_create(temp.path() / "ledger", small()).meta().store_id.text(), id);
+}
+
+TEST(Db, WhatTheHeaderShowsWorks) {
+  TempDir temp;
+  Db db = Db::open_or_create(temp.path() / "ledger", small());
+  WriteSet set;
+  set.put("balance/alice", "100").append({.type = "deposited",
+                                          .tags = {"account:alice"},
+                                          .payload = R"({"account":"alice","amount":100})"});
+  CommitInfo commit = db.submit(std::move(set))->wait();
+  EXPECT_EQ(commit.commit_seq, 1u);
+  EXPECT_EQ(commit.last_event, 1u);
+
+  ReadTxn snapshot = db.read();
+  std::vector<std::pair<std::string, std::string>> state;
+  for (auto [key, value] : snapshot.scan("balance/")) state.emplace_back(key, value);
+  EXPECT_EQ(state, (std::vector<std::pair<std::string, std::string>>{{"balance/alice", "100"}}));
+  std::vector<std::string> types;
+  for (const EventView& event : snapshot.events({.after = 0})) types.emplace_back(event.type());
+  EXPECT_EQ(types, std::vector<std::string>{"deposited"});
+}
+
+TEST(Db, IsAHandleThatMoves) {
+  TempDir temp;
+  Db first = Db::create(temp.path() / "ledger", small());
+  Db second = std::move(first);
+  WriteTxn txn = second.begin();
+  txn.put("k", "v");
+  txn.commit();
+  EXPECT_EQ(second.read().get("k"), "v");
+}
+
+TEST(Db, AReopenedStoreHasTheSameDigest) {
+  TempDir temp;
+  std::string digest;
+  {
+    Db db = Db::create(temp.path() / "ledger", small());
+    for (int i = 0; i < 100; ++i) {
+      WriteSet set;
+      set.put("k" + std::to_string(i % 7), std::to_string(i)).append({.type = "put", .payload = std::to_string(i)});
+      db.submit(std::move(set)).value();
+    }
+    digest = db.digest();
+  }
+  EXPECT_EQ(Db::open(temp.path() / "ledger", small()).digest(), digest);
+  Db reader = Db::open_read_only(temp.path() / "ledger", small());
+  EXPECT_EQ(reader.digest(), digest);
+  EXPECT_TRUE(reader.verify().ok());
+  EXPECT_EQ(code_of([&] { (void)reader.submit(WriteSet()); }), ErrorCode::ReadOnly);
+}
+
+}  // namespace
+}  // namespace azoth
