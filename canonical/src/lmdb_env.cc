@@ -201,14 +201,23 @@ char* LmdbWriteTxn::reserve(Table table, std::string_view key, std::size_t size,
   MDB_val k = to_val(key);
   MDB_val v{size, nullptr};
   unsigned flags = append ? MDB_RESERVE | MDB_APPEND : MDB_RESERVE;
-  check(mdb_put(txn_, env_.dbis_[static_cast<unsigned>(table)], &k, &v, flags), "writing LMDB");
+  check(mdb_cursor_put(position(table), &k, &v, flags), "writing LMDB");
   return static_cast<char*>(v.mv_data);
 }
 
 void LmdbWriteTxn::del(Table table, std::string_view key) {
   MDB_val k = to_val(key);
-  int rc = mdb_del(txn_, env_.dbis_[static_cast<unsigned>(table)], &k, nullptr);
+  MDB_cursor* at = position(table);
+  int rc = mdb_cursor_get(at, &k, nullptr, MDB_SET);
+  if (rc == MDB_SUCCESS) rc = mdb_cursor_del(at, 0);
   if (rc != MDB_NOTFOUND) check(rc, "deleting from LMDB");
+}
+
+MDB_cursor* LmdbWriteTxn::position(Table table) {
+  auto index = static_cast<unsigned>(table);
+  MDB_cursor*& cursor = positions_[index];
+  if (cursor == nullptr) check(mdb_cursor_open(txn_, env_.dbis_[index], &cursor), "opening a cursor");
+  return cursor;
 }
 
 std::uint64_t LmdbWriteTxn::entries(Table table) const {

@@ -1,4 +1,4 @@
-// Helpers over CLI11, for args.cc and arg_commands.cc only.
+// Functions over CLI11, for args.cc and arg_commands.cc only.
 //
 // Values are taken as they stand: CLI11's own conversions would read 010 as octal and take "[a,b]" and "{}" apart.
 #pragma once

@@ -7,12 +7,16 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -25,7 +29,7 @@ namespace azoth::test {
 
 // --- Steps
 
-inline constexpr int kLargeSteps = 1000;  // from here on a step takes a quarter of the smallest segment
+inline constexpr int kLargeSteps = 1000;  // from here to twice this a step takes a quarter of the smallest segment
 
 struct Step {
   struct OneEvent {
@@ -41,7 +45,8 @@ struct Step {
 
   explicit Step(int number) {
     std::string n = std::to_string(number);
-    std::size_t size = number >= kLargeSteps ? 15'000 : static_cast<std::size_t>(number * 37 % 300);
+    bool large = number >= kLargeSteps && number < 2 * kLargeSteps;
+    std::size_t size = large ? 15'000 : static_cast<std::size_t>(number * 37 % 300);
     puts.emplace_back("shared/" + std::to_string(number % 7), n + std::string(size, 'v'));
     puts.emplace_back("own/" + n, n);
     deletes.push_back("own/" + std::to_string(number - 3));
@@ -160,16 +165,50 @@ inline void check_store(Store& store, const Told& told) {
 
 // --- The workload
 
-// What it says is how a kill is survived: each word is said before the next thing is done.
-struct Voice {
-  std::function<void(int step)> submits = [](int) {};
-  std::function<void(CommitSeq commit, int step)> acknowledged = [](CommitSeq, int) {};
+// Who is told what happens, each word before the next thing is done, so that it can be known after a kill.
+struct Listener {
+  std::function<void(int step)> submits;
+  std::function<void(CommitSeq commit, int step)> acknowledged;
+  std::function<void()> copied;  // what is told from here on is about the copy
+};
+
+// The usual one. From several threads.
+class Notes {
+ public:
+  void submits(int step) {
+    std::lock_guard lock(mutex_);
+    now().submitted.insert(step);
+  }
+  void acknowledged(CommitSeq commit, int step) {
+    std::lock_guard lock(mutex_);
+    now().acknowledged[commit] = step;
+  }
+  void copied() {
+    std::lock_guard lock(mutex_);
+    copy_ = store_;
+  }
+
+  Listener listener() {
+    return {[this](int step) { submits(step); },
+            [this](CommitSeq commit, int step) { acknowledged(commit, step); }, [this] { copied(); }};
+  }
+
+  const Told& store() const { return store_; }
+  const std::optional<Told>& copy() const { return copy_; }
+
+ private:
+  Told& now() { return copy_ ? *copy_ : store_; }
+
+  std::mutex mutex_;
+  Told store_;
+  std::optional<Told> copy_;
 };
 
 // Several lives of a store. Goes on whatever is thrown, so that each life ends by close().
 class Workload {
  public:
-  Workload(std::filesystem::path directory, Voice voice) : directory_(std::move(directory)), voice_(std::move(voice)) {
+  Workload(std::filesystem::path directory, Listener listener)
+      : directory_(std::move(directory)), listener_(std::move(listener)) {
     options_ = tiny_options();
     options_.timeout = std::chrono::seconds{20};
   }
@@ -194,9 +233,7 @@ class Workload {
     });
     life(store(), [&](Store& store) {
       all_levels(store, 80);
-      std::error_code ignored;
-      std::filesystem::remove_all(copy(), ignored);
-      std::filesystem::copy(this->store(), copy(), std::filesystem::copy_options::recursive, ignored);
+      if (copy_files()) listener_.copied();
     });
     life(copy(), [&](Store& store) { all_levels(store, 100); });
   }
@@ -233,12 +270,21 @@ class Workload {
     attempt([&] { store.reset(); });
   }
 
-  // Rule 5: once it has said StoreFailed, it says nothing else to those who want to write.
-  void note_writing(const std::optional<Error>& error, const char* what) {
-    bool fatal = error && error->code() == ErrorCode::StoreFailed;
-    if (failed_.load() && !fatal) complain(std::string(what) + " of a store that has failed was not refused");
-    if (fatal && error->outcome_unknown()) complain(std::string(what) + " was refused, but said to be in doubt");
-    if (fatal) failed_.store(true);
+  // As a kill at this moment would leave the files: again until nothing has changed meanwhile.
+  bool copy_files() {
+    auto names = [&] {
+      std::set<std::string> all;
+      for (const auto& file : std::filesystem::recursive_directory_iterator(store())) all.insert(file.path().string());
+      return all;
+    };
+    for (int attempts = 0; attempts < 1000; ++attempts) {
+      std::error_code error;
+      std::filesystem::remove_all(copy(), error);
+      auto before = names();
+      std::filesystem::copy(store(), copy(), std::filesystem::copy_options::recursive, error);
+      if (!error && names() == before) return true;
+    }
+    return false;
   }
 
   void wait(const Ticket& ticket, Durability level, int number) {
@@ -249,23 +295,27 @@ class Workload {
       }
       failed_.store(true);
     } else if (level != Durability::Applied) {
-      voice_.acknowledged(ticket.info().commit_seq, number);
+      listener_.acknowledged(ticket.info().commit_seq, number);
     }
   }
 
   void commit(Store& store, int number, Durability level) {
-    voice_.submits(number);
+    listener_.submits(number);
     std::optional<Ticket> ticket;
     bool failed_before = failed_.load();
     auto error = attempt([&] { ticket = submit(store, Step(number).set(), level); });
-    if (failed_before || error) note_writing(error, "a submit");
+    // Rule 5: once it has failed, it refuses everything; and what it refuses is not in doubt.
+    if (failed_before && !error) complain("a store that has failed took a commit");
+    if (error && error->outcome_unknown()) complain("what was refused is said to be in doubt");
+    if (error && error->code() == ErrorCode::StoreFailed) failed_.store(true);
     if (ticket) wait(*ticket, level, number);
   }
 
   void all_levels(Store& store, int first) {
     for (int i = 0; i < 6; ++i) commit(store, first + i, static_cast<Durability>(1 + i % 3));
     std::vector<Condition> conditions = {Condition::key_absent("shared/" + std::to_string(first % 7))};
-    attempt([&] { static_cast<void>(store.submit(Step(first + 6).set(), conditions)); });  // it is rejected
+    listener_.submits(first + 6);  // and is rejected, unless what it must not find could not be committed
+    attempt([&] { static_cast<void>(store.submit(Step(first + 6).set(), conditions)); });
     attempt([&] { store.flush(Durability::Written); });
     commit(store, first + 7, Durability::Written);
     attempt([&] { store.flush(Durability::Durable); });
@@ -276,7 +326,7 @@ class Workload {
   }
 
   void exclusive(Store& store, int number) {
-    voice_.submits(number);
+    listener_.submits(number);
     std::optional<Ticket> ticket;
     attempt([&] {
       WriteTxn txn = store.begin();
@@ -314,7 +364,7 @@ class Workload {
   }
 
   const std::filesystem::path directory_;
-  const Voice voice_;
+  const Listener listener_;
   Options options_;
   std::atomic<bool> failed_{false};  // in this life
   std::mutex mutex_;

@@ -124,8 +124,8 @@ TEST_F(FlusherTest, AnOldDeltaIsFlushedByItself) {
     await([&] { return store->status().flushed_seq == ticket.info().commit_seq; });
     EXPECT_TRUE(ticket.reached(kDurable));
   }
-  EXPECT_EQ(store->status().flushes, 3u);
-  EXPECT_EQ(store->status().delta_bytes, 0u);
+  // What is counted and given back comes after the mark.
+  await([&] { return store->status().flushes == 3 && store->status().delta_bytes == 0; });
 }
 
 TEST_F(FlusherTest, CheckpointMovesEverythingAndAnEmptyOneDoesNothing) {
@@ -511,7 +511,9 @@ TEST_F(LmdbFails, WritersWhoWaitForMemoryAreTold) {
   auto checkpoint = in_background([&] { return code_of([&] { return store_->checkpoint(), 0; }); });
   flush.release();
   for (auto& writer : writers) EXPECT_EQ(writer.get(), ErrorCode::StoreFailed);
-  EXPECT_EQ(begin.get(), ErrorCode::StoreFailed);
+  // It waits for no memory of its own, so it may have been let in before the failure.
+  ErrorCode begun = begin.get();
+  EXPECT_TRUE(begun == ErrorCode::StoreFailed || begun == ErrorCode{}) << error_name(begun);
   EXPECT_EQ(checkpoint.get(), ErrorCode::StoreFailed);
 }
 

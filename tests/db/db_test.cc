@@ -31,21 +31,21 @@ ErrorCode code_of(Call call) {
 }
 
 TEST(Db, OpenNeverCreates) {
-  TempDir temp;
+  test::TempDir temp;
   EXPECT_EQ(code_of([&] { Db::open(temp.path() / "ledger", small()); }), ErrorCode::NotFound);
   EXPECT_EQ(code_of([&] { Db::open_read_only(temp.path() / "ledger", small()); }), ErrorCode::NotFound);
   EXPECT_FALSE(std::filesystem::exists(temp.path() / "ledger"));
 }
 
 TEST(Db, CreateRefusesAnExistingStoreAndOpenOrCreateTakesIt) {
-  TempDir temp;
+  test::TempDir temp;
   std::string id = Db::open_or_create(temp.path() / "ledger", small()).meta().store_id.text();
   EXPECT_EQ(code_of([&] { Db::create(temp.path() / "ledger", small()); }), ErrorCode::AlreadyExists);
   EXPECT_EQ(Db::open_or_create(temp.path() / "ledger", small()).meta().store_id.text(), id);
 }
 
 TEST(Db, WhatTheHeaderShowsWorks) {
-  TempDir temp;
+  test::TempDir temp;
   Db db = Db::open_or_create(temp.path() / "ledger", small());
   WriteSet set;
   set.put("balance/alice", "100").append({.type = "deposited",
@@ -65,7 +65,7 @@ TEST(Db, WhatTheHeaderShowsWorks) {
 }
 
 TEST(Db, IsAHandleThatMoves) {
-  TempDir temp;
+  test::TempDir temp;
   Db first = Db::create(temp.path() / "ledger", small());
   Db second = std::move(first);
   WriteTxn txn = second.begin();
@@ -75,7 +75,7 @@ TEST(Db, IsAHandleThatMoves) {
 }
 
 TEST(Db, AReopenedStoreHasTheSameDigest) {
-  TempDir temp;
+  test::TempDir temp;
   std::string digest;
   {
     Db db = Db::create(temp.path() / "ledger", small());

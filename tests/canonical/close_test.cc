@@ -1,0 +1,70 @@
+// Closing in the middle of everything: whoever waits gets a result or Closed, and nothing acknowledged is lost.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "write_path_support.h"
+
+namespace azoth::test {
+namespace {
+
+class CloseTest : public WritePath {};
+
+TEST_F(CloseTest, WritersGetTheirResultOrClosedAndNothingAcknowledgedIsLost) {
+  TestStore store(tiny_options());
+  for (int round = rounds(40, 2000); round > 0 && !HasFatalFailure(); --round) {
+    EventId before = store->read().last_event();
+    std::atomic<EventId> acknowledged{before};
+    std::atomic<int> begun{0};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        try {
+          while (true) {
+            Ticket ticket = submit(*store, event_of(), Durability::Durable);
+            begun.fetch_add(1);
+            EventId id = ticket.wait().last_event;
+            EventId seen = acknowledged.load();
+            while (seen < id && !acknowledged.compare_exchange_weak(seen, id)) {
+            }
+          }
+        } catch (const Error& error) {
+          EXPECT_EQ(error.code(), ErrorCode::Closed) << error.what();
+        }
+      });
+    }
+    await([&] { return begun.load() > 8; });
+    store->close();
+    for (std::thread& thread : threads) thread.join();
+    store.reopen();
+    ASSERT_TRUE(store->status().recovery.clean) << "a clean close leaves something to replay";
+    ASSERT_GE(store->read().last_event(), acknowledged.load());
+  }
+}
+
+TEST_F(CloseTest, AWriteTxnThatIsOpenMeanwhileFailsAtItsCommit) {
+  TestStore store;
+  WriteTxn txn = store->begin();
+  txn.put("k", "v");
+  in_background([&] { store->close(); }).get();
+  EXPECT_EQ(code_of([&] { txn.commit(); }), ErrorCode::Closed);
+  store.reopen();
+  EXPECT_FALSE(store->read().exists("k"));
+}
+
+TEST_F(CloseTest, AThousandShortLives) {
+  TestStore store(tiny_options());
+  for (int i = rounds(200, 1000); i > 0; --i) {
+    Ticket ticket = submit(*store, event_of(), static_cast<Durability>(1 + i % 3));
+    if (i % 2 == 0) ticket.wait(Durability::Written);
+    store.reopen();
+    ASSERT_TRUE(ticket.reached(Durability::Durable));
+  }
+  EXPECT_EQ(store->read().last_event(), static_cast<EventId>(rounds(200, 1000)));
+}
+
+}  // namespace
+}  // namespace azoth::test
