@@ -2,8 +2,9 @@
 // reads the newest state and its own writes, and appends events with their real ids at once. Destroying it without
 // commit() changes nothing.
 //
-// One thread at a time. Starting anything that would wait for it on the thread that began it (submit, begin, flush,
-// close) fails with NestedUse instead of waiting for ever.
+// It must end before the store is destroyed; after close() its commit fails with Closed. One thread at a time. Starting
+// anything that would wait for it on the thread that began it (submit, begin, flush, close) fails with NestedUse instead
+// of waiting for ever.
 #pragma once
 
 #include <memory>
