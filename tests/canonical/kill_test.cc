@@ -84,10 +84,19 @@ class KillTest : public WritePath {
 
   std::filesystem::path directory() const { return parent_.path() / "store"; }
 
-  void run_and_kill(std::chrono::microseconds life) {
+  int steps() const {
+    int steps = 0;
+    for (const auto& step : acknowledged_->step) steps += step;
+    return steps;
+  }
+
+  // Some time after it was started, while it may still be opening the store; or after its first acknowledgement.
+  void run_and_kill(std::chrono::microseconds life, bool after_progress) {
+    int before = steps();
     pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) run_child(directory(), options_, *acknowledged_);
+    if (after_progress) await([&] { return steps() > before; });
     std::this_thread::sleep_for(life);
     kill(child, SIGKILL);
     int status = 0;
@@ -135,13 +144,10 @@ class KillTest : public WritePath {
 
 TEST_F(KillTest, NothingAcknowledgedIsLostWhenTheProcessIsKilled) {
   std::mt19937_64 random(test_seed());
-  int steps = 0;
   for (int i = kills(); i > 0 && !HasFatalFailure(); --i) {
-    run_and_kill(std::chrono::microseconds(3000 + random() % 60'000));
+    run_and_kill(std::chrono::microseconds(random() % 60'000), i % 2 == 0);
     check();
   }
-  for (const auto& step : acknowledged_->step) steps += step;
-  EXPECT_GT(steps, kills()) << "the children hardly committed anything";
 }
 
 // The process dies at a fault point, in the middle of what opening and closing do.
@@ -149,7 +155,7 @@ TEST_F(KillTest, DyingWhileOpeningOrClosingLosesNothing) {
   for (const char* point : {"flush.apply", "lmdb.commit", "flush.committed", "journal.start_segment", "file.rename",
                             "file.sync_directory", "lmdb.reserve"}) {
     for (int skip = 0; skip < 3 && !HasFatalFailure(); ++skip) {
-      run_and_kill(std::chrono::milliseconds(20));  // leaves something to recover
+      run_and_kill(std::chrono::milliseconds(5), true);  // leaves something to recover
       pid_t child = fork();
       ASSERT_GE(child, 0);
       if (child == 0) {
