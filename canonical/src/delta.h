@@ -57,6 +57,9 @@ class Delta {
   // An event of this Delta, by id.
   EventView event(EventId id) const;
 
+  // As it was inserted last; for the inserter.
+  std::string_view newest_record() const { return newest_->record; }
+
   const VersionMap& versions() const { return versions_; }
   const TagIndex& tags() const { return tags_; }
 

@@ -74,8 +74,8 @@ void Flusher::flush_oldest() {
   group_.wait_for_all(delta->last_commit(), Durability::Durable, kNoDeadline);
   if (!try_flush(*delta)) return;
   back_off_ = std::chrono::milliseconds{0};
-  state_.marks.flushed.store(delta->last_commit(), std::memory_order_release);
   sequencer_.drop_oldest();
+  state_.marks.flushed.store(delta->last_commit(), std::memory_order_release);
   note_space();
   journal_.trim(delta->last_commit());
   clear_stale_readers_now_and_then();
@@ -88,7 +88,7 @@ void Flusher::flush_oldest() {
 // False: no room, nothing changed, try again. What can be repeated is everything up to the commit.
 bool Flusher::try_flush(const Delta& delta) {
   try {
-    flush_delta(environment_.lmdb, environment_.rows, delta);
+    flush_delta(environment_.lmdb, environment_.rows, delta, {.journal_begin = journal_.first_commit()});
   } catch (const Error& error) {
     if (error.code() != ErrorCode::NoSpace) throw;
     log(LogLevel::Warning, std::string("commits cannot be moved to LMDB and wait: ") + error.what());
@@ -123,7 +123,12 @@ void Flusher::note_space() {
   sequencer_.set_lmdb_space(space.used(), space.map_bytes);
 }
 
-void Flusher::flush_all() {
+void Flusher::note_bulk(CommitSeq commit) {
+  note_space();
+  journal_.trim(commit);
+}
+
+void Flusher::flush_all(Deadline deadline) {
   CommitSeq target = state_.marks.applied.load();
   CommitSeq wanted = wanted_.load();
   while (wanted < target && !wanted_.compare_exchange_weak(wanted, target)) {
@@ -138,9 +143,14 @@ void Flusher::flush_all() {
     lock.unlock();
     sequencer_.flusher_signal().notify();
     lock.lock();
-    flushed_.wait(lock, [&] {
+    auto settled = [&] {
       return ended_ || state_.marks.flushed.load() >= target || attempts_failed_ != failed_before;
-    });
+    };
+    if (deadline == kNoDeadline) {
+      flushed_.wait(lock, settled);
+    } else if (!flushed_.wait_until(lock, deadline, settled)) {
+      throw Error(ErrorCode::Backpressure, "what was committed before was not moved to LMDB in time; try again");
+    }
   }
 }
 

@@ -29,8 +29,12 @@ class Flusher {
           CommitState& state, const Options& options);
   ~Flusher();
 
-  // Returns when everything applied before is in LMDB. Throws StoreFailed, NoSpace (the last attempt's), Closed.
-  void flush_all();
+  // Returns when everything applied before is in LMDB and no longer in a Delta. Throws StoreFailed, NoSpace (the last
+  // attempt's), Closed, Backpressure on the deadline.
+  void flush_all(Deadline deadline = kNoDeadline);
+
+  // After a commit has reached LMDB without the flusher, which had nothing to do: sees to space and journal.
+  void note_bulk(CommitSeq commit);
 
   // Flushes everything, if it can, and ends the thread.
   void stop();

@@ -111,6 +111,14 @@ void GroupCommit::leave() {
 
 // What a failure left in the queue is failed by whoever leads next; if nobody does, it is done here.
 void GroupCommit::end() noexcept {
+  take_lead();
+  lead();
+  ended_.store(true, std::memory_order_seq_cst);
+  while (std::uint32_t inside = inside_.load(std::memory_order_seq_cst)) futex::wait(inside_, inside, kNoDeadline);
+}
+
+// Only before end().
+void GroupCommit::take_lead() {
   round_waiters_.fetch_add(1, std::memory_order_seq_cst);
   while (true) {
     std::uint32_t round = round_.load(std::memory_order_seq_cst);
@@ -118,9 +126,22 @@ void GroupCommit::end() noexcept {
     futex::wait(round_, round, kNoDeadline);
   }
   round_waiters_.fetch_sub(1, std::memory_order_seq_cst);
-  lead();
-  ended_.store(true, std::memory_order_seq_cst);
-  while (std::uint32_t inside = inside_.load(std::memory_order_seq_cst)) futex::wait(inside_, inside, kNoDeadline);
+}
+
+void GroupCommit::start_segment(CommitSeq first_commit) {
+  take_lead();
+  try {
+    state_.failure.check();
+    if (written_.load(std::memory_order_relaxed) > state_.marks.durable.load()) sync();
+    journal_.start_segment(first_commit);
+  } catch (const Error& error) {
+    fail(error, nullptr);
+  } catch (const std::exception& error) {
+    fail(Error(ErrorCode::OutOfMemory, error.what()), nullptr);
+  }
+  give_up_lead();
+  leave();
+  state_.failure.check();
 }
 
 bool GroupCommit::try_lead() {

@@ -60,6 +60,10 @@ class GroupCommit {
   // on meanwhile. The syncer's.
   void sync_in_background();
 
+  // Begins a journal segment, with this commit, between two batches; for the one thread that may sequence. Throws
+  // StoreFailed if that fails, and the store has.
+  void start_segment(CommitSeq first_commit);
+
   // What callbacks wait for: the syncer's to do.
   bool demanded() const;
   void satisfy_demands();
@@ -74,6 +78,7 @@ class GroupCommit {
   bool enter();  // false after end()
   void leave();
   bool try_lead();
+  void take_lead();
   void lead() noexcept;
   void write_and_sync(const std::shared_ptr<Batch>& taken);
   void write(Batch& batch);

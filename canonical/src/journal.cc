@@ -152,6 +152,11 @@ void Journal::trim(CommitSeq lmdb_through) {
   if (!trimmed_.empty()) keeper_wakes_.notify_one();
 }
 
+CommitSeq Journal::first_commit() const {
+  std::lock_guard lock(mutex_);
+  return live_.front().first_commit;
+}
+
 void Journal::refuse_waiters() {
   std::lock_guard lock(mutex_);
   refusing_ = true;

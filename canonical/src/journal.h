@@ -93,6 +93,7 @@ class Journal {
 
   // --- The flusher's part.
   void trim(CommitSeq lmdb_through);
+  CommitSeq first_commit() const;  // of what is not trimmed
 
   void refuse_waiters();  // wait_for_spare fails with Closed from now on
   void stop();  // recycles what is trimmed, ends the keeper, wakes waiters

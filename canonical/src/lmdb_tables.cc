@@ -8,6 +8,7 @@
 #include "azoth/core/digest.h"
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
+#include "bulk_rows.h"
 
 namespace azoth {
 
@@ -191,8 +192,8 @@ std::string event_key(EventId id) {
   return key;
 }
 
-void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta) {
-  env.reserve_disk(disk_needed(env, delta));
+void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta, const FlushOptions& options) {
+  env.reserve_disk(disk_needed(env, delta) * (options.bulk ? 2 : 1));
   LmdbWriteTxn txn(env);
   Head head = rows.head(txn);
   if (head.last_commit + 1 != delta.first_commit() || head.last_event + 1 != delta.first_event()) {
@@ -204,6 +205,8 @@ void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta) {
   apply_versions(txn, rows, delta);
   for (EventId id = delta.first_event(); id <= last_event; ++id) rows.append_event(txn, delta.event(id));
   apply_tags(txn, delta, last_event);
+  if (options.bulk) put_bulk_record(txn, rows, delta.newest_record());
+  drop_bulk_records(txn, options.journal_begin);
   rows.put_head(txn, {.last_commit = delta.last_commit(),
                       .last_event = last_event,
                       .state_keys = txn.entries(Table::State),

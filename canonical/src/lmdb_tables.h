@@ -6,6 +6,7 @@
 //   system   u8 space | key          -> u32 checksum | value     (the store's own spaces)
 //            0xF0 "head"             -> u32 checksum | Head
 //            0xF0 "store"            -> u32 checksum | store id, timeline, creation time
+//            0xF0 "bulk" commit piece  (bulk_rows.h)
 //
 // Each checksum covers key and value and is seeded with the store's id, so that a row that was swapped, moved or comes
 // from another store is found out.
@@ -81,9 +82,14 @@ std::string tag_key(std::string_view tag, EventId id);
 std::string event_key(EventId id);
 inline constexpr std::uint8_t kOwnRows = 0xF0;
 
+struct FlushOptions {
+  bool bulk = false;            // the Delta is one bulk transaction, whose operations are kept: the journal has none
+  CommitSeq journal_begin = 0;  // what the journal holds begins here; kept operations of commits before it are dropped
+};
+
 // Brings LMDB from the commit before the Delta to the Delta's last one, in one synced transaction: each key once, in key
 // order; events at the end; tag entries in order; the head. Throws NoSpace if there was no room, and nothing changed;
 // after any other error it is unknown whether LMDB has committed.
-void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta);
+void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta, const FlushOptions& options = {});
 
 }  // namespace azoth

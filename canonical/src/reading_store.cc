@@ -228,8 +228,7 @@ VerifyReport ReadingStore::verify(const Progress& progress) {
   std::shared_ptr<const View> view = views_->load();
   Snapshot snapshot(0, view);
   verify_tables(snapshot, report, progress);
-  auto in_lmdb = [&] { return snapshot.rows().head(view->environment->lmdb.begin_read()).last_commit; };
-  verify_journal(fs_, paths_.journal, identity_, in_lmdb, report);
+  verify_journal(fs_, paths_.journal, identity_, *view->environment, report);
   return report;
 }
 

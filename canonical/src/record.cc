@@ -58,6 +58,7 @@ std::optional<RecordEntry> RecordReader::next() {
   } else {
     malformed("an entry of unknown kind");
   }
+  entry.bytes = rest_.substr(0, rest_.size() - reader.rest().size());
   rest_ = reader.rest();
   return entry;
 }

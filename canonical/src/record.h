@@ -49,6 +49,7 @@ struct RecordEntry {
   Space space = Space::State;
   std::string_view key;    // of set and unset
   std::string_view value;  // of set; the body of an event
+  std::string_view bytes;  // all of the entry
 };
 
 // Walks the entries of a record. Trusts nothing: a malformed record throws Corruption, and nothing outside it is read.

@@ -34,8 +34,13 @@ std::string bad_header_of_flushed(const SegmentReader& reader) {
 class Planner {
  public:
   Planner(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-          const JournalFiles& files, CommitSeq lmdb_commit)
-      : fs_(fs), directory_(directory), identity_(identity), files_(files), lmdb_commit_(lmdb_commit) {}
+          const JournalFiles& files, CommitSeq lmdb_commit, bool lmdb_ends_in_bulk)
+      : fs_(fs),
+        directory_(directory),
+        identity_(identity),
+        files_(files),
+        lmdb_commit_(lmdb_commit),
+        last_told_(lmdb_ends_in_bulk ? lmdb_commit - 1 : lmdb_commit) {}
 
   ReplayPlan plan() {
     collect_chain();
@@ -147,7 +152,7 @@ class Planner {
       }
     }
     if (successor != nullptr) refuse(place(reader.path(), offset) + " up to its end, with commits above LMDB's");
-    if (expected_ <= lmdb_commit_) note_damage(reader, offset, lmdb_commit_);
+    if (expected_ <= last_told_) note_damage(reader, offset, lmdb_commit_);
     return std::nullopt;
   }
 
@@ -179,6 +184,7 @@ class Planner {
   const JournalIdentity& identity_;
   const JournalFiles& files_;
   const CommitSeq lmdb_commit_;
+  const CommitSeq last_told_;  // of what LMDB holds, what the journal has been told of
   std::vector<const JournalFiles::Segment*> chain_;
   // Segments behind the last one with a header were used, and all in them is in LMDB. Then the last one's end, which a
   // successor's header would tell, is not known, and what looks like commits above M in it is not.
@@ -206,7 +212,8 @@ std::vector<std::string> check_spares_are_unused(FileSystem& fs, const std::file
 }  // namespace
 
 ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-                         const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean) {
+                         const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean,
+                         bool lmdb_ends_in_bulk) {
   const JournalFiles::Segment* newest = files.newest();
   if (clean && newest != nullptr && newest->number == clean->segment_number && clean->last_commit == lmdb_commit) {
     ReplayPlan plan;
@@ -214,7 +221,7 @@ ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory,
     plan.tail = *clean;
     return plan;
   }
-  return Planner(fs, directory, identity, files, lmdb_commit).plan();
+  return Planner(fs, directory, identity, files, lmdb_commit, lmdb_ends_in_bulk).plan();
 }
 
 void sync_plan(FileSystem& fs, const std::filesystem::path& directory, const ReplayPlan& plan) {

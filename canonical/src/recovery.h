@@ -37,9 +37,11 @@ struct ReplayPlan {
 };
 
 // `clean` is where the journal ended when the store was last closed, if it was: while no newer segment exists, nothing
-// was written since and nothing needs to be read.
+// was written since and nothing needs to be read. `lmdb_ends_in_bulk`: LMDB's last commit was a bulk transaction, of
+// which the journal need not know yet.
 ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-                         const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean);
+                         const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean,
+                         bool lmdb_ends_in_bulk = false);
 
 // Makes what is to be replayed durable: LMDB must never hold a commit that the journal could still lose.
 void sync_plan(FileSystem& fs, const std::filesystem::path& directory, const ReplayPlan& plan);

@@ -17,6 +17,10 @@ namespace {
 constexpr std::size_t kMaxRows = 100'000;
 constexpr CommitSeq kNewest = std::numeric_limits<CommitSeq>::max();
 
+[[noreturn]] void throw_no_journal_room() {
+  throw Error(ErrorCode::Backpressure, "the journal has no room yet; the disk is slower than the writers. Try again");
+}
+
 }  // namespace
 
 Sequencer::Sequencer(std::shared_ptr<Environment> environment, Journal& journal, CommitState& state,
@@ -39,14 +43,11 @@ Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> co
   Timestamp now = clock_.now();
   std::unique_lock lock(mutex_);
   while (true) {
-    gate_.check(writer);
-    state_.failure.check();
-    if (writer == Gate::Writer::User) check_space(set);
+    wait_for_turn(lock, deadline);
+    check(set, writer);
     if (set.empty() || make_room(set.bytes())) break;
     lock.unlock();
-    if (!journal_.wait_for_spare(deadline)) {
-      throw Error(ErrorCode::Backpressure, "the journal has no room yet; the disk is slower than the writers. Try again");
-    }
+    if (!journal_.wait_for_spare(deadline)) throw_no_journal_room();
     lock.lock();
   }
   if (auto result = check_conditions(conditions, evaluated_at)) return *result;
@@ -61,6 +62,45 @@ Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> co
   syncer_signal_.notify_if_asleep();
   if (flusher_concerned) flusher_signal_.notify_if_asleep();
   return Sequenced{info, std::move(batch)};
+}
+
+// While a bulk transaction is under way, and until those who came before have had their turn.
+void Sequencer::wait_for_turn(std::unique_lock<std::mutex>& lock, Deadline deadline) {
+  if (!closed_ && turns_.empty()) return;
+  auto turn = turns_.emplace(turns_.end());
+  auto mine = [&] { return !closed_ && turn == turns_.begin(); };
+  bool in_time = true;
+  if (deadline == kNoDeadline) {
+    turn->wait(lock, mine);
+  } else {
+    in_time = turn->wait_until(lock, deadline, mine);
+  }
+  turns_.erase(turn);
+  if (!closed_ && !turns_.empty()) turns_.front().notify_one();
+  if (in_time) return;
+  throw Error(ErrorCode::Backpressure, "a bulk transaction is being committed and did not end in time; try again");
+}
+
+void Sequencer::open() {
+  closed_ = false;
+  if (!turns_.empty()) turns_.front().notify_one();
+  opened_.notify_all();
+}
+
+void Sequencer::wait_until_open() {
+  std::unique_lock lock(mutex_);
+  opened_.wait(lock, [&] { return !closed_; });
+}
+
+std::size_t Sequencer::waiting() const {
+  std::lock_guard lock(mutex_);
+  return turns_.size();
+}
+
+void Sequencer::check(const WriteSet& set, Gate::Writer writer) const {
+  gate_.check(writer);
+  state_.failure.check();
+  if (writer == Gate::Writer::User) check_space(set);
 }
 
 // LMDB needs room to delete, too. So above nine tenths of the map, less what the live Deltas may take when they are
@@ -118,9 +158,7 @@ const VersionMap::Node* Sequencer::newest_version(std::string_view key) const {
   return nullptr;
 }
 
-CommitInfo Sequencer::assign(WriteSet& set, Durability level, Timestamp time) {
-  Batch& batch = open_batch();
-  if (!filling_since_) filling_since_ = std::chrono::steady_clock::now();
+CommitInfo Sequencer::next_info(const WriteSet& set, Timestamp time) const {
   CommitInfo info;
   info.commit_seq = state_.marks.applied.load(std::memory_order_relaxed) + 1;
   info.events = set.events();
@@ -129,6 +167,13 @@ CommitInfo Sequencer::assign(WriteSet& set, Durability level, Timestamp time) {
   info.keys_written = set.puts();
   info.keys_deleted = set.deletes();
   info.time = time;
+  return info;
+}
+
+CommitInfo Sequencer::assign(WriteSet& set, Durability level, Timestamp time) {
+  Batch& batch = open_batch();
+  if (!filling_since_) filling_since_ = std::chrono::steady_clock::now();
+  CommitInfo info = next_info(set, time);
   RecordBuilder::seal(set, info.commit_seq, time, next_event_);
   std::size_t bytes = set.bytes();
   std::size_t before = delta_->bytes();
@@ -162,6 +207,11 @@ Batch& Sequencer::open_batch() {
   auto batch = std::make_shared<Batch>();
   batch->bytes = kBatchHeaderBytes;
   batch->starts_segment = std::exchange(next_starts_segment_, false);
+  queue_batch(std::move(batch));
+  return *last_batch_;
+}
+
+void Sequencer::queue_batch(std::shared_ptr<Batch> batch) {
   if (last_batch_) {
     last_batch_->next = batch;
   } else {
@@ -169,7 +219,6 @@ Batch& Sequencer::open_batch() {
   }
   last_batch_ = std::move(batch);
   open_ = true;
-  return *last_batch_;
 }
 
 void Sequencer::publish(std::shared_ptr<const View> view) {
@@ -251,6 +300,69 @@ void Sequencer::wake_all_waiters() {
   syncer_signal_.notify();
   flusher_signal_.notify();
   state_.followers.announce();
+}
+
+// --- Bulk transactions
+
+Sequencer::Closure::Closure(Sequencer& sequencer, const WriteSet& set, Deadline deadline, Gate::Writer writer)
+    : sequencer_(sequencer), set_(set), writer_(writer) {
+  std::unique_lock lock(sequencer_.mutex_);
+  sequencer_.wait_for_turn(lock, deadline);
+  sequencer_.check(set_, writer_);
+  sequencer_.closed_ = true;
+}
+
+Sequencer::Closure::~Closure() {
+  if (!closed_) return;
+  std::lock_guard lock(sequencer_.mutex_);
+  sequencer_.open();
+}
+
+void Sequencer::Closure::check() {
+  std::lock_guard lock(sequencer_.mutex_);
+  sequencer_.check(set_, writer_);
+}
+
+bool Sequencer::Closure::take_room(Deadline deadline) {
+  std::unique_lock lock(sequencer_.mutex_);
+  while (!sequencer_.make_room(0)) {
+    lock.unlock();
+    if (!sequencer_.journal_.wait_for_spare(deadline)) throw_no_journal_room();
+    lock.lock();
+  }
+  return std::exchange(sequencer_.next_starts_segment_, false);
+}
+
+std::unique_ptr<Delta> Sequencer::Closure::place(WriteSet& set) {
+  Sequencer& s = sequencer_;
+  info_ = s.next_info(set, s.clock_.now());
+  EventId next_event = s.next_event_ + info_.events;
+  next_delta_ = std::make_shared<Delta>(info_.commit_seq + 1, next_event, s.options_.delta_bytes);
+  next_view_ = std::make_shared<View>(View{s.view_->environment, {next_delta_}});
+  batch_ = std::make_shared<Batch>();
+  batch_->first_commit = batch_->last_commit = info_.commit_seq;
+  batch_->bytes = kBatchHeaderBytes;
+  RecordBuilder::seal(set, info_.commit_seq, info_.time, s.next_event_);
+  auto delta = std::make_unique<Delta>(info_.commit_seq, s.next_event_, set.bytes());
+  delta->insert(RecordBuilder::take(std::move(set)));
+  return delta;
+}
+
+// What a snapshot finds is right at each step: LMDB holds the commit, so it needs none of what changes here.
+Sequencer::Sequenced Sequencer::Closure::finish() {
+  Sequencer& s = sequencer_;
+  std::lock_guard lock(s.mutex_);
+  s.next_event_ += info_.events;
+  s.delta_ = std::move(next_delta_);
+  s.publish(std::move(next_view_));
+  for (auto* mark : {&s.state_.marks.applied, &s.state_.marks.visible, &s.state_.marks.durable, &s.state_.marks.flushed}) {
+    mark->store(info_.commit_seq);
+  }
+  s.queue_batch(batch_);
+  s.finish_open_batch();
+  closed_ = false;
+  s.open();
+  return {info_, std::move(batch_)};
 }
 
 }  // namespace azoth

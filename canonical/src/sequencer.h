@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -61,6 +62,13 @@ class Sequencer {
   Result commit(WriteSet& set, std::span<const Condition> conditions, CommitSeq evaluated_at, Durability level,
                 Deadline deadline, Gate::Writer writer = Gate::Writer::User);
 
+  // Shuts everyone else out, for a bulk transaction; at its end they go on, in the order in which they came.
+  class Closure;
+
+  // Returns when no bulk transaction is under way.
+  void wait_until_open();
+  std::size_t waiting() const;  // for the end of one
+
   // Changes the gate between two commits.
   template <class Change>
   void change_gate(Change change) {
@@ -94,6 +102,9 @@ class Sequencer {
   Signal& flusher_signal() { return flusher_signal_; }
 
  private:
+  void wait_for_turn(std::unique_lock<std::mutex>& lock, Deadline deadline);
+  void open();
+  void check(const WriteSet& set, Gate::Writer writer) const;
   void check_space(const WriteSet& set) const;
   bool make_room(std::size_t record_bytes);
   void finish_open_batch();
@@ -101,8 +112,10 @@ class Sequencer {
   const VersionMap::Node* newest_version(std::string_view key) const;
   bool freeze_locked();
   void publish(std::shared_ptr<const View> view);
+  CommitInfo next_info(const WriteSet& set, Timestamp time) const;
   CommitInfo assign(WriteSet& set, Durability level, Timestamp time);
   Batch& open_batch();
+  void queue_batch(std::shared_ptr<Batch> batch);
 
   Journal& journal_;
   CommitState& state_;
@@ -120,6 +133,10 @@ class Sequencer {
   std::uint64_t lmdb_used_ = 0;
   std::uint64_t lmdb_map_ = 0;
 
+  bool closed_ = false;                        // to all but the bulk transaction that closed it
+  std::list<std::condition_variable> turns_;   // of those who came meanwhile
+  std::condition_variable opened_;
+
   // The queue of batches; the last one is open if `open_`.
   std::shared_ptr<Batch> first_batch_;
   std::shared_ptr<Batch> last_batch_;
@@ -129,6 +146,38 @@ class Sequencer {
 
   std::shared_ptr<const View> view_;  // what views_ shows
   const std::shared_ptr<ViewHolder> views_ = std::make_shared<ViewHolder>();
+};
+
+// The steps of a bulk transaction that concern the order of commits (bulk_commit.h has all of them). One thread.
+class Sequencer::Closure {
+ public:
+  // Waits in turn, checks what commit() checks, and closes the sequencer. Throws Backpressure on the deadline.
+  Closure(Sequencer& sequencer, const WriteSet& set, Deadline deadline, Gate::Writer writer);
+  ~Closure();  // opens it; unless finish() was called, nothing has changed
+  Closure(const Closure&) = delete;
+  Closure& operator=(const Closure&) = delete;
+
+  void check();  // gate, failure, space
+
+  // Takes journal room for a batch without records; whether a segment must be started for it.
+  bool take_room(Deadline deadline);
+
+  // Gives the transaction its number and its event ids, which nobody sees yet, and makes a Delta of it alone.
+  std::unique_ptr<Delta> place(WriteSet& set);
+
+  // When LMDB holds it: everybody sees it, its batch is queued, and the sequencer is open again.
+  Sequenced finish();
+
+ private:
+  Sequencer& sequencer_;
+  const WriteSet& set_;
+  const Gate::Writer writer_;
+  bool closed_ = true;
+  CommitInfo info_;
+  // Made before LMDB's commit, so that nothing can fail behind it.
+  std::shared_ptr<Delta> next_delta_;
+  std::shared_ptr<View> next_view_;
+  std::shared_ptr<Batch> batch_;
 };
 
 }  // namespace azoth

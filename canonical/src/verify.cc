@@ -2,6 +2,7 @@
 
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
+#include "bulk_rows.h"
 #include "recovery.h"
 
 namespace azoth {
@@ -134,15 +135,17 @@ void verify_tables(const Snapshot& snapshot, VerifyReport& report, const Progres
 // Beside a writer a batch may be read while it is being written, a segment while it is being recycled, and a batch may
 // tell of commits that got into LMDB since it was looked at; what is damaged stays so while LMDB stands still.
 void verify_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-                    const std::function<CommitSeq()>& lmdb_commit, VerifyReport& report) {
+                    Environment& environment, VerifyReport& report) {
   constexpr int kAttempts = 5;
   constexpr int kMoves = 1000;
   int moves = 0;
+  auto lmdb_commit = [&] { return environment.rows.head(environment.lmdb.begin_read()).last_commit; };
   for (int attempt = 1;; ++attempt) {
     CommitSeq in_lmdb = lmdb_commit();
     try {
       JournalFiles files = list_journal(fs, directory, identity);
-      ReplayPlan plan = plan_recovery(fs, directory, identity, files, in_lmdb, std::nullopt);
+      ReplayPlan plan = plan_recovery(fs, directory, identity, files, in_lmdb, std::nullopt,
+                                      was_bulk(environment.lmdb.begin_read(), in_lmdb));
       report.journal_segments = files.segments.size();
       report.journal_batches = plan.batches;
       report.notes = plan.damage;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <string>
 
 #include "azoth/canonical/store.h"
@@ -15,9 +14,9 @@ namespace azoth {
 // of the head against what is there.
 void verify_tables(const Snapshot& snapshot, VerifyReport& report, const Progress& progress);
 
-// The journal's chain from LMDB's commit on, which `lmdb_commit` answers anew for each attempt.
+// The journal's chain from LMDB's commit on.
 void verify_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-                    const std::function<CommitSeq()>& lmdb_commit, VerifyReport& report);
+                    Environment& environment, VerifyReport& report);
 
 std::string digest_of(const Snapshot& snapshot, const Progress& progress);
 

@@ -78,7 +78,7 @@ class WriteTxnState {
 
  private:
   void check_room(std::size_t bytes) const {
-    std::size_t most = store_.max_transaction_bytes();
+    std::size_t most = store_.options().max_transaction_bytes;
     if (set_.bytes() + bytes <= most) return;
     throw Error(ErrorCode::TransactionTooLarge, "the transaction would have " + std::to_string(set_.bytes() + bytes) +
                                                     " bytes and may have " + std::to_string(most) +

@@ -6,6 +6,7 @@
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
 #include "azoth/core/log.h"
+#include "bulk_rows.h"
 #include "recovery.h"
 #include "settings.h"
 #include "verify.h"
@@ -53,7 +54,8 @@ WritingStore::~WritingStore() {
 void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   Head head = environment->rows.head(environment->lmdb.begin_read());
   JournalFiles files = list_journal(fs_, paths_.journal, identity_);
-  ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files, head.last_commit, head.clean);
+  ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files, head.last_commit, head.clean,
+                                  was_bulk(environment->lmdb.begin_read(), head.last_commit));
   recovery_.clean = head.clean && head.clean->segment_number == plan.tail.segment_number;
   recovery_.damage = plan.damage;
   recovery_.last_commit = plan.tail.last_commit;
@@ -85,6 +87,7 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   group_ = std::make_shared<GroupCommit>(*journal_, *sequencer_, shared_state_);
   syncer_ = std::make_unique<Syncer>(*group_, sequencer_->syncer_signal(), state_, options_.sync_interval);
   flusher_ = std::make_unique<Flusher>(*environment, *journal_, *sequencer_, *group_, state_, options_);
+  bulk_commit_ = std::make_unique<BulkCommit>(*environment, *journal_, *sequencer_, *group_, *flusher_, state_);
 }
 
 // --- Writing
@@ -94,7 +97,8 @@ Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> co
   check_not_nested();
   check_limits(set);
   Deadline until = deadline(options.timeout);
-  admission_.wait_for(set.bytes(), until, sequencer_->flusher_signal());
+  bool bulk = is_bulk(set);
+  if (!bulk) admission_.wait_for(set.bytes(), until, sequencer_->flusher_signal());
   if (!transaction_lock_.lock_shared_until(until)) {
     throw Error(ErrorCode::LockTimeout, "an exclusive transaction did not end in time; try again");
   }
@@ -109,6 +113,9 @@ Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> co
       CommitSeq at = 0;
       if (auto rejection = evaluate(conditions, at)) {
         result = Sequencer::Rejected{*rejection, at};
+      } else if (bulk) {
+        auto again = [&] { return evaluate(conditions, at); };
+        result = bulk_commit_->commit(set, again, until, Gate::Writer::User);
       } else {
         result = sequencer_->commit(set, conditions, at, options.level, until);
       }
@@ -141,13 +148,17 @@ std::optional<Rejection> WritingStore::evaluate(std::span<const Condition> condi
 
 Ticket WritingStore::sequence(WriteSet& set, Durability level, Gate::Writer writer) {
   check_limits(set);
-  Sequencer::Result result = sequencer_->commit(set, {}, 0, level, deadline({}), writer);
+  Sequencer::Result result = is_bulk(set)
+                                 ? bulk_commit_->commit(set, [] { return std::nullopt; }, deadline({}), writer)
+                                 : sequencer_->commit(set, {}, 0, level, deadline({}), writer);
   auto& sequenced = std::get<Sequencer::Sequenced>(result);
   return TicketMaker::make(sequenced.info, level, std::move(sequenced.batch), group_);
 }
 
-std::size_t WritingStore::max_transaction_bytes() const {
-  return std::min<std::size_t>(options_.max_transaction_bytes, journal_->max_batch_bytes() - kBatchHeaderBytes);
+// What the journal cannot take, and what is larger than all that would have to be flushed before it.
+bool WritingStore::is_bulk(const WriteSet& set) const {
+  if (set.bytes() > journal_->max_batch_bytes() - kBatchHeaderBytes) return true;
+  return set.bytes() > kBulkBytes && set.bytes() > admission_.live_bytes();
 }
 
 void WritingStore::check_limits(const WriteSet& set) const {
@@ -158,7 +169,7 @@ void WritingStore::check_limits(const WriteSet& set) const {
   };
   check(set.largest_value(), options_.max_value_bytes, ErrorCode::ValueTooLarge, "a value");
   check(set.largest_event(), options_.max_event_bytes, ErrorCode::EventTooLarge, "an event");
-  check(set.bytes(), max_transaction_bytes(), ErrorCode::TransactionTooLarge, "the transaction");
+  check(set.bytes(), options_.max_transaction_bytes, ErrorCode::TransactionTooLarge, "the transaction");
 }
 
 void WritingStore::begin_exclusive(Deadline until) {
@@ -310,6 +321,7 @@ Status WritingStore::status() {
   status.state_keys = count_keys(*read(Durability::Written));
   status.delta_bytes = admission_.live_bytes();
   status.live_deltas = static_cast<std::uint32_t>(view->deltas.size());
+  status.waiting_writers = admission_.waiting() + static_cast<std::uint32_t>(sequencer_->waiting());
   status.journal_bytes = journal_->disk_bytes();
   status.journal_segments = journal_->segments_on_disk();
   status.readers = view->environment->lmdb.live_readers();
@@ -342,7 +354,7 @@ VerifyReport WritingStore::verify(const Progress& progress) {
   VerifyReport report;
   std::unique_ptr<Snapshot> snapshot = lmdb_snapshot();
   verify_tables(*snapshot, report, progress);
-  verify_journal(fs_, paths_.journal, identity_, [this] { return state_.marks.flushed.load(); }, report);
+  verify_journal(fs_, paths_.journal, identity_, *sequencer_->view()->environment, report);
   return report;
 }
 
@@ -361,6 +373,7 @@ void WritingStore::close() {
 void WritingStore::shut_down() {
   if (closed_.exchange(true)) return;
   sequencer_->change_gate([](Gate& gate) { gate.close(); });
+  sequencer_->wait_until_open();
   transaction_lock_.close();
   admission_.close();
   journal_->refuse_waiters();

@@ -7,6 +7,7 @@
 
 #include "admission.h"
 #include "azoth/lockmgr/transaction_lock.h"
+#include "bulk_commit.h"
 #include "commit_state.h"
 #include "environment.h"
 #include "flusher.h"
@@ -49,7 +50,6 @@ class WritingStore : public StoreImpl {
   // While the transaction lock is held.
   Ticket sequence(WriteSet& set, Durability level, Gate::Writer writer = Gate::Writer::User);
   const Options& options() const { return options_; }
-  std::size_t max_transaction_bytes() const;
   CommitSeq applied() const { return state_.marks.applied.load(); }
   EventId next_event() const { return sequencer_->next_event(); }
   Deadline deadline(std::optional<std::chrono::nanoseconds> timeout) const;
@@ -59,6 +59,7 @@ class WritingStore : public StoreImpl {
   std::shared_ptr<Environment> open_environment();
   void recover(const std::shared_ptr<Environment>& environment);
   void load_seal();
+  bool is_bulk(const WriteSet& set) const;
   void drain(Deadline deadline);
   void check_open() const;
   void check_not_nested() const;
@@ -86,6 +87,7 @@ class WritingStore : public StoreImpl {
   std::shared_ptr<GroupCommit> group_;
   std::unique_ptr<Syncer> syncer_;
   std::unique_ptr<Flusher> flusher_;
+  std::unique_ptr<BulkCommit> bulk_commit_;
 };
 
 }  // namespace azoth

@@ -37,7 +37,7 @@ constexpr auto kDurable = Durability::Durable;
 // The points that the sources have; none if the sources are not where they were compiled.
 std::set<std::string> points_in_sources() {
   std::set<std::string> points;
-  std::filesystem::path root = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
+  std::filesystem::path root = AZOTH_SOURCE_DIR;
   std::regex call("AZOTH_FAULT\\(\"([a-z._]+)\"\\)");
   for (const char* layer : {"core/src", "lockmgr/src", "canonical/src"}) {
     std::error_code error;

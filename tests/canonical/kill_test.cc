@@ -37,7 +37,8 @@ int kills() {
 // Each thread writes its own keys in steps; the event carries what was put, so that the log folds to the state.
 WriteSet step_of(int thread, int step) {
   std::string key = "t" + std::to_string(thread) + "/" + std::to_string(step % 13);
-  std::string value = std::to_string(step) + std::string(static_cast<std::size_t>(step * 31 % 400), 'v');
+  std::size_t size = step % 23 == 0 ? 40'000 : static_cast<std::size_t>(step * 31 % 400);  // some are bulk transactions
+  std::string value = std::to_string(step) + std::string(size, 'v');
   std::string owner = "thread:" + std::to_string(thread);
   std::string payload = key + "=" + value;
   WriteSet set;
@@ -153,7 +154,7 @@ TEST_F(KillTest, NothingAcknowledgedIsLostWhenTheProcessIsKilled) {
 // The process dies at a fault point, in the middle of what opening and closing do.
 TEST_F(KillTest, DyingWhileOpeningOrClosingLosesNothing) {
   for (const char* point : {"flush.apply", "lmdb.commit", "flush.committed", "journal.start_segment", "file.rename",
-                            "file.sync_directory", "lmdb.reserve"}) {
+                            "file.sync_directory", "lmdb.reserve", "bulk.apply", "bulk.committed"}) {
     for (int skip = 0; skip < 3 && !HasFatalFailure(); ++skip) {
       run_and_kill(std::chrono::milliseconds(5), true);  // leaves something to recover
       pid_t child = fork();
@@ -163,6 +164,8 @@ TEST_F(KillTest, DyingWhileOpeningOrClosingLosesNothing) {
         try {
           std::unique_ptr<Store> store = Store::open(directory(), options_);
           for (int i = 0; i < 50; ++i) submit(*store, event_of("other", "thread:0", "x"), Durability::Applied);
+          std::string large(40'000, 'x');
+          for (int i = 0; i < 4; ++i) submit(*store, event_of("other", "thread:0", large), Durability::Applied);
         } catch (const Error&) {
         }
         _exit(0);

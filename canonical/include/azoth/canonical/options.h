@@ -17,7 +17,8 @@ struct Options {
   std::size_t delta_bytes = std::size_t{32} << 20;
   std::chrono::milliseconds delta_age{1000};  // a Delta is flushed when its oldest commit is this old
 
-  // Journal. Segment files are zero-filled ahead; the largest transaction is half a segment.
+  // Journal. Segment files are zero-filled ahead. A transaction above half a segment, or above 1,000,000 bytes and
+  // above what waits in the Deltas, is a bulk transaction: it goes straight to LMDB, alone, while others wait.
   std::size_t segment_bytes = std::size_t{64} << 20;
   std::chrono::milliseconds sync_interval{10};  // how long a commit that nobody waits for may stay unsynced
 

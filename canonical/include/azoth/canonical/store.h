@@ -60,6 +60,7 @@ struct Status {
   std::uint64_t state_keys = 0;  // in a snapshot taken for this
   std::uint64_t delta_bytes = 0;  // memory of all live Deltas
   std::uint32_t live_deltas = 0;
+  std::uint32_t waiting_writers = 0;  // for memory, or for the end of a bulk transaction
   std::uint64_t journal_bytes = 0;  // on disk, spares included
   std::uint32_t journal_segments = 0;
   std::uint64_t map_bytes = 0;       // reserved
@@ -124,6 +125,9 @@ class Store {
   // Commits a WriteSet if all conditions hold, without waiting for the journal: the ticket does that. Everything that
   // can go wrong is checked before anything changes: limits (their own codes), NestedUse, Closed, StoreFailed,
   // Backpressure or LockTimeout on the deadline, NoSpace. An empty set commits nothing and succeeds.
+  //
+  // A bulk transaction (Options, "Journal") is durable when submit returns. If LMDB fails while it is committed,
+  // StoreFailed says so with outcome_unknown().
   Outcome<Ticket> submit(WriteSet set, std::span<const Condition> conditions = {}, const SubmitOptions& options = {});
 
   // Begins an exclusive transaction; LockTimeout when others do not end in time.

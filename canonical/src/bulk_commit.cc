@@ -1,0 +1,38 @@
+#include "bulk_commit.h"
+
+#include <utility>
+
+#include "azoth/core/fault.h"
+#include "lmdb_tables.h"
+
+namespace azoth {
+
+Sequencer::Result BulkCommit::commit(WriteSet& set, const Evaluate& evaluate, Deadline deadline, Gate::Writer writer) {
+  Sequencer::Closure closure(sequencer_, set, deadline, writer);
+  flusher_.flush_all(deadline);
+  closure.check();
+  CommitSeq before = state_.marks.applied.load();
+  if (auto rejection = evaluate()) return Sequencer::Rejected{std::move(*rejection), before};
+  if (closure.take_room(deadline)) group_.start_segment(before + 1);
+  write(*closure.place(set));
+  Sequencer::Sequenced done = closure.finish();
+  flusher_.note_bulk(done.info.commit_seq);
+  group_.wait(*done.batch, done.info.commit_seq, Durability::Written, kNoDeadline);
+  return done;
+}
+
+// NoSpace leaves everything as it was. After any other error it is unknown whether LMDB has committed.
+void BulkCommit::write(const Delta& delta) {
+  try {
+    if (int error = AZOTH_FAULT("bulk.apply")) throw_errno(error, "writing a bulk transaction");
+    flush_delta(environment_.lmdb, environment_.rows, delta, {.bulk = true, .journal_begin = journal_.first_commit()});
+    if (AZOTH_FAULT("bulk.committed")) throw Error(ErrorCode::Io, "a fault was injected after LMDB's commit");
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::NoSpace) throw;
+    state_.failure.set(error);
+    sequencer_.wake_all_waiters();
+    throw state_.failure.error().with_unknown_outcome();
+  }
+}
+
+}  // namespace azoth
