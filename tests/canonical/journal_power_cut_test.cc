@@ -119,6 +119,7 @@ class Explorer {
     // Null until the keeper, which runs from the driver's constructor on, may look at the driver's history.
     std::atomic<JournalDriver*> published{nullptr};
     At at = [&](const std::string& where, std::uint64_t point) {
+      auto held = disk.hold();
       auto look = [&](const StoreHistory& now) { explore(disk, now, where, mix(seed, point), depth); };
       if (JournalDriver* driver = published.load()) {
         driver->with_history(look);
@@ -339,6 +340,9 @@ void explore(const char* name, const Scenario& scenario, std::uint64_t states) {
   Explorer explorer(scenario);
   std::uint64_t seed = mix(test_seed(), std::hash<std::string>()(name));
   std::uint64_t histories = 0;
+#ifdef __SANITIZE_THREAD__
+  states /= 20;  // hardly anything is concurrent here, and each takes many times longer
+#endif
   for (; explorer.states() < states * scale() && !explorer.failed(); ++histories) explorer.run(mix(seed, histories));
   std::cout << name << ": " << explorer.states() << " states after power cuts and kills, " << explorer.lives()
             << " lives in " << histories << " histories, " << explorer.damage_reports() << " reports of damage\n";
