@@ -194,6 +194,7 @@ Status ReadingStore::status() {
   std::unique_ptr<Snapshot> snapshot = read(Durability::Durable);
   Status status;
   status.read_only = true;
+  status.has_writer = writer_is_alive(paths_);
   status.meta = make_meta(*snapshot, identity_, created_);
   status.flushed_seq = state_->marks.flushed.load();
   status.durable_seq = status.visible_seq = status.applied_seq = snapshot->commit_seq();
@@ -204,11 +205,30 @@ Status ReadingStore::status() {
   JournalFiles files = list_files();
   status.journal_segments = static_cast<std::uint32_t>(files.segments.size());
   for (const auto& segment : files.segments) status.journal_bytes += segment.bytes;
-  LmdbEnv::Space space = views_->load()->environment->lmdb.space();
+  std::shared_ptr<Environment> environment = views_->load()->environment;
+  if (!environment) throw Error(ErrorCode::Closed, "the store is closed");
+  status.recovery = to_be_recovered(*environment, files);
+  auto failed_at = failed_writer_durable_seq(paths_);
+  if (status.has_writer && failed_at) {
+    status.failure = "writing failed in the process that has the store open; durable up to commit " +
+                     std::to_string(*failed_at);
+  }
+  LmdbEnv::Space space = environment->lmdb.space();
   status.map_bytes = space.map_bytes;
   status.map_used_bytes = space.used();
-  status.readers = views_->load()->environment->lmdb.live_readers();
+  status.readers = environment->lmdb.live_readers();
   return status;
+}
+
+// What opening for writing would find; beside a writer it means nothing.
+RecoveryReport ReadingStore::to_be_recovered(Environment& environment, const JournalFiles& files) const {
+  Head head = environment.rows.head(environment.lmdb.begin_read());
+  const JournalFiles::Segment* newest = files.newest();
+  RecoveryReport report;
+  report.clean = head.clean && newest != nullptr && head.clean->segment_number == newest->number;
+  report.last_commit = std::max(state_->marks.durable.load(), head.last_commit);
+  report.recovered_commits = report.last_commit - head.last_commit;
+  return report;
 }
 
 // The writer renames and removes files meanwhile.

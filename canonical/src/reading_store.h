@@ -44,6 +44,7 @@ class ReadingStore : public StoreImpl {
   void publish();
   void follow();
   JournalFiles list_files();
+  RecoveryReport to_be_recovered(Environment& environment, const JournalFiles& files) const;
 
   const Options options_;
   FileSystem& fs_;

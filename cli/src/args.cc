@@ -21,14 +21,18 @@ constexpr const char* kFooter = R"(Examples:
   azoth --db ledger export | azoth --db copy apply -
 
 Arguments after -- are not options: azoth put note -- -draft-
-Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the store's state (locked by another process, a requirement that
-does not hold, ...), 4 not found, 5 corruption or failed verification.)";
+get, scan, events, status, verify, digest and export only read: they work beside a process that has the store open,
+and change nothing. The other commands write: they need the store for themselves and exit with 3, naming the process
+that has it.
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the store's state (sealed, locked by another process, a requirement
+that does not hold, ...), 4 not found, 5 corruption or failed verification.)";
 
 [[noreturn]] void fail(const std::string& name, const std::string& what) { throw CLI::ValidationError(name, what); }
 
 std::uint64_t count_of(const std::string& name, const std::string& text) {
   std::optional<std::uint64_t> number = parse_number(text);
-  if (!number) fail(name, fmt::format("\"{}\" is not a whole number", text));
+  if (!number) fail(name, fmt::format("\"{}\" is not a whole number from 0 to {}", text, std::numeric_limits<std::uint64_t>::max()));
   return *number;
 }
 
