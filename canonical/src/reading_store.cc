@@ -40,6 +40,7 @@ ReadingStore::ReadingStore(const std::filesystem::path& directory, const Options
   StoreRow row = environment_->rows.store(environment_->lmdb.begin_read());
   identity_.timeline = row.timeline;
   created_ = row.created;
+  store_row_ = environment_->lmdb.begin_read().get(Table::System, Rows::store_key()).value_or("");
   follower_ = JournalFollower(fs_, paths_.journal, identity_);
   refresh();
 }
@@ -80,6 +81,7 @@ void ReadingStore::refresh() {
 // First the journal, then LMDB: what the journal no longer has, LMDB has by then.
 bool ReadingStore::try_refresh() {
   auto each = [this](std::string_view record) { insert(record); };
+  check_history(environment_->lmdb.begin_read());
   stop_at_ = stop();
   if (passed_over_) started_ = false;
   if (!started_) {
@@ -102,6 +104,13 @@ bool ReadingStore::try_refresh() {
   drop_flushed(in_lmdb);
   publish();
   return true;
+}
+
+// The row names the timeline, of which a new one begins where history is cut.
+void ReadingStore::check_history(const LmdbReadTxn& txn) const {
+  if (txn.get(Table::System, Rows::store_key()) == store_row_) return;
+  throw Error(ErrorCode::StoreFailed, "the store in " + paths_.directory.string() +
+                                          " was repaired while it was open, and may have lost history; open it again");
 }
 
 // A writer that fails notes where before it tells anybody. What was shown before was synced here, and stays.
@@ -158,8 +167,8 @@ void ReadingStore::follow() {
       refresh();
     } catch (const Error& error) {
       if (error.retryable()) continue;
-      state_->failure.set(error);
-      state_->followers.announce();
+      if (watch_->gone()) break;
+      fail(error);
       return;
     } catch (const std::bad_alloc&) {
       state_->failure.set_out_of_memory();
@@ -167,7 +176,17 @@ void ReadingStore::follow() {
       return;
     }
     watch_->wait();
+    if (watch_->gone()) break;
   }
+  if (watch_->gone()) {
+    fail(Error(ErrorCode::StoreFailed, "the store in " + paths_.directory.string() +
+                                           " was moved, removed or replaced while it was open; open it again"));
+  }
+}
+
+void ReadingStore::fail(const Error& error) {
+  state_->failure.set_as_it_is(error);
+  state_->followers.announce();
 }
 
 // --- Reading
@@ -182,7 +201,10 @@ std::unique_ptr<SubscriptionState> ReadingStore::subscribe(EventId after) {
   std::lock_guard lock(mutex_);
   if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
   if (!watch_) {
-    watch_ = std::make_unique<DirectoryWatch>(paths_.journal);  // before the first look, so that nothing is missed
+    // Before the first look, so that nothing is missed.
+    auto watch = std::make_unique<DirectoryWatch>(paths_.journal);
+    watch->watch_place(paths_.directory, paths_.journal.filename());
+    watch_ = std::move(watch);
     following_ = std::thread([this] { follow(); });
   }
   return make_subscription(state_, views_, after);
