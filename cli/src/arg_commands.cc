@@ -115,8 +115,8 @@ Examples:
   producer | azoth apply - --ack --durability written
   azoth export | azoth --db copy apply -
 
-Exit codes: 1 a line is not valid, 3 a requirement of a line does not hold or, with --keep-going, any line was refused,
-or the store is sealed or held by another process (a service, say), which cannot be applied to.)",
+Exit codes: 1 a line is not valid; 3 a requirement of a line does not hold, or with --keep-going any line was refused,
+or the store is sealed, or another process (a service, say) has it open.)",
                          run_apply, declare_apply);
   add_command<PutArgs>(app, selected, "put", "Set a key",
                        "Examples:\n  azoth put balance/alice 100\n  azoth put note -- -draft-\n  azoth put --hex "
@@ -181,6 +181,9 @@ void add_reading_commands(CLI::App& app, Run& selected) {
 void add_commands(CLI::App& app, Run& selected) {
   add_writing_commands(app, selected);
   add_reading_commands(app, selected);
+  for (const char* name : {"get", "scan", "events", "status", "verify", "digest", "export"}) {
+    app.get_subcommand(name)->group("Commands that read, also beside a process that has the store open");
+  }
 }
 
 }  // namespace azoth::cli

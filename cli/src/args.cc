@@ -21,10 +21,7 @@ constexpr const char* kFooter = R"(Examples:
   azoth --db ledger export | azoth --db copy apply -
 
 Arguments after -- are not options: azoth put note -- -draft-
-get, scan, events, status, verify, digest and export only read: they work beside a process that has the store open,
-and change nothing. The other commands write: they need the store for themselves and exit with 3, naming the process
-that has it.
-
+A command that writes exits with 3 while another process has the store open, and names the process.
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the store's state (sealed, locked by another process, a requirement
 that does not hold, ...), 4 not found, 5 corruption or failed verification.)";
 
@@ -62,7 +59,14 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
     if (extra.empty()) return "a command is required";
     return fmt::format("there is no command or option \"{}\"", extra.front());
   }
-  if (extra.empty() || !extra.front().starts_with('-')) return error.what();
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+    std::string text = error.what();
+    return fmt::format("{} needs a value", text.substr(0, text.find(':')));
+  }
+  if (extra.empty()) return error.what();
+  if (!extra.front().starts_with('-')) {
+    return fmt::format("\"{}\" is one argument too many; text with spaces must be in quotes", extra.front());
+  }
   return fmt::format("there is no option \"{}\"; what begins with - and is not an option must come after --",
                      extra.front());
 }
