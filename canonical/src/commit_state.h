@@ -77,6 +77,12 @@ class Failure {
     if (on_set_) on_set_();
   }
 
+  // For those who only read: error() is the cause itself.
+  void set_as_it_is(const Error& cause) noexcept {
+    as_it_is_.store(true);
+    set(cause);
+  }
+
   // What is to be done when it happens; set before any thread could. It must not throw.
   void on_set(std::function<void()> action) { on_set_ = std::move(action); }
 
@@ -91,6 +97,7 @@ class Failure {
   // StoreFailed, naming the cause.
   Error error() const {
     std::lock_guard lock(mutex_);
+    if (as_it_is_.load() && cause_) return *cause_;
     return Error(ErrorCode::StoreFailed,
                  std::string("the store refuses writes because writing failed; close and reopen it. The cause: ") +
                      (cause_ ? cause_->what() : "out of memory"));
@@ -105,6 +112,7 @@ class Failure {
   std::function<void()> on_set_;
   std::optional<Error> cause_;
   std::atomic<bool> failed_{false};
+  std::atomic<bool> as_it_is_{false};
 };
 
 struct CommitState {

@@ -40,6 +40,7 @@ ReadingStore::ReadingStore(const std::filesystem::path& directory, const Options
   StoreRow row = environment_->rows.store(environment_->lmdb.begin_read());
   identity_.timeline = row.timeline;
   created_ = row.created;
+  store_row_ = environment_->lmdb.begin_read().get(Table::System, Rows::store_key()).value_or("");
   follower_ = JournalFollower(fs_, paths_.journal, identity_);
   refresh();
 }
@@ -80,6 +81,7 @@ void ReadingStore::refresh() {
 // First the journal, then LMDB: what the journal no longer has, LMDB has by then.
 bool ReadingStore::try_refresh() {
   auto each = [this](std::string_view record) { insert(record); };
+  check_history(environment_->lmdb.begin_read());
   stop_at_ = stop();
   if (passed_over_) started_ = false;
   if (!started_) {
@@ -102,6 +104,13 @@ bool ReadingStore::try_refresh() {
   drop_flushed(in_lmdb);
   publish();
   return true;
+}
+
+// The row names the timeline, of which a new one begins where history is cut.
+void ReadingStore::check_history(const LmdbReadTxn& txn) const {
+  if (txn.get(Table::System, Rows::store_key()) == store_row_) return;
+  throw Error(ErrorCode::StoreFailed, "the store in " + paths_.directory.string() +
+                                          " was repaired while it was open, and may have lost history; open it again");
 }
 
 // A writer that fails notes where before it tells anybody. What was shown before was synced here, and stays.
@@ -158,8 +167,8 @@ void ReadingStore::follow() {
       refresh();
     } catch (const Error& error) {
       if (error.retryable()) continue;
-      state_->failure.set(error);
-      state_->followers.announce();
+      if (watch_->gone()) break;
+      fail(error);
       return;
     } catch (const std::bad_alloc&) {
       state_->failure.set_out_of_memory();
@@ -167,7 +176,17 @@ void ReadingStore::follow() {
       return;
     }
     watch_->wait();
+    if (watch_->gone()) break;
   }
+  if (watch_->gone()) {
+    fail(Error(ErrorCode::StoreFailed, "the store in " + paths_.directory.string() +
+                                           " was moved, removed or replaced while it was open; open it again"));
+  }
+}
+
+void ReadingStore::fail(const Error& error) {
+  state_->failure.set_as_it_is(error);
+  state_->followers.announce();
 }
 
 // --- Reading
@@ -182,7 +201,10 @@ std::unique_ptr<SubscriptionState> ReadingStore::subscribe(EventId after) {
   std::lock_guard lock(mutex_);
   if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
   if (!watch_) {
-    watch_ = std::make_unique<DirectoryWatch>(paths_.journal);  // before the first look, so that nothing is missed
+    // Before the first look, so that nothing is missed.
+    auto watch = std::make_unique<DirectoryWatch>(paths_.journal);
+    watch->watch_place(paths_.directory, paths_.journal.filename());
+    watch_ = std::move(watch);
     following_ = std::thread([this] { follow(); });
   }
   return make_subscription(state_, views_, after);
@@ -194,6 +216,7 @@ Status ReadingStore::status() {
   std::unique_ptr<Snapshot> snapshot = read(Durability::Durable);
   Status status;
   status.read_only = true;
+  status.has_writer = writer_is_alive(paths_);
   status.meta = make_meta(*snapshot, identity_, created_);
   status.flushed_seq = state_->marks.flushed.load();
   status.durable_seq = status.visible_seq = status.applied_seq = snapshot->commit_seq();
@@ -204,11 +227,30 @@ Status ReadingStore::status() {
   JournalFiles files = list_files();
   status.journal_segments = static_cast<std::uint32_t>(files.segments.size());
   for (const auto& segment : files.segments) status.journal_bytes += segment.bytes;
-  LmdbEnv::Space space = views_->load()->environment->lmdb.space();
+  std::shared_ptr<Environment> environment = views_->load()->environment;
+  if (!environment) throw Error(ErrorCode::Closed, "the store is closed");
+  status.recovery = to_be_recovered(*environment, files);
+  auto failed_at = failed_writer_durable_seq(paths_);
+  if (status.has_writer && failed_at) {
+    status.failure = "writing failed in the process that has the store open; durable up to commit " +
+                     std::to_string(*failed_at);
+  }
+  LmdbEnv::Space space = environment->lmdb.space();
   status.map_bytes = space.map_bytes;
   status.map_used_bytes = space.used();
-  status.readers = views_->load()->environment->lmdb.live_readers();
+  status.readers = environment->lmdb.live_readers();
   return status;
+}
+
+// What opening for writing would find; beside a writer it means nothing.
+RecoveryReport ReadingStore::to_be_recovered(Environment& environment, const JournalFiles& files) const {
+  Head head = environment.rows.head(environment.lmdb.begin_read());
+  const JournalFiles::Segment* newest = files.newest();
+  RecoveryReport report;
+  report.clean = head.clean && newest != nullptr && head.clean->segment_number == newest->number;
+  report.last_commit = std::max(state_->marks.durable.load(), head.last_commit);
+  report.recovered_commits = report.last_commit - head.last_commit;
+  return report;
 }
 
 // The writer renames and removes files meanwhile.

@@ -15,17 +15,18 @@ constexpr const char* kHexHelp = "Keys and values are hex digits, on the command
 
 void declare_apply(CLI::App& app, ApplyArgs& args) {
   add_text(app, "FILE", args.file, "JSON Lines, one transaction each; - is standard input")->required();
-  static const std::map<std::string, Durability> kLevels = {{"written", Durability::Written},
+  static const std::map<std::string, Durability> kLevels = {{"applied", Durability::Applied},
+                                                            {"written", Durability::Written},
                                                             {"durable", Durability::Durable}};
   CLI::callback_t level = [&args](const CLI::results_t& values) {
     auto found = kLevels.find(values.back());
-    if (found == kLevels.end()) throw CLI::ValidationError("--durability", "must be written or durable");
+    if (found == kLevels.end()) throw CLI::ValidationError("--durability", "must be applied, written or durable");
     args.durability = found->second;
     return true;
   };
   app.add_option("--durability", level,
-                 "How safe a commit must be to count: written (survives kill -9) or durable (survives a power cut; "
-                 "the default)")
+                 "How safe a commit must be to count: applied (in its place, but a crash may take it back), written "
+                 "(survives kill -9) or durable (survives a power cut; the default)")
       ->type_name("LEVEL");
   CLI::callback_t pipeline = [&args](const CLI::results_t& values) {
     std::uint64_t depth = parse_number(values.back()).value_or(0);
@@ -86,11 +87,13 @@ void declare_append(CLI::App& app, AppendArgs& args) {
 void declare_events(CLI::App& app, EventsArgs& args) {
   add_count(app, "--after", args.after, "Only events after this id")->type_name("ID");
   add_count(app, "--to", args.to, "Only events up to this id, itself included")->type_name("ID");
-  CLI::Option* last = add_count(app, "--last", args.last, "Only the newest N of what the other options select");
+  add_count(app, "--last", args.last, "Only the newest N of what the other options select");
   add_texts(app, "--type", args.types, "Only events of this type; may be repeated: any of them");
   add_texts(app, "--tag", args.tags, "Only events with this tag; may be repeated: all of them");
   app.add_flag("--reverse", args.reverse, "Newest first");
-  add_count(app, "--limit", args.limit, "At most N events")->excludes(last);
+  add_count(app, "--limit", args.limit, "At most N events; with --follow it ends after them");
+  app.add_flag("--follow", args.follow,
+               "Go on with events as they become durable, until SIGINT (Ctrl-C) or SIGTERM; not with --to or --reverse");
 }
 
 void declare_export(CLI::App& app, ExportArgs& args) {
@@ -112,8 +115,8 @@ Examples:
   producer | azoth apply - --ack --durability written
   azoth export | azoth --db copy apply -
 
-Exit codes: 1 a line is not valid, 3 a requirement of a line does not hold or, with --keep-going, any line was refused.
-A store that another process holds cannot be applied to (exit 3).)",
+Exit codes: 1 a line is not valid; 3 a requirement of a line does not hold, or with --keep-going any line was refused,
+or the store is sealed, or another process (a service, say) has it open.)",
                          run_apply, declare_apply);
   add_command<PutArgs>(app, selected, "put", "Set a key",
                        "Examples:\n  azoth put balance/alice 100\n  azoth put note -- -draft-\n  azoth put --hex "
@@ -129,6 +132,19 @@ A store that another process holds cannot be applied to (exit 3).)",
   azoth append imported - < payload.json
   azoth append noted '{}' --time 2026-11-21T09:30:00Z --metadata '{"by":"alice"}')",
                           run_append, declare_append);
+  add_command<SealArgs>(app, selected, "seal", "Close the history: refuse every write until it is unsealed",
+                        R"(Example:
+  azoth seal
+
+Prints the id of the last event. Sealing a sealed store changes nothing and is fine. Writes to a sealed store exit
+with 3, also from other programs. A store that another process holds (a service, say) cannot be sealed from here.)",
+                        run_seal, declare_none);
+  add_command<UnsealArgs>(app, selected, "unseal", "Let a sealed store be written to again",
+                          R"(Example:
+  azoth unseal
+
+Unsealing a store that is not sealed changes nothing and is fine.)",
+                          run_unseal, declare_none);
 }
 
 void add_reading_commands(CLI::App& app, Run& selected) {
@@ -142,10 +158,13 @@ void add_reading_commands(CLI::App& app, Run& selected) {
                         run_scan, declare_scan);
   add_command<EventsArgs>(app, selected, "events", "List events",
                           "Examples:\n  azoth events --last 10\n  azoth events --after 1000 --limit 100\n  azoth "
-                          "--json events --type deposited --tag account:alice",
+                          "--json events --type deposited --tag account:alice\n  azoth events --last 10 --follow\n\n--follow "
+                          "also shows what other processes commit. It ends with exit code 0.",
                           run_events, declare_events);
   add_command<StatusArgs>(app, selected, "status", "Say where the store stands",
-                          "Examples:\n  azoth status\n  azoth --json status", run_status, declare_none);
+                          "Examples:\n  azoth status\n  azoth --json status\n\nIt works beside a process that has the store "
+                          "open for writing; numbers of memory, syncs and the like\nare then not that process's, and are marked so.",
+                          run_status, declare_none);
   add_command<VerifyArgs>(app, selected, "verify", "Check everything that is stored",
                           "Example:\n  azoth verify\n\nExit 5 if anything is not as it was written.", run_verify,
                           declare_none);
@@ -162,6 +181,9 @@ void add_reading_commands(CLI::App& app, Run& selected) {
 void add_commands(CLI::App& app, Run& selected) {
   add_writing_commands(app, selected);
   add_reading_commands(app, selected);
+  for (const char* name : {"get", "scan", "events", "status", "verify", "digest", "export"}) {
+    app.get_subcommand(name)->group("Commands that read, also beside a process that has the store open");
+  }
 }
 
 }  // namespace azoth::cli

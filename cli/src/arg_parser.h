@@ -35,7 +35,7 @@ void add_command(CLI::App& app, Run& selected, const std::string& name, const st
                  const std::string& examples, Exit (*run)(Context&, const Args&), void (*declare)(CLI::App&, Args&)) {
   auto args = std::make_shared<Args>();
   CLI::App* command = app.add_subcommand(name, help);
-  command->group("Commands");
+  command->group("Commands that write, and need the store for themselves");
   command->fallthrough();
   command->footer(examples + "\nThe options of `azoth --help` (--db, --json, ...) may be given here too.");
   declare(*command, *args);

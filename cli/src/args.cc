@@ -21,14 +21,15 @@ constexpr const char* kFooter = R"(Examples:
   azoth --db ledger export | azoth --db copy apply -
 
 Arguments after -- are not options: azoth put note -- -draft-
-Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the store's state (locked by another process, a requirement that
-does not hold, ...), 4 not found, 5 corruption or failed verification.)";
+A command that writes exits with 3 while another process has the store open, and names the process.
+Exit codes: 0 ok, 1 failure, 2 usage, 3 refused by the store's state (sealed, locked by another process, a requirement
+that does not hold, ...), 4 not found, 5 corruption or failed verification.)";
 
 [[noreturn]] void fail(const std::string& name, const std::string& what) { throw CLI::ValidationError(name, what); }
 
 std::uint64_t count_of(const std::string& name, const std::string& text) {
   std::optional<std::uint64_t> number = parse_number(text);
-  if (!number) fail(name, fmt::format("\"{}\" is not a whole number", text));
+  if (!number) fail(name, fmt::format("\"{}\" is not a whole number from 0 to {}", text, std::numeric_limits<std::uint64_t>::max()));
   return *number;
 }
 
@@ -58,7 +59,14 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
     if (extra.empty()) return "a command is required";
     return fmt::format("there is no command or option \"{}\"", extra.front());
   }
-  if (extra.empty() || !extra.front().starts_with('-')) return error.what();
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+    std::string text = error.what();
+    return fmt::format("{} needs a value", text.substr(0, text.find(':')));
+  }
+  if (extra.empty()) return error.what();
+  if (!extra.front().starts_with('-')) {
+    return fmt::format("\"{}\" is one argument too many; text with spaces must be in quotes", extra.front());
+  }
   return fmt::format("there is no option \"{}\"; what begins with - and is not an option must come after --",
                      extra.front());
 }

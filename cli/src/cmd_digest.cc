@@ -4,7 +4,7 @@
 namespace azoth::cli {
 
 Exit run_digest(Context& context, const DigestArgs&) {
-  Db db = open_store(context);
+  Db db = open_store_for_reading(context);
   Progress progress("entries");
   std::string digest = db.digest(
       [&](std::uint64_t done, std::uint64_t total) { progress.update({.items = done, .done = done, .total = total}); });

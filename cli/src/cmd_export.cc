@@ -88,7 +88,7 @@ bool is_special(const fs::path& path) {
 }  // namespace
 
 Exit run_export(Context& context, const ExportArgs& args) {
-  Db db = open_store(context);
+  Db db = open_store_for_reading(context);
   std::uint64_t keys = db.status().state_keys;
   ReadTxn snapshot = db.read();
   if (args.file == "-") {

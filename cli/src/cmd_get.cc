@@ -7,7 +7,7 @@ namespace azoth::cli {
 
 Exit run_get(Context& context, const GetArgs& args) {
   std::string key = argument_bytes(args.key, args.hex, "KEY");
-  Db db = open_store(context);
+  Db db = open_store_for_reading(context);
   ReadTxn snapshot = db.read();
   std::optional<std::string_view> value = snapshot.get(key);
   if (!value) throw Error(ErrorCode::NotFound, fmt::format("no key {}", printable(key)));

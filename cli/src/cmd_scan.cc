@@ -28,7 +28,7 @@ std::string shown(std::string_view bytes, bool hex) { return hex ? to_hex(bytes)
 
 Exit run_scan(Context& context, const ScanArgs& args) {
   KeyRange range = range_of(args);
-  Db db = open_store(context);
+  Db db = open_store_for_reading(context);
   ReadTxn snapshot = db.read();
   JsonObject object;
   for (auto [key, value] : snapshot.range(range, {.reverse = args.reverse, .limit = args.limit})) {

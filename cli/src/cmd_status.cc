@@ -1,10 +1,17 @@
 #include <fmt/format.h>
 
+#include <array>
+
 #include "commands.h"
 #include "text.h"
 
 namespace azoth::cli {
 namespace {
+
+// What this process, which only reads, says of itself: of a writer in another process it is not known.
+constexpr std::array<std::string_view, 12> kOwn = {
+    "visible_seq", "applied_seq", "delta_bytes", "live_deltas", "map_bytes", "readers", "commits",
+    "batches",     "syncs",       "flushes",     "pauses",      "recovery"};
 
 std::string recovery_json(const RecoveryReport& recovery) {
   return JsonObject()
@@ -15,16 +22,35 @@ std::string recovery_json(const RecoveryReport& recovery) {
       .finish();
 }
 
+std::string pauses_json(const std::vector<Status::PausedBy>& pauses) {
+  std::string out = "[";
+  for (const auto& [owner, times] : pauses) {
+    if (out.size() > 1) out += ',';
+    out += JsonObject().text("owner", terminal_safe(owner)).number("times", times).finish();
+  }
+  return out + ']';
+}
+
+void add_store(JsonObject& object, const Status& status) {
+  const Meta& meta = status.meta;
+  object.text("store_id", meta.store_id.text())
+      .text("timeline", meta.timeline.text())
+      .number("format_version", meta.format_version)
+      .text("created", format_time(meta.created))
+      .number("last_commit", meta.last_commit)
+      .number("last_event", meta.last_event);
+  if (meta.sealed_event) {
+    object.number("sealed_event", *meta.sealed_event);
+  } else {
+    object.null("sealed_event");
+  }
+  object.number("state_keys", status.state_keys);
+}
+
 std::string status_json(const Status& status) {
   JsonObject object;
-  object.text("store_id", status.meta.store_id.text())
-      .text("timeline", status.meta.timeline.text())
-      .number("format_version", status.meta.format_version)
-      .text("created", format_time(status.meta.created))
-      .number("last_commit", status.meta.last_commit)
-      .number("last_event", status.meta.last_event)
-      .null("sealed_event")
-      .number("state_keys", status.state_keys)
+  add_store(object, status);
+  object.boolean("has_writer", status.has_writer)
       .number("flushed_seq", status.flushed_seq)
       .number("durable_seq", status.durable_seq)
       .number("visible_seq", status.visible_seq)
@@ -39,52 +65,82 @@ std::string status_json(const Status& status) {
       .number("commits", status.commits)
       .number("batches", status.batches)
       .number("syncs", status.syncs)
-      .number("flushes", status.flushes);
+      .number("flushes", status.flushes)
+      .raw("pauses", pauses_json(status.pauses));
   if (status.failure) {
     object.text("failure", terminal_safe(*status.failure));
   } else {
     object.null("failure");
   }
-  return object.raw("recovery", recovery_json(status.recovery)).raw("projections", "[]").finish();
+  if (status.has_writer) {
+    object.null("recovery");
+  } else {
+    object.raw("recovery", recovery_json(status.recovery));
+  }
+  return object.raw("own", json_strings(kOwn)).raw("projections", "[]").finish();
 }
 
 void row(Output& out, std::string_view name, const std::string& text) {
   out.line(fmt::format("{:<10} {}", name, terminal_safe(text)));
 }
 
-void print_table(Context& context, const Status& status) {
+std::string recovery_text(const RecoveryReport& recovery) {
+  if (recovery.clean) return "not needed: the store was closed";
+  return fmt::format("the store was not closed; the next command that writes moves {} commits from the journal to LMDB",
+                     grouped(recovery.recovered_commits));
+}
+
+std::string writes_text(const Status& status) {
+  if (status.failure) return "refused: " + *status.failure;
+  if (status.meta.sealed_event) return "refused: the store is sealed; azoth unseal opens it";
+  return status.has_writer ? "by the process that has it open only" : "accepted";
+}
+
+void print_store(Context& context, const Status& status) {
   Output& out = context.out;
-  row(out, "store", fmt::format("{} in {}", status.meta.store_id.text(), context.globals.directory.string()));
-  row(out, "timeline", status.meta.timeline.text());
-  row(out, "format",
-      fmt::format("version {}, created {}", status.meta.format_version, format_time(status.meta.created)));
+  const Meta& meta = status.meta;
+  row(out, "store", fmt::format("{} in {}", meta.store_id.text(), context.globals.directory.string()));
+  row(out, "timeline", meta.timeline.text());
+  row(out, "format", fmt::format("version {}, created {}", meta.format_version, format_time(meta.created)));
+  row(out, "writer", status.has_writer ? "a process has the store open for writing" : "none");
   row(out, "commits",
-      fmt::format("{} (applied {}, visible {}, durable {}, in LMDB {})", grouped(status.meta.last_commit),
-                  status.applied_seq, status.visible_seq, status.durable_seq, status.flushed_seq));
-  row(out, "events", grouped(status.meta.last_event));
+      fmt::format("{} ({} in LMDB, {} durable)", grouped(meta.last_commit), grouped(status.flushed_seq),
+                  grouped(status.durable_seq)));
+  row(out, "events", grouped(meta.last_event));
   row(out, "state", fmt::format("{} keys", grouped(status.state_keys)));
-  row(out, "sealed", "no");
+  row(out, "sealed", meta.sealed_event ? fmt::format("at event {}", grouped(*meta.sealed_event)) : "no");
   row(out, "journal", fmt::format("{} in {} segments", human_bytes(status.journal_bytes), status.journal_segments));
-  row(out, "map", fmt::format("{} used of {}", human_bytes(status.map_used_bytes), human_bytes(status.map_bytes)));
-  row(out, "memory", fmt::format("{} in {} deltas", human_bytes(status.delta_bytes), status.live_deltas));
-  const RecoveryReport& recovery = status.recovery;
-  row(out, "opened",
-      recovery.clean ? "had been closed"
-                     : fmt::format("had not been closed; {} commits recovered from the journal",
-                                   grouped(recovery.recovered_commits)));
-  for (const std::string& damage : recovery.damage) row(out, "damage", damage);
-  row(out, "writes", status.failure ? "refused: " + *status.failure : "accepted");
+  row(out, "LMDB", human_bytes(status.map_used_bytes) + " used");
+  if (!status.has_writer) row(out, "recovery", recovery_text(status.recovery));
+  for (const std::string& damage : status.recovery.damage) row(out, "damage", damage);
+  row(out, "writes", writes_text(status));
+}
+
+void print_own(Context& context, const Status& status) {
+  Output& out = context.out;
+  out.line(status.has_writer ? "\nOf this reading process; the writer's own numbers are not known here:"
+                             : "\nOf this reading process:");
+  row(out, "commits", fmt::format("{} visible, {} applied", grouped(status.visible_seq), grouped(status.applied_seq)));
+  row(out, "memory", fmt::format("{} in {} Deltas", human_bytes(status.delta_bytes), status.live_deltas));
+  row(out, "map", human_bytes(status.map_bytes) + " of address space");
+  row(out, "readers", fmt::format("{} snapshots", status.readers));
+  row(out, "activity",
+      fmt::format("{} commits, {} batches, {} syncs, {} flushes", grouped(status.commits), grouped(status.batches),
+                  grouped(status.syncs), grouped(status.flushes)));
+  if (status.pauses.empty()) row(out, "pauses", "none");
+  for (const auto& [owner, times] : status.pauses) row(out, "paused by", fmt::format("{}, {} times", owner, times));
 }
 
 }  // namespace
 
 Exit run_status(Context& context, const StatusArgs&) {
-  Db db = open_store(context);
+  Db db = open_store_for_reading(context);
   Status status = db.status();
   if (context.json()) {
     context.out.json(status_json(status));
   } else {
-    print_table(context, status);
+    print_store(context, status);
+    print_own(context, status);
   }
   return Exit::Ok;
 }

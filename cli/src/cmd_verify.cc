@@ -41,7 +41,7 @@ void print(Context& context, const VerifyReport& report) {
 VerifyReport verify(Context& context) {
   Progress progress("entries");
   try {
-    Db db = open_store(context);
+    Db db = open_store_for_reading(context);
     return db.verify([&](std::uint64_t done, std::uint64_t total) {
       progress.update({.items = done, .done = done, .total = total});
     });

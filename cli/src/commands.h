@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -69,14 +68,21 @@ Exit run_append(Context& context, const AppendArgs& args);
 
 struct EventsArgs {
   EventId after = 0;
-  EventId to = std::numeric_limits<EventId>::max();
+  std::optional<EventId> to;
   std::optional<std::uint64_t> last;
   std::vector<std::string> types;
   std::vector<std::string> tags;
   bool reverse = false;
-  std::uint64_t limit = kNoLimit;
+  std::optional<std::uint64_t> limit;
+  bool follow = false;
 };
 Exit run_events(Context& context, const EventsArgs& args);
+
+struct SealArgs {};
+Exit run_seal(Context& context, const SealArgs& args);
+
+struct UnsealArgs {};
+Exit run_unseal(Context& context, const UnsealArgs& args);
 
 struct StatusArgs {};
 Exit run_status(Context& context, const StatusArgs& args);

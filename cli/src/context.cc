@@ -38,6 +38,9 @@ Exit exit_for(const Error& error) {
     case ErrorCode::LockTimeout:
     case ErrorCode::Backpressure:
     case ErrorCode::ReadersFull:
+    case ErrorCode::Sealed:
+    case ErrorCode::Paused:
+    case ErrorCode::ReadOnly:
       return Exit::Refused;
     case ErrorCode::Corruption:
       return Exit::Corrupt;
@@ -60,23 +63,38 @@ void report(const Context& context, std::string_view code, std::string_view mess
   report_object(context, object, message);
 }
 
-void report(const Context& context, const Error& error) { report(context, error_name(error.code()), error.what()); }
+void report(const Context& context, const Error& error) {
+  std::string message = error.what();
+  if (error.code() == ErrorCode::Sealed) {
+    message += fmt::format(": azoth --db {} unseal", context.globals.directory.string());
+  }
+  report(context, error_name(error.code()), message);
+}
 
 void report_object(const Context& context, JsonObject& object, std::string_view text) {
   write_message(context.json() ? object.finish() : fmt::format("azoth: {}", text));
 }
 
-Db open_store(const Context& context) {
+namespace {
+
+template <class Open>
+Db open_with(const Context& context, Open open) {
   const std::filesystem::path& directory = context.globals.directory;
   send_log_to_stderr(context.json());
   try {
-    return Db::open(directory, context.globals.options);
+    return open(directory, context.globals.options);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::NotFound || Store::exists(directory)) throw;
     throw Error(ErrorCode::NotFound,
                 fmt::format("no store in {0}; create one with: azoth --db {0} init", directory.string()));
   }
 }
+
+}  // namespace
+
+Db open_store(const Context& context) { return open_with(context, Db::open); }
+
+Db open_store_for_reading(const Context& context) { return open_with(context, Db::open_read_only); }
 
 std::string argument_bytes(const std::string& text, bool hex, std::string_view what) {
   if (!hex) return text;
@@ -91,6 +109,8 @@ Exit report_current_exception(const Context& context) {
     throw;
   } catch (const OutputClosed&) {
     return Exit::Failure;
+  } catch (const Interrupted&) {
+    return Exit::Ok;
   } catch (const Error& error) {
     report(context, error);
     return exit_for(error);

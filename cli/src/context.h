@@ -45,8 +45,10 @@ void report_object(const Context& context, JsonObject& object, std::string_view 
 // Writes one message line to standard error; failing to do so is ignored.
 void write_message(std::string_view text);
 
-// The store in the directory. Never creates one: throws NotFound saying how to.
+// The store in the directory, for writing. Never creates one: throws NotFound saying how to.
 Db open_store(const Context& context);
+// The same for reading: beside a process that has it open for writing or without one, and changing nothing.
+Db open_store_for_reading(const Context& context);
 
 // Bytes given on the command line: the text itself, or with `hex` what it spells. Throws UsageError naming `what`.
 std::string argument_bytes(const std::string& text, bool hex, std::string_view what);

@@ -3,7 +3,9 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "azoth/core/error.h"
 #include "text.h"
@@ -13,11 +15,20 @@ namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{64} << 10;
 
+// Returns when the descriptor takes something: of a pipe, at least PIPE_BUF bytes.
+void wait_for_room(int fd, int stop_fd) {
+  pollfd ready[2] = {{fd, POLLOUT, 0}, {stop_fd, POLLIN, 0}};
+  while (::poll(ready, 2, -1) < 0 && errno == EINTR) {
+  }
+  if (ready[0].revents == 0 && ready[1].revents != 0) throw Interrupted{};
+}
+
 }  // namespace
 
-void write_all(int fd, std::string_view bytes, std::string_view what) {
+void write_all(int fd, std::string_view bytes, std::string_view what, int stop_fd) {
   while (!bytes.empty()) {
-    ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (stop_fd >= 0) wait_for_room(fd, stop_fd);
+    ssize_t written = ::write(fd, bytes.data(), stop_fd >= 0 ? std::min<std::size_t>(bytes.size(), PIPE_BUF) : bytes.size());
     if (written >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(written));
     } else if (errno == EPIPE) {
@@ -48,7 +59,7 @@ void Output::json(std::string_view object) { line(terminal_ ? terminal_safe_json
 void Output::flush() {
   std::string pending;
   pending.swap(buffer_);  // what fails is not tried again
-  write_all(fd_, pending, "writing to standard output");
+  write_all(fd_, pending, "writing to standard output", stop_fd_);
   pending.clear();
   buffer_.swap(pending);  // keeps the memory
 }

@@ -10,8 +10,12 @@ namespace azoth::cli {
 // The reader of our output has gone (EPIPE): the program ends with exit code 1 and without a word.
 struct OutputClosed {};
 
-// Writes all of `bytes` to a descriptor, waiting if it is non-blocking. Throws OutputClosed, or Error naming `what`.
-void write_all(int fd, std::string_view bytes, std::string_view what);
+// What was to be written has not been, because it would have had to wait and somebody wanted the program to end.
+struct Interrupted {};
+
+// Writes all of `bytes` to a descriptor, waiting if it is non-blocking. Throws OutputClosed, or Error naming `what`. With
+// a `stop_fd`, throws Interrupted instead of waiting any longer when that one is readable.
+void write_all(int fd, std::string_view bytes, std::string_view what, int stop_fd = -1);
 
 class Output {
  public:
@@ -25,11 +29,14 @@ class Output {
   // Bytes as they are.
   void raw(std::string_view bytes) { write(bytes); }
   void flush();
+  // Writing does not wait any longer once this descriptor is readable: Interrupted.
+  void interrupt_by(int stop_fd) { stop_fd_ = stop_fd; }
 
   bool terminal() const { return terminal_; }
 
  private:
   int fd_;
+  int stop_fd_ = -1;
   bool terminal_;
   std::string buffer_;
 };

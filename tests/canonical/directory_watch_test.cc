@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <functional>
+#include <vector>
 
 #include "azoth/core/file.h"
 #include "support/temp_dir.h"
@@ -69,6 +71,29 @@ TEST_F(DirectoryWatchTest, AnInterruptEndsTheSleepAndEveryLaterOne) {
   sleeper.get();
   watch.wait();
   EXPECT_TRUE(watch.interrupted_within(std::chrono::hours{1}));
+}
+
+TEST_F(DirectoryWatchTest, AMoveOrARemovalOfTheDirectoryOrItsParentWakesAndIsTold) {
+  using Change = std::function<void(const std::filesystem::path& parent)>;
+  const std::vector<Change> changes = {
+      [&](const auto& parent) { std::filesystem::rename(parent, file("aside")); },
+      [](const auto& parent) { std::filesystem::rename(parent / "journal", parent / "aside"); },
+      [](const auto& parent) { std::filesystem::remove_all(parent); },
+      [](const auto& parent) { std::filesystem::remove_all(parent / "journal"); },
+  };
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    std::filesystem::path parent = file(("store" + std::to_string(i)).c_str());
+    std::filesystem::create_directories(parent / "journal");
+    DirectoryWatch watch(parent / "journal");
+    watch.watch_place(parent, "journal");
+    std::ofstream(parent / "journal" / "segment") << "x" << std::flush;
+    std::ofstream(parent / "other") << "x" << std::flush;
+    std::filesystem::remove(parent / "other");
+    watch.wait();
+    EXPECT_FALSE(watch.gone()) << i;
+    changes[i](parent);
+    while (!watch.gone()) watch.wait();
+  }
 }
 
 TEST_F(DirectoryWatchTest, AMissingDirectoryIsAnError) {

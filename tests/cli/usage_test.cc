@@ -12,7 +12,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 const std::vector<std::string> kCommands = {"init",   "apply",  "put",    "get",    "del",    "scan",
-                                            "append", "events", "status", "verify", "digest", "export"};
+                                            "append", "events", "status", "verify", "digest", "export", "seal", "unseal"};
 
 Result run(const Arguments& arguments, const ChildOptions& options = {}) { return Child(arguments, options).finish(); }
 
@@ -48,13 +48,18 @@ TEST(Usage, WrongCommandLinesExitWith2AndSayWhy) {
                                         {"get", "a", "scan"},
                                         {"apply"},
                                         {"apply", "-", "--durability", "sometimes"},
-                                        {"apply", "-", "--durability", "applied"},
                                         {"apply", "-", "--pipeline", "0"},
                                         {"apply", "-", "--pipeline", "x"},
                                         {"scan", "--limit", "-1"},
                                         {"scan", "--limit", "1x"},
                                         {"events", "--last", "1", "--limit", "1"},
                                         {"events", "--after", ""},
+                                        {"events", "--after", "99999999999999999999"},
+                                        {"events", "--follow", "--to", "1"},
+                                        {"events", "--follow", "--reverse"},
+                                        {"events", "more"},
+                                        {"seal", "more"},
+                                        {"unseal", "--nonsense"},
                                         {"get", "--hex", "k"},
                                         {"put", "--hex", "00", "0"},
                                         {"scan", "--hex", "--from", "x"},
@@ -133,7 +138,8 @@ TEST(Usage, CommandsOtherThanInitNeverCreateAStore) {
   std::string db = (directory.path() / "none").string();
   const std::vector<Arguments> commands = {{"apply", "-"}, {"put", "k", "v"}, {"get", "k"}, {"del", "k"},
                                            {"scan"},       {"append", "t"},   {"events"},   {"status"},
-                                           {"verify"},     {"digest"},        {"export"}};
+                                           {"verify"},     {"digest"},        {"export"},
+                                           {"seal"},       {"unseal"},        {"events", "--follow"}};
   for (Arguments arguments : commands) {
     arguments.insert(arguments.end(), {"--db", db});
     Result result = run(arguments);
@@ -151,21 +157,6 @@ TEST(Usage, WithJsonErrorsAreObjectsOnStandardError) {
   EXPECT_EQ(error["error"], "not_found");
   EXPECT_THAT(error["message"].get<std::string>(), HasSubstr("init"));
   EXPECT_EQ(result.out, "");
-}
-
-TEST(Usage, AStoreHeldByAnotherProcessIsRefusedNamingIt) {
-  StoreDir store;
-  store.init();
-  Child holder(store.arguments({"apply", "-", "--ack"}));
-  holder.send("{\"put\":{\"k\":\"v\"}}\n");
-  ASSERT_TRUE(holder.read_line());  // it has the store now
-  for (const Arguments& command : std::vector<Arguments>{{"get", "k"}, {"put", "k", "w"}, {"status"}, {"verify"}}) {
-    Result result = store.run(command);
-    EXPECT_EQ(result.exit, 3) << command.front();
-    EXPECT_THAT(result.err, HasSubstr(std::to_string(holder.pid()))) << command.front();
-  }
-  EXPECT_EQ(holder.finish().exit, 0);
-  EXPECT_EQ(store.ok({"get", "k"}).out, "v\n");
 }
 
 TEST(Usage, AReaderThatGoesAwayEndsTheProgramQuietly) {

@@ -41,10 +41,11 @@ struct Meta {
   std::optional<EventId> sealed_event;  // if the store is sealed
 };
 
-// What opening had to do.
+// What opening had to do. Of a store that was opened for reading only: what opening it for writing will have to do; it
+// means nothing while another process has it open for writing.
 struct RecoveryReport {
   bool clean = true;                // the store had been closed
-  CommitSeq recovered_commits = 0;  // commits replayed from the journal into LMDB
+  CommitSeq recovered_commits = 0;  // commits that only the journal held
   CommitSeq last_commit = 0;
   std::vector<std::string> damage;  // in journal bytes that are no longer needed; `verify` names it too
 };
@@ -53,6 +54,7 @@ struct RecoveryReport {
 struct Status {
   Meta meta;
   bool read_only = false;     // then the numbers of Deltas, readers, batches, syncs and flushes are this process's own
+  bool has_writer = true;     // a process, this one or another, has the store open for writing
   CommitSeq flushed_seq = 0;  // in LMDB
   CommitSeq durable_seq = 0;
   CommitSeq visible_seq = 0;

@@ -46,7 +46,8 @@ class Subscription {
   ~Subscription();
 
   // The next commit; nothing after stop() or when the timeout is over. Throws Closed when the store is closed and all
-  // that was durable has been delivered, Corruption if an event cannot be read.
+  // that was durable has been delivered, Corruption if an event cannot be read; StoreFailed if the store that was opened
+  // for reading only was moved, removed, replaced or repaired.
   std::optional<CommittedEvents> next();
   std::optional<CommittedEvents> next(std::chrono::nanoseconds timeout);
 
