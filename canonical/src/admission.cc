@@ -30,6 +30,7 @@ bool Admission::wait_for_turn(std::size_t bytes, Deadline deadline, Signal& flus
 
 void Admission::wait_for(std::size_t bytes, Deadline deadline, Signal& flusher) {
   if (waiting() == 0 && has_room(bytes)) return;
+  Timed timed(waits_);
   std::unique_lock lock(mutex_);
   bool in_time = wait_for_turn(bytes, deadline, flusher, lock);
   if (closed_) throw Error(ErrorCode::Closed, "the store is closed");

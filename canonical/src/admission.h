@@ -14,6 +14,7 @@
 
 #include "azoth/core/clock.h"
 #include "commit_state.h"
+#include "histogram.h"
 #include "wake_signal.h"
 
 namespace azoth {
@@ -30,6 +31,7 @@ class Admission {
   void close();
   void wake_all();
 
+  const Histogram& waits() const { return waits_; }  // of those who had to
   std::uint32_t waiting() const { return waiting_.load(std::memory_order_seq_cst); }
   std::size_t live_bytes() const { return live_.load(std::memory_order_relaxed); }
 
@@ -41,6 +43,7 @@ class Admission {
   const Failure& failure_;
   std::atomic<std::size_t> live_{0};
   std::atomic<std::uint32_t> waiting_{0};
+  Histogram waits_;
   std::mutex mutex_;  // everything below
   std::condition_variable room_;
   std::list<std::size_t> queue_;  // what each of them wants

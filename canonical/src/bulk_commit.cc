@@ -8,6 +8,7 @@
 namespace azoth {
 
 Sequencer::Result BulkCommit::commit(WriteSet& set, const Evaluate& evaluate, Deadline deadline, Gate::Writer writer) {
+  Timed timed(times_);
   Sequencer::Closure closure(sequencer_, set, deadline, writer);
   flusher_.flush_all(deadline);
   closure.check();

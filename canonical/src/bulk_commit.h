@@ -44,6 +44,8 @@ class BulkCommit {
   // room.
   Sequencer::Result commit(WriteSet& set, const Evaluate& evaluate, Deadline deadline, Gate::Writer writer);
 
+  const Histogram& times() const { return times_; }
+
  private:
   void write(const Delta& delta);
 
@@ -53,6 +55,7 @@ class BulkCommit {
   GroupCommit& group_;
   Flusher& flusher_;
   CommitState& state_;
+  Histogram times_;
 };
 
 }  // namespace azoth

@@ -87,6 +87,7 @@ void Flusher::flush_oldest() {
 
 // False: no room, nothing changed, try again. What can be repeated is everything up to the commit.
 bool Flusher::try_flush(const Delta& delta) {
+  Timed timed(flush_times_);
   try {
     flush_delta(environment_.lmdb, environment_.rows, delta, {.journal_begin = journal_.first_commit()});
   } catch (const Error& error) {

@@ -42,6 +42,7 @@ class Flusher {
   // Marks the end of the journal in LMDB, so that the next open need not look for it. After stop().
   void mark_clean(const JournalTail& tail);
 
+  const Histogram& flush_times() const { return flush_times_; }
   std::uint64_t flushes() const { return flushes_.load(std::memory_order_relaxed); }
 
  private:
@@ -62,6 +63,7 @@ class Flusher {
   CommitState& state_;
   const Options options_;
   std::atomic<std::uint64_t> flushes_{0};
+  Histogram flush_times_;
   std::atomic<CommitSeq> wanted_{0};  // flush through here now
   std::atomic<bool> stopping_{false};
   std::chrono::milliseconds back_off_{0};

@@ -36,7 +36,14 @@ GroupCommit::GroupCommit(Journal& journal, Sequencer& sequencer, std::shared_ptr
       written_(state_.marks.applied.load()) {}
 
 bool GroupCommit::wait(Batch& batch, CommitSeq commit, Durability level, Deadline deadline) {
-  if (level == Durability::Applied) return true;
+  if (level == Durability::Applied || (batch.complete() && reached(commit, level))) return true;
+  Timed timed(level == Durability::Durable ? measures_.wait_durable : measures_.wait_written);
+  bool in_time = wait_in_batch(batch, commit, level, deadline);
+  if (timed.elapsed() > kStall) measures_.stalls.fetch_add(1, std::memory_order_relaxed);
+  return in_time;
+}
+
+bool GroupCommit::wait_in_batch(Batch& batch, CommitSeq commit, Durability level, Deadline deadline) {
   while (true) {
     std::uint32_t seen = batch.word.load(std::memory_order_seq_cst);
     if (batch.state() == Batch::Failed) throw state_.failure.error().with_unknown_outcome();
@@ -205,6 +212,8 @@ void GroupCommit::write(Batch& batch) {
   journal_.write(buffer_, header);
   written_.store(batch.last_commit, std::memory_order_release);
   batches_.fetch_add(1, std::memory_order_relaxed);
+  measures_.batch_commits.record(batch.last_commit - batch.first_commit + 1);
+  measures_.bytes.fetch_add(buffer_.size(), std::memory_order_relaxed);
   if (buffer_.capacity() > kKeptBuffer) std::string().swap(buffer_);
 }
 
@@ -216,6 +225,7 @@ void GroupCommit::sync() {
   CommitSeq written = written_.load(std::memory_order_acquire);
   if (reached(written, Durability::Durable)) return;  // by the one this one has waited for
   try {
+    Timed timed(measures_.sync);
     journal_.sync();
     if (AZOTH_FAULT("group.synced")) throw Error(ErrorCode::Io, "a fault was injected after the sync");
   } catch (const Error& error) {

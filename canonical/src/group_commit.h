@@ -32,6 +32,7 @@
 #include "azoth/core/clock.h"
 #include "batch.h"
 #include "commit_state.h"
+#include "histogram.h"
 #include "notifier.h"
 
 namespace azoth {
@@ -74,7 +75,19 @@ class GroupCommit {
   std::uint64_t batches() const { return batches_.load(std::memory_order_relaxed); }
   std::uint64_t syncs() const { return syncs_.load(std::memory_order_relaxed); }
 
+  struct Measures {
+    Histogram wait_written;  // of those who had to wait
+    Histogram wait_durable;
+    Histogram sync;
+    Histogram batch_commits;
+    std::atomic<std::uint64_t> bytes{0};  // written to the journal
+    std::atomic<std::uint64_t> stalls{0};  // waits longer than kStall
+  };
+  static constexpr std::chrono::milliseconds kStall{50};
+  const Measures& measures() const { return measures_; }
+
  private:
+  bool wait_in_batch(Batch& batch, CommitSeq commit, Durability level, Deadline deadline);
   bool enter();  // false after end()
   void leave();
   bool try_lead();
@@ -105,6 +118,7 @@ class GroupCommit {
   std::atomic<std::uint32_t> round_waiters_{0};
   std::atomic<std::uint64_t> batches_{0};
   std::atomic<std::uint64_t> syncs_{0};
+  Measures measures_;
 
   std::atomic<CommitSeq> written_;  // in the journal file; moved by the leader
   std::mutex sync_mutex_;           // held while the device syncs, and to move the durable mark

@@ -16,6 +16,7 @@
 #include "environment.h"
 #include "journal_follower.h"
 #include "store_impl.h"
+#include "store_metrics.h"
 #include "view.h"
 
 namespace azoth {
@@ -30,6 +31,7 @@ class ReadingStore : public StoreImpl {
   std::unique_ptr<SubscriptionState> subscribe(EventId after) override;
   Meta meta() override;
   Status status() override;
+  void metrics(const MetricCallback& callback) override { report_status(status(), callback); }
   VerifyReport verify(const Progress& progress) override;
   std::string digest(const Progress& progress) override;
   void close() override;

@@ -17,10 +17,6 @@ namespace {
 constexpr std::size_t kMaxRows = 100'000;
 constexpr CommitSeq kNewest = std::numeric_limits<CommitSeq>::max();
 
-[[noreturn]] void throw_no_journal_room() {
-  throw Error(ErrorCode::Backpressure, "the journal has no room yet; the disk is slower than the writers. Try again");
-}
-
 }  // namespace
 
 Sequencer::Sequencer(std::shared_ptr<Environment> environment, Journal& journal, CommitState& state,
@@ -46,9 +42,7 @@ Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> co
     wait_for_turn(lock, deadline);
     check(set, writer);
     if (set.empty() || make_room(set.bytes())) break;
-    lock.unlock();
-    if (!journal_.wait_for_spare(deadline)) throw_no_journal_room();
-    lock.lock();
+    wait_for_journal_room(lock, deadline);
   }
   if (auto result = check_conditions(conditions, evaluated_at)) return *result;
   CommitInfo info;
@@ -67,6 +61,7 @@ Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> co
 // While a bulk transaction is under way, and until those who came before have had their turn.
 void Sequencer::wait_for_turn(std::unique_lock<std::mutex>& lock, Deadline deadline) {
   if (!closed_ && turns_.empty()) return;
+  Timed timed(bulk_waits_);
   auto turn = turns_.emplace(turns_.end());
   auto mine = [&] { return !closed_ && turn == turns_.begin(); };
   bool in_time = true;
@@ -79,6 +74,15 @@ void Sequencer::wait_for_turn(std::unique_lock<std::mutex>& lock, Deadline deadl
   if (!closed_ && !turns_.empty()) turns_.front().notify_one();
   if (in_time) return;
   throw Error(ErrorCode::Backpressure, "a bulk transaction is being committed and did not end in time; try again");
+}
+
+void Sequencer::wait_for_journal_room(std::unique_lock<std::mutex>& lock, Deadline deadline) {
+  Timed timed(journal_waits_);
+  lock.unlock();
+  if (!journal_.wait_for_spare(deadline)) {
+    throw Error(ErrorCode::Backpressure, "the journal has no room yet; the disk is slower than the writers. Try again");
+  }
+  lock.lock();
 }
 
 void Sequencer::open() {
@@ -103,11 +107,10 @@ void Sequencer::check(const WriteSet& set, Gate::Writer writer) const {
   if (writer == Gate::Writer::User) check_space(set);
 }
 
-// LMDB needs room to delete, too. So above nine tenths of the map, less what the live Deltas may take when they are
-// flushed, only deletions pass.
+// Above the soft limit, less what the live Deltas may take when they are flushed, only deletions pass.
 void Sequencer::check_space(const WriteSet& set) const {
   if (lmdb_map_ == 0 || (set.puts() == 0 && set.events() == 0)) return;
-  std::uint64_t limit = lmdb_map_ / 10 * 9;
+  std::uint64_t limit = soft_limit(lmdb_map_);
   std::uint64_t needed = lmdb_used_ + 2 * (admission_.live_bytes() + set.bytes());
   if (needed <= limit) return;
   throw Error(ErrorCode::NoSpace, "the map is nearly full: " + std::to_string(lmdb_used_) + " of " +
@@ -280,8 +283,19 @@ void Sequencer::drop_oldest() {
   std::lock_guard lock(mutex_);
   auto view = std::make_shared<View>(*view_);
   admission_.release(view->deltas.back()->bytes());
+  std::erase_if(dropped_, [](const auto& delta) { return delta.expired(); });
+  dropped_.push_back(view->deltas.back());
   view->deltas.pop_back();
   publish(std::move(view));
+}
+
+std::size_t Sequencer::pinned_bytes() const {
+  std::lock_guard lock(mutex_);
+  std::size_t bytes = 0;
+  for (const auto& dropped : dropped_) {
+    if (auto delta = dropped.lock()) bytes += delta->bytes();
+  }
+  return bytes;
 }
 
 std::optional<Deadline> Sequencer::filling_since() const {
@@ -325,11 +339,7 @@ void Sequencer::Closure::check() {
 
 bool Sequencer::Closure::take_room(Deadline deadline) {
   std::unique_lock lock(sequencer_.mutex_);
-  while (!sequencer_.make_room(0)) {
-    lock.unlock();
-    if (!sequencer_.journal_.wait_for_spare(deadline)) throw_no_journal_room();
-    lock.lock();
-  }
+  while (!sequencer_.make_room(0)) sequencer_.wait_for_journal_room(lock, deadline);
   return std::exchange(sequencer_.next_starts_segment_, false);
 }
 

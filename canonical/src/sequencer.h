@@ -26,12 +26,16 @@
 #include "commit_state.h"
 #include "delta.h"
 #include "gate.h"
+#include "histogram.h"
 #include "view.h"
 #include "wake_signal.h"
 
 namespace azoth {
 
 class Journal;
+
+// How much of a map of this size may be used before only deletions pass: LMDB needs room to delete, too.
+constexpr std::uint64_t soft_limit(std::uint64_t map_bytes) { return map_bytes / 10 * 9; }
 
 // At most this many Deltas wait to be flushed; another one fills meanwhile.
 inline constexpr std::size_t kMaxFrozen = 2;
@@ -69,6 +73,9 @@ class Sequencer {
   void wait_until_open();
   std::size_t waiting() const;  // for the end of one
 
+  const Histogram& bulk_waits() const { return bulk_waits_; }        // of those who had to
+  const Histogram& journal_waits() const { return journal_waits_; }
+
   // Changes the gate between two commits.
   template <class Change>
   void change_gate(Change change) {
@@ -91,6 +98,7 @@ class Sequencer {
   bool freeze();
   std::shared_ptr<const Delta> oldest_frozen() const;
   void drop_oldest();  // after LMDB holds it
+  std::size_t pinned_bytes() const;  // of those that were dropped and that snapshots keep alive
   // When the oldest commit of the filling Delta was sequenced, if it has one.
   std::optional<Deadline> filling_since() const;
   bool room_wanted() const { return admission_.waiting() != 0; }
@@ -103,6 +111,7 @@ class Sequencer {
 
  private:
   void wait_for_turn(std::unique_lock<std::mutex>& lock, Deadline deadline);
+  void wait_for_journal_room(std::unique_lock<std::mutex>& lock, Deadline deadline);
   void open();
   void check(const WriteSet& set, Gate::Writer writer) const;
   void check_space(const WriteSet& set) const;
@@ -125,11 +134,14 @@ class Sequencer {
   Clock& clock_;
   Signal syncer_signal_;
   Signal flusher_signal_;
+  Histogram bulk_waits_;
+  Histogram journal_waits_;
 
   mutable std::mutex mutex_;  // everything below
   EventId next_event_;
   std::shared_ptr<Delta> delta_;  // the one that is filled: the first of the view
   std::optional<Deadline> filling_since_;
+  std::vector<std::weak_ptr<const Delta>> dropped_;  // some of them still alive
   std::uint64_t lmdb_used_ = 0;
   std::uint64_t lmdb_map_ = 0;
 

@@ -155,6 +155,14 @@ void Store::flush(Durability level) { impl_->writer().flush(level); }
 void Store::checkpoint() { impl_->writer().checkpoint(); }
 Meta Store::meta() const { return impl_->meta(); }
 Status Store::status() const { return impl_->status(); }
+void Store::metrics(const MetricCallback& callback) const { impl_->metrics(callback); }
+
+std::vector<Metric> Store::metrics() const {
+  std::vector<Metric> metrics;
+  impl_->metrics([&](const Metric& metric) { metrics.push_back(metric); });
+  return metrics;
+}
+
 VerifyReport Store::verify(const Progress& progress) { return impl_->verify(progress); }
 std::string Store::digest(const Progress& progress) { return impl_->digest(progress); }
 void Store::close() { impl_->close(); }

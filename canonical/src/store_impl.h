@@ -29,6 +29,7 @@ class StoreImpl {
   virtual std::unique_ptr<SubscriptionState> subscribe(EventId after) = 0;
   virtual Meta meta() = 0;
   virtual Status status() = 0;
+  virtual void metrics(const MetricCallback& callback) = 0;
   virtual VerifyReport verify(const Progress& progress) = 0;
   virtual std::string digest(const Progress& progress) = 0;
   virtual void close() = 0;

@@ -9,6 +9,7 @@
 #include "bulk_rows.h"
 #include "recovery.h"
 #include "settings.h"
+#include "store_metrics.h"
 #include "verify.h"
 
 namespace azoth {
@@ -122,6 +123,7 @@ Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> co
     } while (std::holds_alternative<Sequencer::Stale>(*result));
   }
   if (auto* rejected = std::get_if<Sequencer::Rejected>(&*result)) {
+    rejections_.fetch_add(1, std::memory_order_relaxed);
     // The answer waits for what it rests on: a crash must not undo the reason of a rejection that was given.
     try {
       group_->wait_for_all(rejected->at, options.level, kNoDeadline);
@@ -328,6 +330,9 @@ Status WritingStore::status() {
   LmdbEnv::Space space = view->environment->lmdb.space();
   status.map_bytes = space.map_bytes;
   status.map_used_bytes = space.used();
+  status.map_soft_limit_bytes = soft_limit(space.map_bytes);
+  status.oldest_reader_age = view->environment->lmdb.oldest_reader_age();
+  status.pinned_delta_bytes = sequencer_->pinned_bytes();
   status.batches = group_->batches();
   status.syncs = group_->syncs();
   status.flushes = flusher_->flushes();
@@ -336,6 +341,11 @@ Status WritingStore::status() {
   for (const auto& [owner, count] : gate_->pauses()) status.pauses.push_back({owner, count});
   status.recovery = recovery_;
   return status;
+}
+
+void WritingStore::metrics(const MetricCallback& callback) {
+  report_status(status(), callback);
+  report_measures({admission_, *sequencer_, *group_, *flusher_, *bulk_commit_, rejections_.load()}, callback);
 }
 
 void WritingStore::flush(Durability level) {

@@ -39,6 +39,7 @@ class WritingStore : public StoreImpl {
   std::unique_ptr<SubscriptionState> subscribe(EventId after) override;
   Meta meta() override;
   Status status() override;
+  void metrics(const MetricCallback& callback) override;
   VerifyReport verify(const Progress& progress) override;
   std::string digest(const Progress& progress) override;
   void close() override;
@@ -82,6 +83,7 @@ class WritingStore : public StoreImpl {
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::atomic<std::thread::id> exclusive_thread_{};  // of the live WriteTxn
   std::atomic<bool> closed_{false};
+  std::atomic<std::uint64_t> rejections_{0};
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Sequencer> sequencer_;
   std::shared_ptr<GroupCommit> group_;

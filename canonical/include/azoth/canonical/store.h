@@ -20,6 +20,7 @@
 
 #include "azoth/canonical/commit.h"
 #include "azoth/canonical/condition.h"
+#include "azoth/canonical/metrics.h"
 #include "azoth/canonical/options.h"
 #include "azoth/canonical/outcome.h"
 #include "azoth/canonical/pause.h"
@@ -62,12 +63,15 @@ struct Status {
   std::uint64_t state_keys = 0;  // in a snapshot taken for this
   std::uint64_t delta_bytes = 0;  // memory of all live Deltas
   std::uint32_t live_deltas = 0;
+  std::uint64_t pinned_delta_bytes = 0;  // of Deltas that are in LMDB already and that only snapshots keep alive
   std::uint32_t waiting_writers = 0;  // for memory, or for the end of a bulk transaction
   std::uint64_t journal_bytes = 0;  // on disk, spares included
   std::uint32_t journal_segments = 0;
   std::uint64_t map_bytes = 0;       // reserved
   std::uint64_t map_used_bytes = 0;  // used by LMDB, free pages subtracted
+  std::uint64_t map_soft_limit_bytes = 0;  // above it, less twice what the live Deltas hold, only deletions pass
   std::uint32_t readers = 0;         // snapshots alive in this process
+  std::chrono::milliseconds oldest_reader_age{0};  // of them; what it sees cannot be reused by LMDB
   std::uint64_t commits = 0;         // since open
   std::uint64_t batches = 0;
   std::uint64_t syncs = 0;  // fdatasync calls on the journal
@@ -160,6 +164,9 @@ class Store {
 
   Meta meta() const;
   Status status() const;
+  // What this object has counted and timed since it was opened.
+  void metrics(const MetricCallback& callback) const;
+  std::vector<Metric> metrics() const;
 
   // Checks everything that is stored: structure, gapless ids, every checksum, the tag index against the events, counts,
   // the journal's chain. Works on a snapshot; writers go on.
