@@ -266,6 +266,7 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
     fcntl(data_fd_, F_SETFD, FD_CLOEXEC);
     check_whole(data);
     clear_stale_readers();
+    if (mode == Mode::Write) finish_for_dead_writer();
     open_tables(mode == Mode::Create);
     own_reader_ = begin_fresh_read();
     mdb_txn_reset(own_reader_);
@@ -292,6 +293,15 @@ void LmdbEnv::check_whole(const std::filesystem::path& data) {
   throw Error(ErrorCode::Corruption, data.string() + " has " + std::to_string(size) + " bytes and should have " +
                                          std::to_string(end) +
                                          ": it was cut; restore it from a copy or a backup");
+}
+
+// A writer that is killed while LMDB syncs its last page has committed, but has not told: as long as a reader keeps LMDB's
+// lock file alive, snapshots go on showing the transaction before, until the next write transaction begins. Recovery must
+// know what was committed, so let one begin.
+void LmdbEnv::finish_for_dead_writer() {
+  MDB_txn* txn = nullptr;
+  check(mdb_txn_begin(env_, nullptr, 0, &txn), "beginning an LMDB transaction");
+  mdb_txn_abort(txn);
 }
 
 // LMDB does not write the pages that a transaction took and gave back. If they are the last ones, and were not reserved,

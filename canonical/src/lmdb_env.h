@@ -158,6 +158,7 @@ class LmdbEnv {
 
   void check_whole(const std::filesystem::path& data);
   void extend_to_end() noexcept;
+  void finish_for_dead_writer();
   void open_tables(bool create);
   std::uint64_t end_bytes();
   void give_back(MDB_txn* txn) noexcept;

@@ -204,10 +204,12 @@ Status ReadingStore::status() {
   JournalFiles files = list_files();
   status.journal_segments = static_cast<std::uint32_t>(files.segments.size());
   for (const auto& segment : files.segments) status.journal_bytes += segment.bytes;
-  LmdbEnv::Space space = views_->load()->environment->lmdb.space();
+  std::shared_ptr<Environment> environment = views_->load()->environment;
+  if (!environment) throw Error(ErrorCode::Closed, "the store is closed");  // meanwhile
+  LmdbEnv::Space space = environment->lmdb.space();
   status.map_bytes = space.map_bytes;
   status.map_used_bytes = space.used();
-  status.readers = views_->load()->environment->lmdb.live_readers();
+  status.readers = environment->lmdb.live_readers();
   return status;
 }
 

@@ -2,9 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <latch>
@@ -17,6 +21,7 @@
 
 #include "azoth/core/codec.h"
 #include "azoth/core/limits.h"
+#include "child_process.h"
 #include "store_support.h"
 #include "support/seed.h"
 
@@ -342,6 +347,52 @@ TEST_F(LmdbEnvTest, ReopeningKeepsTheContent) {
   env_.reset();
   env_.emplace(path(), kSettings, LmdbEnv::Mode::Write);
   EXPECT_THAT(keys(), ElementsAre("a", "b"));
+}
+
+// LMDB's last step of a commit is to write in its lock file which transaction is the newest. A writer that is killed
+// while LMDB syncs the step before has committed and not told; that is put together here.
+TEST_F(LmdbEnvTest, WhatAKilledWriterHasCommittedIsThereForTheNextOneBesideAReader) {
+  put({"a"});
+  env_.reset();
+  test::Pipe to_reader;
+  test::Pipe from_reader;
+  test::ChildProcess reader([&] {
+    LmdbEnv env(path(), kSettings, LmdbEnv::Mode::Read);
+    std::uint64_t asked = 0;
+    do {
+      from_reader.send(env.begin_read().entries(Table::State));
+    } while (to_reader.receive(asked));
+  });
+  auto seen_by_reader = [&] {
+    std::uint64_t entries = 0;
+    EXPECT_TRUE(from_reader.receive(entries));
+    return entries;
+  };
+  EXPECT_EQ(seen_by_reader(), 1u);
+  test::ChildProcess writer([&] {
+    env_.emplace(path(), kSettings, LmdbEnv::Mode::Write);
+    int fd = open((path() / "lock.mdb").c_str(), O_RDWR);
+    std::array<std::uint64_t, 24> before{};  // more than the header in front of the readers' slots has
+    std::array<std::uint64_t, 24> after{};
+    std::uint64_t old_id = env_->begin_read().id();
+    bool read = pread(fd, before.data(), sizeof before, 0) == sizeof before;
+    put({"b"});
+    std::uint64_t new_id = env_->begin_read().id();
+    read = read && pread(fd, after.data(), sizeof after, 0) == sizeof after;
+    LmdbWriteTxn lock(*env_);  // a commit holds LMDB's mutex
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      if (!read || before[i] != old_id || after[i] != new_id) continue;
+      if (pwrite(fd, &old_id, sizeof old_id, static_cast<off_t>(i * sizeof old_id)) == sizeof old_id) raise(SIGKILL);
+    }
+  });
+  writer.wait();
+  ASSERT_TRUE(writer.was_killed());
+  to_reader.send(std::uint64_t{1});
+  EXPECT_EQ(seen_by_reader(), 1u);  // so it is as it should be for this test
+  env_.emplace(path(), kSettings, LmdbEnv::Mode::Write);
+  EXPECT_THAT(keys(), ElementsAre("a", "b"));
+  to_reader.send(std::uint64_t{1});
+  EXPECT_EQ(seen_by_reader(), 2u);
 }
 
 TEST_F(LmdbEnvTest, AMapSmallerThanTheDataIsRaised) {
