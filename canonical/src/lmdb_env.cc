@@ -47,6 +47,9 @@ std::string_view to_view(const MDB_val& val) { return {static_cast<const char*>(
       throw Error(ErrorCode::Corruption, message);
     case ENOMEM:
       throw Error(ErrorCode::OutOfMemory, message);
+    case MDB_MAP_RESIZED:
+      throw Error(ErrorCode::Io, what + ": a writer with a larger map has made the store larger than what this reader " +
+                                     "has mapped; close it and open it again");
     default:
       throw Error(ErrorCode::Io, message);
   }
@@ -73,6 +76,11 @@ void allocate_lock_file(const std::filesystem::path& path, unsigned max_readers)
   int error = posix_fallocate(fd, 0, kHeader + kSlot * static_cast<off_t>(max_readers));
   close(fd);
   if (error != 0 && error != EOPNOTSUPP && error != EINVAL) throw_errno(error, "allocating " + path.string());
+}
+
+bool address_space_is_limited() {
+  rlimit limit{};
+  return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
 // As much address space as asked for, or as the process may have.
@@ -257,11 +265,15 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
   if (mode != Mode::Read || !std::filesystem::exists(lock)) allocate_lock_file(lock, readers);
   check(mdb_env_create(&env_), "creating an LMDB environment");
   try {
-    check(mdb_env_set_mapsize(env_, map_size_within_limits(settings.map_bytes)), "setting LMDB's map size");
+    // A reader needs as much as the writer has, which the file knows and LMDB takes from there.
+    bool as_in_file = mode == Mode::Read && !address_space_is_limited();
+    std::uint64_t map_bytes = map_size_within_limits(settings.map_bytes);
+    check(mdb_env_set_mapsize(env_, as_in_file ? 0 : map_bytes), "setting LMDB's map size");
     check(mdb_env_set_maxreaders(env_, readers), "setting LMDB's readers");
     check(mdb_env_set_maxdbs(env_, kTables), "setting LMDB's tables");
     int rc = mdb_env_open(env_, directory.c_str(), mode == Mode::Read ? MDB_NOTLS | MDB_RDONLY : MDB_NOTLS, 0600);
     if (rc != MDB_SUCCESS) raise(rc, "opening " + data.string());
+    if (as_in_file) raise_map_size(map_bytes);
     check(mdb_env_get_fd(env_, &data_fd_), "asking LMDB for its file");
     fcntl(data_fd_, F_SETFD, FD_CLOEXEC);
     check_whole(data);
@@ -302,6 +314,13 @@ void LmdbEnv::finish_for_dead_writer() {
   MDB_txn* txn = nullptr;
   check(mdb_txn_begin(env_, nullptr, 0, &txn), "beginning an LMDB transaction");
   mdb_txn_abort(txn);
+}
+
+// For a writer that will be opened with more. Before there is any transaction.
+void LmdbEnv::raise_map_size(std::uint64_t bytes) {
+  MDB_envinfo info{};
+  check(mdb_env_info(env_, &info), "asking LMDB for its size");
+  if (info.me_mapsize < bytes) check(mdb_env_set_mapsize(env_, bytes), "setting LMDB's map size");
 }
 
 // LMDB does not write the pages that a transaction took and gave back. If they are the last ones, and were not reserved,

@@ -122,7 +122,8 @@ class LmdbEnv {
 
   enum class Mode { Create, Write, Read };
 
-  // Opens the environment in `directory`, which must hold one unless it is to be created. Refuses symbolic links.
+  // Opens the environment in `directory`, which must hold one unless it is to be created. Refuses symbolic links. Reads
+  // with a map as large as the writer's at least, unless the process may not have so much address space.
   LmdbEnv(const std::filesystem::path& directory, const Settings& settings, Mode mode);
   ~LmdbEnv();  // no transaction may be alive
   LmdbEnv(const LmdbEnv&) = delete;
@@ -159,6 +160,7 @@ class LmdbEnv {
   void check_whole(const std::filesystem::path& data);
   void extend_to_end() noexcept;
   void finish_for_dead_writer();
+  void raise_map_size(std::uint64_t bytes);
   void open_tables(bool create);
   std::uint64_t end_bytes();
   void give_back(MDB_txn* txn) noexcept;

@@ -407,6 +407,61 @@ TEST_F(LmdbEnvTest, AMapSmallerThanTheDataIsRaised) {
   EXPECT_GE(env_->space().map_bytes, 1000u * 4000u);
 }
 
+TEST_F(LmdbEnvTest, AReaderHasAsLargeAMapAsTheWriterWhateverItAsksFor) {
+  put({"a"});
+  env_.reset();
+  test::Pipe start;
+  test::ChildProcess writer([&] {
+    char go = 0;
+    if (!start.receive(go)) return;
+    env_.emplace(path(), kSettings, LmdbEnv::Mode::Write);
+    LmdbWriteTxn txn(*env_);
+    for (int i = 0; i < 1000; ++i) txn.put(Table::State, std::to_string(i), std::string(4000, 'x'));
+    txn.commit(0);
+    _exit(0);
+  });
+  env_.emplace(path(), LmdbEnv::Settings{limits::kMinMapBytes, 16}, LmdbEnv::Mode::Read);
+  EXPECT_EQ(env_->space().map_bytes, kSettings.map_bytes);
+  EXPECT_EQ(keys().size(), 1u);
+  start.send('g');
+  writer.wait();
+  ASSERT_TRUE(writer.succeeded());
+  EXPECT_EQ(keys().size(), 1001u);
+}
+
+TEST_F(LmdbEnvTest, AReaderMayHaveALargerMapThanTheWriter) {
+  env_.reset();
+  env_.emplace(path(), LmdbEnv::Settings{kSettings.map_bytes * 2, 16}, LmdbEnv::Mode::Read);
+  EXPECT_EQ(env_->space().map_bytes, kSettings.map_bytes * 2);
+}
+
+TEST_F(LmdbEnvTest, AReaderThatAWriterWithALargerMapHasOutgrownIsToldWhatToDo) {
+  env_.reset();
+  std::filesystem::path small = path() / "small";
+  std::filesystem::create_directory(small);
+  const LmdbEnv::Settings small_settings{limits::kMinMapBytes, 16};
+  { LmdbEnv create(small, small_settings, LmdbEnv::Mode::Create); }
+  test::Pipe start;
+  test::ChildProcess writer([&] {
+    char go = 0;
+    if (!start.receive(go)) return;
+    env_.emplace(small, kSettings, LmdbEnv::Mode::Write);
+    LmdbWriteTxn txn(*env_);
+    for (int i = 0; i < 1000; ++i) txn.put(Table::State, std::to_string(i), std::string(4000, 'x'));
+    txn.commit(0);
+    _exit(0);
+  });
+  env_.emplace(small, small_settings, LmdbEnv::Mode::Read);
+  EXPECT_EQ(keys().size(), 0u);
+  start.send('g');
+  writer.wait();
+  ASSERT_TRUE(writer.succeeded());
+  EXPECT_THAT(test::message_of([&] { return env_->begin_read(); }), HasSubstr("open it again"));
+  env_.reset();
+  env_.emplace(small, small_settings, LmdbEnv::Mode::Read);
+  EXPECT_EQ(keys().size(), 1000u);
+}
+
 TEST_F(LmdbEnvTest, AMissingOrEmptyDataFileIsCorruptionAndNotMadeAnew) {
   env_.reset();
   std::filesystem::resize_file(data(), 0);
