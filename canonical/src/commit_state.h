@@ -28,12 +28,16 @@ struct Watermarks {
 };
 
 // Those who follow the marks without asking for anything: subscriptions, the notifier.
+//
+// Whatever they wait for is published by a sequentially consistent store and looked at by a sequentially consistent
+// load, as the count is. These four are in one order: if announce() finds nobody counted, then its look at the count is
+// before the follower's count, the store before it is too, and the look after the count sees what was stored. So no
+// fence is needed; the load is an ordinary one on x86 and an acquiring one on ARM.
 class Followers {
  public:
-  // After a mark has moved. Costs a fence and a load when nobody follows.
+  // After a mark has moved. Costs a load when nobody follows.
   void announce() {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (count_.load(std::memory_order_relaxed) == 0) return;
+    if (count_.load(std::memory_order_seq_cst) == 0) return;
     news_.fetch_add(1, std::memory_order_seq_cst);
     futex::wake_all(news_);
   }
@@ -64,17 +68,16 @@ class Followers {
 // unknown, and a second sync would report success without having written anything.
 class Failure {
  public:
+  // When this returns, it has failed and that is noted, whoever was first.
   void set(const Error& cause) noexcept {
-    {
+    std::lock_guard setting(setting_);
+    if (failed()) return;
+    try {
       std::lock_guard lock(mutex_);
-      if (failed_.load(std::memory_order_relaxed)) return;
-      try {
-        cause_ = cause;
-      } catch (...) {  // out of memory: failed all the same
-      }
-      failed_.store(true, std::memory_order_seq_cst);
+      cause_ = cause;
+    } catch (...) {  // out of memory: failed all the same
     }
-    if (on_set_) on_set_();
+    note_and_fail();
   }
 
   // For those who only read: error() is the cause itself.
@@ -83,13 +86,23 @@ class Failure {
     set(cause);
   }
 
-  // What is to be done when it happens; set before any thread could. It must not throw.
-  void on_set(std::function<void()> action) { on_set_ = std::move(action); }
-
   // Needs none itself.
   void set_out_of_memory() noexcept {
-    std::lock_guard lock(mutex_);
-    failed_.store(true, std::memory_order_seq_cst);
+    std::lock_guard setting(setting_);
+    if (!failed()) note_and_fail();
+  }
+
+  // How a failure is noted outside of this process; set before any thread could fail. It is called before anybody can
+  // see the failure, one call at a time, with locks held: it must not throw, allocate, log or take a lock.
+  void on_set(std::function<void()> note) { note_ = std::move(note); }
+
+  // After the durable mark has moved. A sync may succeed while something else fails: then what was noted is too little,
+  // and this notes it again, before those who wait for it are woken. Either the failing thread sees the mark, or this
+  // sees that it is failing.
+  void durable_has_moved() noexcept {
+    if (!failing_.load(std::memory_order_seq_cst)) return;
+    std::lock_guard setting(setting_);
+    if (note_) note_();
   }
 
   bool failed() const { return failed_.load(std::memory_order_seq_cst); }
@@ -108,11 +121,19 @@ class Failure {
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::function<void()> on_set_;
-  std::optional<Error> cause_;
+  void note_and_fail() noexcept {
+    failing_.store(true, std::memory_order_seq_cst);
+    if (note_) note_();
+    failed_.store(true, std::memory_order_seq_cst);
+  }
+
+  std::mutex setting_;  // before mutex_
+  std::function<void()> note_;
+  std::atomic<bool> failing_{false};  // about to be noted
   std::atomic<bool> failed_{false};
   std::atomic<bool> as_it_is_{false};
+  mutable std::mutex mutex_;
+  std::optional<Error> cause_;
 };
 
 struct CommitState {

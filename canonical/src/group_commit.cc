@@ -237,6 +237,7 @@ void GroupCommit::sync() {
   // before it have.
   raise(state_.marks.visible, written);
   raise(state_.marks.durable, written);
+  state_.failure.durable_has_moved();
 }
 
 void GroupCommit::sync_in_background() {

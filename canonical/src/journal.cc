@@ -43,8 +43,8 @@ JournalFiles list_journal(FileSystem& fs, const std::filesystem::path& directory
   return files;
 }
 
-void create_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-                    std::uint64_t segment_bytes) {
+JournalTail create_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
+                           std::uint64_t segment_bytes) {
   fs.make_directory(directory);
   SegmentHeader header{.number = 1, .first_commit = 1};
   auto first = fs.open(directory / segment_name(1), FileSystem::Mode::Create);
@@ -52,6 +52,7 @@ void create_journal(FileSystem& fs, const std::filesystem::path& directory, cons
   first->sync_data();
   create_zero_filled(fs, directory / segment_name(2), segment_bytes);
   fs.sync_directory(directory);
+  return {header.number, kSegmentHeaderBytes, header.checksum, 0};
 }
 
 Journal::Journal(FileSystem& fs, std::filesystem::path directory, const JournalIdentity& identity,

@@ -60,9 +60,9 @@ struct JournalFiles {
 // A directory that does not exist has no segments.
 JournalFiles list_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity);
 
-// Makes the journal of a new store: a first segment that has a header only, and one spare.
-void create_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-                    std::uint64_t segment_bytes);
+// Makes the journal of a new store: a first segment that has a header only, and one spare. Answers where it ends.
+JournalTail create_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
+                           std::uint64_t segment_bytes);
 
 class Journal {
  public:

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
@@ -47,6 +48,9 @@ std::string_view to_view(const MDB_val& val) { return {static_cast<const char*>(
       throw Error(ErrorCode::Corruption, message);
     case ENOMEM:
       throw Error(ErrorCode::OutOfMemory, message);
+    case MDB_MAP_RESIZED:
+      throw Error(ErrorCode::Io, what + ": a writer with a larger map has made the store larger than what this reader " +
+                                     "has mapped; close it and open it again");
     default:
       throw Error(ErrorCode::Io, message);
   }
@@ -73,6 +77,11 @@ void allocate_lock_file(const std::filesystem::path& path, unsigned max_readers)
   int error = posix_fallocate(fd, 0, kHeader + kSlot * static_cast<off_t>(max_readers));
   close(fd);
   if (error != 0 && error != EOPNOTSUPP && error != EINVAL) throw_errno(error, "allocating " + path.string());
+}
+
+bool address_space_is_limited() {
+  rlimit limit{};
+  return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
 }
 
 // As much address space as asked for, or as the process may have.
@@ -149,13 +158,26 @@ bool LmdbCursor::seek_before(std::string_view key) {
 
 // --- LmdbReadTxn
 
-LmdbReadTxn::LmdbReadTxn(LmdbEnv* env, MDB_txn* txn) : env_(env), txn_(txn), id_(mdb_txn_id(txn)) {}
+struct LmdbReader {
+  MDB_txn* txn;
+  std::atomic<std::int64_t> since{0};  // coarse milliseconds; 0 while it is in the pool
+
+  // A few milliseconds are good enough for ages, and a tenth of the price.
+  static std::int64_t now() {
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+    return std::int64_t{time.tv_sec} * 1000 + time.tv_nsec / 1'000'000;
+  }
+};
+
+LmdbReadTxn::LmdbReadTxn(LmdbEnv* env, LmdbReader* reader)
+    : env_(env), reader_(reader), txn_(reader->txn), id_(mdb_txn_id(txn_)) {}
 
 LmdbReadTxn::LmdbReadTxn(LmdbReadTxn&& other) noexcept
-    : env_(other.env_), txn_(std::exchange(other.txn_, nullptr)), id_(other.id_) {}
+    : env_(other.env_), reader_(other.reader_), txn_(std::exchange(other.txn_, nullptr)), id_(other.id_) {}
 
 LmdbReadTxn::~LmdbReadTxn() {
-  if (txn_ != nullptr) env_->give_back(txn_);
+  if (txn_ != nullptr) env_->give_back(reader_);
 }
 
 std::optional<std::string_view> LmdbReadTxn::get(Table table, std::string_view key) const {
@@ -257,15 +279,20 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
   if (mode != Mode::Read || !std::filesystem::exists(lock)) allocate_lock_file(lock, readers);
   check(mdb_env_create(&env_), "creating an LMDB environment");
   try {
-    check(mdb_env_set_mapsize(env_, map_size_within_limits(settings.map_bytes)), "setting LMDB's map size");
+    // A reader needs as much as the writer has, which the file knows and LMDB takes from there.
+    bool as_in_file = mode == Mode::Read && !address_space_is_limited();
+    std::uint64_t map_bytes = map_size_within_limits(settings.map_bytes);
+    check(mdb_env_set_mapsize(env_, as_in_file ? 0 : map_bytes), "setting LMDB's map size");
     check(mdb_env_set_maxreaders(env_, readers), "setting LMDB's readers");
     check(mdb_env_set_maxdbs(env_, kTables), "setting LMDB's tables");
     int rc = mdb_env_open(env_, directory.c_str(), mode == Mode::Read ? MDB_NOTLS | MDB_RDONLY : MDB_NOTLS, 0600);
     if (rc != MDB_SUCCESS) raise(rc, "opening " + data.string());
+    if (as_in_file) raise_map_size(map_bytes);
     check(mdb_env_get_fd(env_, &data_fd_), "asking LMDB for its file");
     fcntl(data_fd_, F_SETFD, FD_CLOEXEC);
     check_whole(data);
     clear_stale_readers();
+    if (mode == Mode::Write) finish_for_dead_writer();
     open_tables(mode == Mode::Create);
     own_reader_ = begin_fresh_read();
     mdb_txn_reset(own_reader_);
@@ -276,7 +303,7 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
 }
 
 LmdbEnv::~LmdbEnv() {
-  for (MDB_txn* txn : pool_) mdb_txn_abort(txn);
+  for (const auto& reader : readers_) mdb_txn_abort(reader->txn);
   mdb_txn_abort(own_reader_);
   mdb_env_close(env_);
 }
@@ -292,6 +319,22 @@ void LmdbEnv::check_whole(const std::filesystem::path& data) {
   throw Error(ErrorCode::Corruption, data.string() + " has " + std::to_string(size) + " bytes and should have " +
                                          std::to_string(end) +
                                          ": it was cut; restore it from a copy or a backup");
+}
+
+// A writer that is killed while LMDB syncs its last page has committed, but has not told: as long as a reader keeps LMDB's
+// lock file alive, snapshots go on showing the transaction before, until the next write transaction begins. Recovery must
+// know what was committed, so let one begin.
+void LmdbEnv::finish_for_dead_writer() {
+  MDB_txn* txn = nullptr;
+  check(mdb_txn_begin(env_, nullptr, 0, &txn), "beginning an LMDB transaction");
+  mdb_txn_abort(txn);
+}
+
+// For a writer that will be opened with more. Before there is any transaction.
+void LmdbEnv::raise_map_size(std::uint64_t bytes) {
+  MDB_envinfo info{};
+  check(mdb_env_info(env_, &info), "asking LMDB for its size");
+  if (info.me_mapsize < bytes) check(mdb_env_set_mapsize(env_, bytes), "setting LMDB's map size");
 }
 
 // LMDB does not write the pages that a transaction took and gave back. If they are the last ones, and were not reserved,
@@ -323,22 +366,40 @@ void LmdbEnv::open_tables(bool create) {
 }
 
 LmdbReadTxn LmdbEnv::begin_read() {
-  MDB_txn* txn = nullptr;
+  LmdbReader* reader = nullptr;
   {
     std::lock_guard lock(pool_mutex_);
     if (!pool_.empty()) {
-      txn = pool_.back();
+      reader = pool_.back();
       pool_.pop_back();
     }
   }
-  if (txn == nullptr) {
-    txn = begin_fresh_read();
-  } else if (int rc = mdb_txn_renew(txn); rc != MDB_SUCCESS) {
-    mdb_txn_abort(txn);
+  if (reader == nullptr) {
+    auto fresh = std::make_unique<LmdbReader>();
+    std::lock_guard lock(pool_mutex_);
+    pool_.reserve(readers_.size() + 1);  // so that giving back cannot fail
+    readers_.reserve(readers_.size() + 1);
+    fresh->txn = begin_fresh_read();
+    reader = readers_.emplace_back(std::move(fresh)).get();
+  } else if (int rc = mdb_txn_renew(reader->txn); rc != MDB_SUCCESS) {
+    std::lock_guard lock(pool_mutex_);
+    pool_.push_back(reader);
     raise(rc, "beginning an LMDB snapshot");
   }
+  reader->since.store(LmdbReader::now(), std::memory_order_relaxed);
   live_readers_.fetch_add(1, std::memory_order_relaxed);
-  return LmdbReadTxn(this, txn);
+  return LmdbReadTxn(this, reader);
+}
+
+std::chrono::milliseconds LmdbEnv::oldest_reader_age() {
+  std::lock_guard lock(pool_mutex_);
+  std::int64_t now = LmdbReader::now();
+  std::int64_t oldest = now;
+  for (const auto& reader : readers_) {
+    std::int64_t since = reader->since.load(std::memory_order_relaxed);
+    if (since != 0) oldest = std::min(oldest, since);
+  }
+  return std::chrono::milliseconds(now - oldest);
 }
 
 MDB_txn* LmdbEnv::begin_fresh_read() {
@@ -352,15 +413,12 @@ MDB_txn* LmdbEnv::begin_fresh_read() {
   return txn;
 }
 
-void LmdbEnv::give_back(MDB_txn* txn) noexcept {
+void LmdbEnv::give_back(LmdbReader* reader) noexcept {
   live_readers_.fetch_sub(1, std::memory_order_relaxed);
-  mdb_txn_reset(txn);
-  try {
-    std::lock_guard lock(pool_mutex_);
-    pool_.push_back(txn);
-  } catch (...) {
-    mdb_txn_abort(txn);
-  }
+  reader->since.store(0, std::memory_order_relaxed);
+  mdb_txn_reset(reader->txn);
+  std::lock_guard lock(pool_mutex_);
+  pool_.push_back(reader);  // there is room
 }
 
 void LmdbEnv::clear_stale_readers() {

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -32,6 +33,7 @@ enum class Table : unsigned { State, Events, Tags, System };
 inline constexpr std::size_t kTables = 4;
 
 class LmdbEnv;
+struct LmdbReader;  // a reader slot with what is known of its use
 
 // A position in one table, inside one transaction. Must end before its transaction does.
 class LmdbCursor {
@@ -78,9 +80,10 @@ class LmdbReadTxn {
 
  private:
   friend class LmdbEnv;
-  LmdbReadTxn(LmdbEnv* env, MDB_txn* txn);
+  LmdbReadTxn(LmdbEnv* env, LmdbReader* reader);
 
   LmdbEnv* env_;
+  LmdbReader* reader_;
   MDB_txn* txn_;
   std::uint64_t id_;
 };
@@ -122,7 +125,8 @@ class LmdbEnv {
 
   enum class Mode { Create, Write, Read };
 
-  // Opens the environment in `directory`, which must hold one unless it is to be created. Refuses symbolic links.
+  // Opens the environment in `directory`, which must hold one unless it is to be created. Refuses symbolic links. Reads
+  // with a map as large as the writer's at least, unless the process may not have so much address space.
   LmdbEnv(const std::filesystem::path& directory, const Settings& settings, Mode mode);
   ~LmdbEnv();  // no transaction may be alive
   LmdbEnv(const LmdbEnv&) = delete;
@@ -130,6 +134,7 @@ class LmdbEnv {
 
   LmdbReadTxn begin_read();
   std::uint32_t live_readers() const { return live_readers_.load(std::memory_order_relaxed); }
+  std::chrono::milliseconds oldest_reader_age();  // of this process; 0 if none is alive
   void clear_stale_readers();
 
   // Makes sure that the disk has room for `bytes` more in the data file.
@@ -158,9 +163,11 @@ class LmdbEnv {
 
   void check_whole(const std::filesystem::path& data);
   void extend_to_end() noexcept;
+  void finish_for_dead_writer();
+  void raise_map_size(std::uint64_t bytes);
   void open_tables(bool create);
   std::uint64_t end_bytes();
-  void give_back(MDB_txn* txn) noexcept;
+  void give_back(LmdbReader* reader) noexcept;
   MDB_txn* begin_fresh_read();
 
   MDB_env* env_ = nullptr;
@@ -175,7 +182,8 @@ class LmdbEnv {
   MDB_txn* own_reader_ = nullptr;
 
   std::mutex pool_mutex_;
-  std::vector<MDB_txn*> pool_;  // reset, ready to be renewed
+  std::vector<std::unique_ptr<LmdbReader>> readers_;  // all that there are
+  std::vector<LmdbReader*> pool_;                     // of them, reset and ready to be renewed
 };
 
 }  // namespace azoth

@@ -66,7 +66,9 @@ void ReadingStore::refresh() {
       bool may_pass = error.corruption() || error.code() == ErrorCode::NotFound;
       bool was_alone = std::exchange(alone, !writer_is_alive(paths_));
       started_ = false;
-      if (!may_pass || (was_alone && alone) || attempt == kAttempts) throw;
+      // A file that is gone beside a writer was renamed, however often that happens.
+      bool stays = attempt == kAttempts && error.corruption();
+      if (!may_pass || (was_alone && alone) || stays) throw;
     } catch (...) {
       started_ = false;  // a commit may be half inserted
       throw;
@@ -238,6 +240,8 @@ Status ReadingStore::status() {
   LmdbEnv::Space space = environment->lmdb.space();
   status.map_bytes = space.map_bytes;
   status.map_used_bytes = space.used();
+  status.map_soft_limit_bytes = soft_limit(space.map_bytes);
+  status.oldest_reader_age = environment->lmdb.oldest_reader_age();
   status.readers = environment->lmdb.live_readers();
   return status;
 }
@@ -260,6 +264,7 @@ JournalFiles ReadingStore::list_files() {
       return list_journal(fs_, paths_.journal, identity_);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::NotFound || attempt == kAttempts) throw;
+      std::this_thread::sleep_for(kPause);
     }
   }
 }

@@ -368,6 +368,7 @@ Sequencer::Sequenced Sequencer::Closure::finish() {
   for (auto* mark : {&s.state_.marks.applied, &s.state_.marks.visible, &s.state_.marks.durable, &s.state_.marks.flushed}) {
     mark->store(info_.commit_seq);
   }
+  s.state_.failure.durable_has_moved();
   s.queue_batch(batch_);
   s.finish_open_batch();
   closed_ = false;

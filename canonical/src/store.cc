@@ -39,14 +39,15 @@ void clear_leftovers(FileSystem& fs, const StorePaths& paths) {
   std::filesystem::remove(paths.canonical / "lock.mdb");
 }
 
-void create_lmdb(const StorePaths& paths, const Options& options, const StoreRow& row) {
+// As a clean close leaves it.
+void create_lmdb(const StorePaths& paths, const Options& options, const StoreRow& row, const JournalTail& tail) {
   FileSystem::posix().make_directory(paths.canonical);
   {
     LmdbEnv env(paths.canonical, lmdb_settings(options), LmdbEnv::Mode::Create);
     Rows rows(row.store_id);
     LmdbWriteTxn txn(env);
     rows.put_store(txn, row);
-    rows.put_head(txn, {});
+    rows.put_head(txn, {.last_commit = 0, .last_event = 0, .state_keys = 0, .tag_entries = 0, .clean = tail});
     txn.commit(0);
   }
   FileSystem::posix().sync_directory(paths.canonical);
@@ -82,8 +83,8 @@ void Store::create(const std::filesystem::path& directory, const Options& option
   write_file_atomically(fs, paths.creating, "a store is being created here\n");
   clear_leftovers(fs, paths);
   StoreRow row{.store_id = Uuid::random(), .timeline = Uuid::random(), .created = clock_of(options).now()};
-  create_journal(fs, paths.journal, {row.store_id, row.timeline}, options.segment_bytes);
-  create_lmdb(paths, options, row);
+  JournalTail tail = create_journal(fs, paths.journal, {row.store_id, row.timeline}, options.segment_bytes);
+  create_lmdb(paths, options, row, tail);
   fs.sync_directory(paths.directory);
   FileSystem::posix().sync_directory(paths.directory);
   write_identity(fs, paths, {.store_id = row.store_id});

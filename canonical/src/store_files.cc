@@ -7,23 +7,26 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cinttypes>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "azoth/core/codec.h"
 #include "azoth/core/digest.h"
 #include "azoth/core/error.h"
-#include "azoth/core/log.h"
 
 namespace azoth {
 
 namespace {
 
-constexpr std::string_view kFailedNote = "failed, durable through commit ";
+constexpr std::size_t kPidBytes = 12;  // the first line of the lock file: the pid, blanks
+constexpr std::string_view kFailedNote = "failed, durable through commit ";  // the second, with 20 digits
 constexpr std::string_view kIdentityMagic = "AZOTHID1";
 constexpr std::size_t kIdentityBytes = 8 + 4 + 16 + 8;
 
@@ -42,7 +45,7 @@ std::string holder_of(int fd) {
   std::array<char, 64> text{};
   ssize_t size = pread(fd, text.data(), text.size() - 1, 0);
   std::string holder(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-  holder.resize(std::min(holder.size(), holder.find('\n')));
+  holder.resize(std::min(holder.size(), holder.find_first_of(" \n")));
   return holder.empty() ? "another process" : "process " + holder;
 }
 
@@ -55,9 +58,13 @@ void lock_file(int fd, const StorePaths& paths) {
     throw Error(ErrorCode::Locked, "the store in " + paths.directory.string() + " is open for writing in " +
                                        holder_of(fd) + "; wait until it is closed");
   }
-  std::string pid = std::to_string(getpid()) + "\n";
-  bool written = ftruncate(fd, 0) == 0 && pwrite(fd, pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size());
-  if (!written) throw_errno(errno, "writing " + paths.lock.string());
+  // What a failed writer has noted behind it stays where it is.
+  std::string pid = std::to_string(getpid());
+  pid.resize(kPidBytes - 1, ' ');
+  pid += '\n';
+  if (pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+    throw_errno(errno, "writing " + paths.lock.string());
+  }
 }
 
 // A directory may be named through symbolic links; what is in it may not be one.
@@ -146,11 +153,14 @@ DirectoryClaim::~DirectoryClaim() {
 }
 
 void DirectoryClaim::note_failure(CommitSeq durable) noexcept {
-  try {
-    std::string note = std::to_string(getpid()) + "\n" + std::string(kFailedNote) + std::to_string(durable) + "\n";
-    if (pwrite(fd_, note.data(), note.size(), 0) < 0) log(LogLevel::Warning, "the failure could not be noted");
-  } catch (const std::bad_alloc&) {  // readers find out for themselves
-  }
+  std::array<char, 64> note{};
+  int size = std::snprintf(note.data(), note.size(), "%.*s%020" PRIu64 "\n", static_cast<int>(kFailedNote.size()),
+                           kFailedNote.data(), durable);
+  std::ignore = pwrite(fd_, note.data(), static_cast<std::size_t>(size), kPidBytes);
+}
+
+void DirectoryClaim::failure_is_settled() {
+  if (ftruncate(fd_, kPidBytes) != 0) throw_errno(errno, "writing the lock file");
 }
 
 bool writer_is_alive(const StorePaths& paths) {
@@ -172,7 +182,7 @@ std::optional<CommitSeq> failed_writer_durable_seq(const StorePaths& paths) {
   ::close(fd);
   std::string_view note(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
   std::size_t at = note.find(kFailedNote);
-  if (at == std::string_view::npos) return std::nullopt;
+  if (at == std::string_view::npos || note.back() != '\n') return std::nullopt;
   return std::strtoull(note.data() + at + kFailedNote.size(), nullptr, 10);
 }
 

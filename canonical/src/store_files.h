@@ -55,7 +55,10 @@ class DirectoryClaim {
   DirectoryClaim& operator=(const DirectoryClaim&) = delete;
 
   void store_closed();  // from now on only snapshots hold it
-  void note_failure(CommitSeq durable) noexcept;  // for readers in other processes: nothing above may be believed
+  // For readers in other processes: nothing above `durable` may be believed, until a recovery has settled it. The note
+  // outlives the process. Needs no memory; readers find out for themselves if it cannot be written.
+  void note_failure(CommitSeq durable) noexcept;
+  void failure_is_settled();
 
  private:
   std::uint64_t device_ = 0;
@@ -65,7 +68,7 @@ class DirectoryClaim {
 
 // Whether another process has the store open for writing.
 bool writer_is_alive(const StorePaths& paths);
-// What a writer that failed has noted.
+// What a writer that failed has noted, if nobody has recovered the store since.
 std::optional<CommitSeq> failed_writer_durable_seq(const StorePaths& paths);
 
 }  // namespace azoth

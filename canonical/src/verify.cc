@@ -1,5 +1,8 @@
 #include "verify.h"
 
+#include <chrono>
+#include <thread>
+
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
 #include "bulk_rows.h"
@@ -133,11 +136,13 @@ void verify_tables(const Snapshot& snapshot, VerifyReport& report, const Progres
 }
 
 // Beside a writer a batch may be read while it is being written, a segment while it is being recycled, and a batch may
-// tell of commits that got into LMDB since it was looked at; what is damaged stays so while LMDB stands still.
+// tell of commits that got into LMDB since it was looked at; what is damaged stays so while LMDB stands still. A file
+// that was there a moment ago and is not any more has been renamed: that the writer moves.
 void verify_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                     Environment& environment, VerifyReport& report) {
   constexpr int kAttempts = 5;
   constexpr int kMoves = 1000;
+  constexpr std::chrono::milliseconds kPause{1};
   int moves = 0;
   auto lmdb_commit = [&] { return environment.rows.head(environment.lmdb.begin_read()).last_commit; };
   for (int attempt = 1;; ++attempt) {
@@ -152,8 +157,12 @@ void verify_journal(FileSystem& fs, const std::filesystem::path& directory, cons
       return;
     } catch (const Error& error) {
       if (!error.corruption() && error.code() != ErrorCode::NotFound) throw;
-      if (lmdb_commit() != in_lmdb && ++moves < kMoves) attempt = 0;
-      if (attempt < kAttempts) continue;
+      bool moving = lmdb_commit() != in_lmdb || error.code() == ErrorCode::NotFound;
+      if (moving && ++moves < kMoves) attempt = 0;
+      if (attempt < kAttempts) {
+        std::this_thread::sleep_for(kPause);
+        continue;
+      }
       if (moves == kMoves) {
         report.notes.push_back("the writer moves on too fast for its journal to be checked");
         return;

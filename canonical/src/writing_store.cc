@@ -80,6 +80,7 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   for (auto* mark : {&state_.marks.applied, &state_.marks.visible, &state_.marks.durable, &state_.marks.flushed}) {
     mark->store(plan.tail.last_commit);
   }
+  environment->claim->failure_is_settled();  // before the journal changes, which wakes those who follow it
   state_.failure.on_set([this, claim = environment->claim.get()] { claim->note_failure(state_.marks.durable.load()); });
   journal_ = std::make_unique<Journal>(fs_, paths_.journal, identity_, options_.segment_bytes, plan.tail, files);
   sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, *gate_, options_, clock_of(options_),

@@ -2,9 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <latch>
@@ -17,6 +21,7 @@
 
 #include "azoth/core/codec.h"
 #include "azoth/core/limits.h"
+#include "child_process.h"
 #include "store_support.h"
 #include "support/seed.h"
 
@@ -344,6 +349,52 @@ TEST_F(LmdbEnvTest, ReopeningKeepsTheContent) {
   EXPECT_THAT(keys(), ElementsAre("a", "b"));
 }
 
+// LMDB's last step of a commit is to write in its lock file which transaction is the newest. A writer that is killed
+// while LMDB syncs the step before has committed and not told; that is put together here.
+TEST_F(LmdbEnvTest, WhatAKilledWriterHasCommittedIsThereForTheNextOneBesideAReader) {
+  put({"a"});
+  env_.reset();
+  test::Pipe to_reader;
+  test::Pipe from_reader;
+  test::ChildProcess reader([&] {
+    LmdbEnv env(path(), kSettings, LmdbEnv::Mode::Read);
+    std::uint64_t asked = 0;
+    do {
+      from_reader.send(env.begin_read().entries(Table::State));
+    } while (to_reader.receive(asked));
+  });
+  auto seen_by_reader = [&] {
+    std::uint64_t entries = 0;
+    EXPECT_TRUE(from_reader.receive(entries));
+    return entries;
+  };
+  EXPECT_EQ(seen_by_reader(), 1u);
+  test::ChildProcess writer([&] {
+    env_.emplace(path(), kSettings, LmdbEnv::Mode::Write);
+    int fd = open((path() / "lock.mdb").c_str(), O_RDWR);
+    std::array<std::uint64_t, 24> before{};  // more than the header in front of the readers' slots has
+    std::array<std::uint64_t, 24> after{};
+    std::uint64_t old_id = env_->begin_read().id();
+    bool read = pread(fd, before.data(), sizeof before, 0) == sizeof before;
+    put({"b"});
+    std::uint64_t new_id = env_->begin_read().id();
+    read = read && pread(fd, after.data(), sizeof after, 0) == sizeof after;
+    LmdbWriteTxn lock(*env_);  // a commit holds LMDB's mutex
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      if (!read || before[i] != old_id || after[i] != new_id) continue;
+      if (pwrite(fd, &old_id, sizeof old_id, static_cast<off_t>(i * sizeof old_id)) == sizeof old_id) raise(SIGKILL);
+    }
+  });
+  writer.wait();
+  ASSERT_TRUE(writer.was_killed());
+  to_reader.send(std::uint64_t{1});
+  EXPECT_EQ(seen_by_reader(), 1u);  // so it is as it should be for this test
+  env_.emplace(path(), kSettings, LmdbEnv::Mode::Write);
+  EXPECT_THAT(keys(), ElementsAre("a", "b"));
+  to_reader.send(std::uint64_t{1});
+  EXPECT_EQ(seen_by_reader(), 2u);
+}
+
 TEST_F(LmdbEnvTest, AMapSmallerThanTheDataIsRaised) {
   {
     LmdbWriteTxn txn(*env_);
@@ -354,6 +405,61 @@ TEST_F(LmdbEnvTest, AMapSmallerThanTheDataIsRaised) {
   env_.emplace(path(), LmdbEnv::Settings{limits::kMinMapBytes, 16}, LmdbEnv::Mode::Write);
   EXPECT_EQ(keys().size(), 1000u);
   EXPECT_GE(env_->space().map_bytes, 1000u * 4000u);
+}
+
+TEST_F(LmdbEnvTest, AReaderHasAsLargeAMapAsTheWriterWhateverItAsksFor) {
+  put({"a"});
+  env_.reset();
+  test::Pipe start;
+  test::ChildProcess writer([&] {
+    char go = 0;
+    if (!start.receive(go)) return;
+    env_.emplace(path(), kSettings, LmdbEnv::Mode::Write);
+    LmdbWriteTxn txn(*env_);
+    for (int i = 0; i < 1000; ++i) txn.put(Table::State, std::to_string(i), std::string(4000, 'x'));
+    txn.commit(0);
+    _exit(0);
+  });
+  env_.emplace(path(), LmdbEnv::Settings{limits::kMinMapBytes, 16}, LmdbEnv::Mode::Read);
+  EXPECT_EQ(env_->space().map_bytes, kSettings.map_bytes);
+  EXPECT_EQ(keys().size(), 1u);
+  start.send('g');
+  writer.wait();
+  ASSERT_TRUE(writer.succeeded());
+  EXPECT_EQ(keys().size(), 1001u);
+}
+
+TEST_F(LmdbEnvTest, AReaderMayHaveALargerMapThanTheWriter) {
+  env_.reset();
+  env_.emplace(path(), LmdbEnv::Settings{kSettings.map_bytes * 2, 16}, LmdbEnv::Mode::Read);
+  EXPECT_EQ(env_->space().map_bytes, kSettings.map_bytes * 2);
+}
+
+TEST_F(LmdbEnvTest, AReaderThatAWriterWithALargerMapHasOutgrownIsToldWhatToDo) {
+  env_.reset();
+  std::filesystem::path small = path() / "small";
+  std::filesystem::create_directory(small);
+  const LmdbEnv::Settings small_settings{limits::kMinMapBytes, 16};
+  { LmdbEnv create(small, small_settings, LmdbEnv::Mode::Create); }
+  test::Pipe start;
+  test::ChildProcess writer([&] {
+    char go = 0;
+    if (!start.receive(go)) return;
+    env_.emplace(small, kSettings, LmdbEnv::Mode::Write);
+    LmdbWriteTxn txn(*env_);
+    for (int i = 0; i < 1000; ++i) txn.put(Table::State, std::to_string(i), std::string(4000, 'x'));
+    txn.commit(0);
+    _exit(0);
+  });
+  env_.emplace(small, small_settings, LmdbEnv::Mode::Read);
+  EXPECT_EQ(keys().size(), 0u);
+  start.send('g');
+  writer.wait();
+  ASSERT_TRUE(writer.succeeded());
+  EXPECT_THAT(test::message_of([&] { return env_->begin_read(); }), HasSubstr("open it again"));
+  env_.reset();
+  env_.emplace(small, small_settings, LmdbEnv::Mode::Read);
+  EXPECT_EQ(keys().size(), 1000u);
 }
 
 TEST_F(LmdbEnvTest, AMissingOrEmptyDataFileIsCorruptionAndNotMadeAnew) {

@@ -325,5 +325,30 @@ TEST_F(ReadingStoreTest, WhatAFailedWriterCouldNotSyncIsNotShownUntilItIsRecover
   EXPECT_EQ(process.wait(), 0);
 }
 
+TEST_F(ReadingStoreTest, WhatWasPassedOverIsDeliveredWhenItIsRecoveredAndNothingElseHappens) {
+  Process process([&] {
+    auto store = writer();
+    test::commit(*store, change(1), Durability::Durable);
+    {
+      fault::Armed fault("journal.sync", {.fail_with = EIO});
+      EXPECT_TRUE(test::fails_with_unknown_outcome([&] { return test::commit(*store, change(2), Durability::Durable); }));
+    }
+    shared_->step.store(1);
+    test::await([&] { return shared_->step.load() == 2; });
+    store.reset();
+    store = writer();
+    test::await([&] { return shared_->step.load() == 3; });
+  });
+  test::await([&] { return shared_->step.load() == 1; });
+  auto store = reader();
+  Subscription subscription = store->subscribe();
+  EXPECT_EQ(subscription.next()->commit_seq(), 1u);
+  EXPECT_FALSE(subscription.next(milliseconds{1}));
+  shared_->step.store(2);
+  EXPECT_EQ(subscription.next()->commit_seq(), 2u);
+  shared_->step.store(3);
+  EXPECT_EQ(process.wait(), 0);
+}
+
 }  // namespace
 }  // namespace azoth
