@@ -114,7 +114,7 @@ TEST_F(Follow, LastIsTheNewestAndThenWhatComes) {
   EXPECT_THAT(ids(*child, 1), ElementsAre(6));
   auto both = follow({"--last", "2", "--limit", "3"});
   EXPECT_THAT(ids(*both, 2), ElementsAre(5, 6));
-  append("odd");
+  append("even");
   EXPECT_THAT(ids(*both, 2), ElementsAre(7));
   EXPECT_EQ(both->finish().exit, 0);
   expect_ends_by(*child, SIGTERM);

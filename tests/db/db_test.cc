@@ -79,7 +79,7 @@ TEST(Db, OffersSealPauseLevelsAndSubscriptions) {
   Db db = Db::create(temp.path() / "ledger", small());
   Subscription subscription = db.subscribe();
   WriteSet set;
-  set.append({.type = "t"});
+  set.append({.type = "t", .tags = {}, .payload = {}});
   db.submit(std::move(set))->wait();
   EXPECT_EQ(subscription.next().value().events().front().type(), "t");
   for (Durability level : {Durability::Applied, Durability::Written, Durability::Durable}) {
