@@ -177,7 +177,8 @@ TEST_F(Follow, AReaderThatGoesAwayEndsItQuietlyEvenWhileNothingHappens) {
 
 TEST_F(Follow, ASignalEndsItAlsoWhileNobodyReadsItsOutput) {
   std::string lines;
-  for (int i = 0; i < 300; ++i) lines += "{\"events\":[{\"type\":\"t\",\"payload\":\"" + std::string(1000, 'x') + "\"}]}\n";
+  for (int i = 0; i < 300; ++i)
+    lines += "{\"events\":[{\"type\":\"t\",\"payload\":\"" + std::string(1000, 'x') + "\"}]}\n";
   store_.ok({"apply", "-", "--durability", "written"}, lines);
   auto child = follow({});
   ASSERT_THAT(ids(*child, 4), ElementsAre(1, 2, 3, 4));  // more than a pipe takes is on its way
