@@ -286,6 +286,10 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
     check(mdb_env_set_maxreaders(env_, readers), "setting LMDB's readers");
     check(mdb_env_set_maxdbs(env_, kTables), "setting LMDB's tables");
     int rc = mdb_env_open(env_, directory.c_str(), mode == Mode::Read ? MDB_NOTLS | MDB_RDONLY : MDB_NOTLS, 0600);
+    if (rc == EACCES && mode == Mode::Read) {
+      throw Error(ErrorCode::Io, "cannot open " + directory.string() + ": reading needs permission to read data.mdb and " +
+                                     "to write lock.mdb, in which readers note themselves");
+    }
     if (rc != MDB_SUCCESS) raise(rc, "opening " + data.string());
     if (as_in_file) raise_map_size(map_bytes);
     check(mdb_env_get_fd(env_, &data_fd_), "asking LMDB for its file");

@@ -15,9 +15,8 @@ constexpr const char* kHexHelp = "Keys and values are hex digits, on the command
 
 void declare_apply(CLI::App& app, ApplyArgs& args) {
   add_text(app, "FILE", args.file, "JSON Lines, one transaction each; - is standard input")->required();
-  static const std::map<std::string, Durability> kLevels = {{"applied", Durability::Applied},
-                                                            {"written", Durability::Written},
-                                                            {"durable", Durability::Durable}};
+  static const std::map<std::string, Durability> kLevels = {
+      {"applied", Durability::Applied}, {"written", Durability::Written}, {"durable", Durability::Durable}};
   CLI::callback_t level = [&args](const CLI::results_t& values) {
     auto found = kLevels.find(values.back());
     if (found == kLevels.end()) throw CLI::ValidationError("--durability", "must be applied, written or durable");
@@ -92,8 +91,9 @@ void declare_events(CLI::App& app, EventsArgs& args) {
   add_texts(app, "--tag", args.tags, "Only events with this tag; may be repeated: all of them");
   app.add_flag("--reverse", args.reverse, "Newest first");
   add_count(app, "--limit", args.limit, "At most N events; with --follow it ends after them");
-  app.add_flag("--follow", args.follow,
-               "Go on with events as they become durable, until SIGINT (Ctrl-C) or SIGTERM; not with --to or --reverse");
+  app.add_flag(
+      "--follow", args.follow,
+      "Go on with events as they become durable, until SIGINT (Ctrl-C) or SIGTERM; not with --to or --reverse");
 }
 
 void declare_export(CLI::App& app, ExportArgs& args) {
@@ -156,15 +156,17 @@ void add_reading_commands(CLI::App& app, Run& selected) {
                         "Examples:\n  azoth scan balance/\n  azoth scan --from a --to b --keys-only\n  azoth scan "
                         "--reverse --limit 10\n  azoth --json scan | jq -r .key",
                         run_scan, declare_scan);
-  add_command<EventsArgs>(app, selected, "events", "List events",
-                          "Examples:\n  azoth events --last 10\n  azoth events --after 1000 --limit 100\n  azoth "
-                          "--json events --type deposited --tag account:alice\n  azoth events --last 10 --follow\n\n--follow "
-                          "also shows what other processes commit. It ends with exit code 0.",
-                          run_events, declare_events);
-  add_command<StatusArgs>(app, selected, "status", "Say where the store stands",
-                          "Examples:\n  azoth status\n  azoth --json status\n\nIt works beside a process that has the store "
-                          "open for writing; numbers of memory, syncs and the like\nare then not that process's, and are marked so.",
-                          run_status, declare_none);
+  add_command<EventsArgs>(
+      app, selected, "events", "List events",
+      "Examples:\n  azoth events --last 10\n  azoth events --after 1000 --limit 100\n  azoth "
+      "--json events --type deposited --tag account:alice\n  azoth events --last 10 --follow\n\n--follow "
+      "also shows what other processes commit. It ends with exit code 0.",
+      run_events, declare_events);
+  add_command<StatusArgs>(
+      app, selected, "status", "Say where the store stands",
+      "Examples:\n  azoth status\n  azoth --json status\n\nIt works beside a process that has the store "
+      "open for writing; numbers of memory, syncs and the like\nare then not that process's, and are marked so.",
+      run_status, declare_none);
   add_command<VerifyArgs>(app, selected, "verify", "Check everything that is stored",
                           "Example:\n  azoth verify\n\nExit 5 if anything is not as it was written.", run_verify,
                           declare_none);

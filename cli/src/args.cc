@@ -29,7 +29,9 @@ that does not hold, ...), 4 not found, 5 corruption or failed verification.)";
 
 std::uint64_t count_of(const std::string& name, const std::string& text) {
   std::optional<std::uint64_t> number = parse_number(text);
-  if (!number) fail(name, fmt::format("\"{}\" is not a whole number from 0 to {}", text, std::numeric_limits<std::uint64_t>::max()));
+  if (!number)
+    fail(name,
+         fmt::format("\"{}\" is not a whole number from 0 to {}", text, std::numeric_limits<std::uint64_t>::max()));
   return *number;
 }
 

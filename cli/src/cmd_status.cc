@@ -9,9 +9,9 @@ namespace azoth::cli {
 namespace {
 
 // What this process, which only reads, says of itself: of a writer in another process it is not known.
-constexpr std::array<std::string_view, 12> kOwn = {
-    "visible_seq", "applied_seq", "delta_bytes", "live_deltas", "map_bytes", "readers", "commits",
-    "batches",     "syncs",       "flushes",     "pauses",      "recovery"};
+constexpr std::array<std::string_view, 12> kOwn = {"visible_seq", "applied_seq", "delta_bytes", "live_deltas",
+                                                   "map_bytes",   "readers",     "commits",     "batches",
+                                                   "syncs",       "flushes",     "pauses",      "recovery"};
 
 std::string recovery_json(const RecoveryReport& recovery) {
   return JsonObject()

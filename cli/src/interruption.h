@@ -21,7 +21,7 @@ class Interruption {
 
   bool happened() const { return happened_.load(); }
   bool output_closed() const { return output_closed_.load(); }  // then that is what happened
-  int fd() const { return happened_fd_; }  // becomes readable when it happens
+  int fd() const { return happened_fd_; }                       // becomes readable when it happens
 
  private:
   void watch();

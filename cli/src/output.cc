@@ -28,7 +28,8 @@ void wait_for_room(int fd, int stop_fd) {
 void write_all(int fd, std::string_view bytes, std::string_view what, int stop_fd) {
   while (!bytes.empty()) {
     if (stop_fd >= 0) wait_for_room(fd, stop_fd);
-    ssize_t written = ::write(fd, bytes.data(), stop_fd >= 0 ? std::min<std::size_t>(bytes.size(), PIPE_BUF) : bytes.size());
+    ssize_t written =
+        ::write(fd, bytes.data(), stop_fd >= 0 ? std::min<std::size_t>(bytes.size(), PIPE_BUF) : bytes.size());
     if (written >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(written));
     } else if (errno == EPIPE) {

@@ -13,8 +13,8 @@ struct OutputClosed {};
 // What was to be written has not been, because it would have had to wait and somebody wanted the program to end.
 struct Interrupted {};
 
-// Writes all of `bytes` to a descriptor, waiting if it is non-blocking. Throws OutputClosed, or Error naming `what`. With
-// a `stop_fd`, throws Interrupted instead of waiting any longer when that one is readable.
+// Writes all of `bytes` to a descriptor, waiting if it is non-blocking. Throws OutputClosed, or Error naming `what`.
+// With a `stop_fd`, throws Interrupted instead of waiting any longer when that one is readable.
 void write_all(int fd, std::string_view bytes, std::string_view what, int stop_fd = -1);
 
 class Output {

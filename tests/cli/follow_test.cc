@@ -114,7 +114,7 @@ TEST_F(Follow, LastIsTheNewestAndThenWhatComes) {
   EXPECT_THAT(ids(*child, 1), ElementsAre(6));
   auto both = follow({"--last", "2", "--limit", "3"});
   EXPECT_THAT(ids(*both, 2), ElementsAre(5, 6));
-  append("odd");
+  append("even");
   EXPECT_THAT(ids(*both, 2), ElementsAre(7));
   EXPECT_EQ(both->finish().exit, 0);
   expect_ends_by(*child, SIGTERM);
@@ -177,7 +177,8 @@ TEST_F(Follow, AReaderThatGoesAwayEndsItQuietlyEvenWhileNothingHappens) {
 
 TEST_F(Follow, ASignalEndsItAlsoWhileNobodyReadsItsOutput) {
   std::string lines;
-  for (int i = 0; i < 300; ++i) lines += "{\"events\":[{\"type\":\"t\",\"payload\":\"" + std::string(1000, 'x') + "\"}]}\n";
+  for (int i = 0; i < 300; ++i)
+    lines += "{\"events\":[{\"type\":\"t\",\"payload\":\"" + std::string(1000, 'x') + "\"}]}\n";
   store_.ok({"apply", "-", "--durability", "written"}, lines);
   auto child = follow({});
   ASSERT_THAT(ids(*child, 4), ElementsAre(1, 2, 3, 4));  // more than a pipe takes is on its way

@@ -22,7 +22,8 @@ class Reading : public testing::Test {
  protected:
   void SetUp() override {
     store_.init();
-    store_.ok({"apply", "-"}, "{\"put\":{\"k\":\"v\"},\"events\":[{\"type\":\"t\",\"tags\":[\"a:b\"]},{\"type\":\"u\"}]}\n");
+    store_.ok({"apply", "-"},
+              "{\"put\":{\"k\":\"v\"},\"events\":[{\"type\":\"t\",\"tags\":[\"a:b\"]},{\"type\":\"u\"}]}\n");
   }
 
   // A writer that has the store open and has committed this one line.
@@ -116,11 +117,13 @@ TEST_F(Reading, StatusBesideAWriterSaysWhoseNumbersItShows) {
   Json status = store_.ok({"--json", "status"}).json();
   EXPECT_TRUE(status["has_writer"].get<bool>());
   EXPECT_TRUE(status["recovery"].is_null()) << "nothing is to be recovered while somebody writes";
-  for (const char* own : {"delta_bytes", "live_deltas", "readers", "syncs", "flushes", "batches", "commits", "pauses"}) {
+  for (const char* own :
+       {"delta_bytes", "live_deltas", "readers", "syncs", "flushes", "batches", "commits", "pauses"}) {
     EXPECT_THAT(status["own"].get<std::vector<std::string>>(), Contains(own));
   }
   for (const Json& own : status["own"]) EXPECT_TRUE(status.contains(own.get<std::string>())) << own;
-  for (const char* stores : {"last_commit", "last_event", "sealed_event", "state_keys", "journal_bytes", "flushed_seq"}) {
+  for (const char* stores :
+       {"last_commit", "last_event", "sealed_event", "state_keys", "journal_bytes", "flushed_seq"}) {
     EXPECT_THAT(status["own"].get<std::vector<std::string>>(), Not(Contains(stores)));
   }
   EXPECT_THAT(store_.ok({"status"}).out, AllOf(HasSubstr("a process has the store open for writing"),

@@ -74,6 +74,37 @@ TEST(Db, IsAHandleThatMoves) {
   EXPECT_EQ(second.read().get("k"), "v");
 }
 
+TEST(Db, OffersSealPauseLevelsAndSubscriptions) {
+  test::TempDir temp;
+  Db db = Db::create(temp.path() / "ledger", small());
+  Subscription subscription = db.subscribe();
+  WriteSet set;
+  set.append({.type = "t", .tags = {}, .payload = {}});
+  db.submit(std::move(set))->wait();
+  EXPECT_EQ(subscription.next().value().events().front().type(), "t");
+  for (Durability level : {Durability::Applied, Durability::Written, Durability::Durable}) {
+    EXPECT_EQ(db.read(level).last_event(), 1u);
+  }
+  auto put = [&] {
+    WriteSet more;
+    more.put("k", "v");
+    (void)db.submit(std::move(more)).value();
+  };
+  {
+    Pause pause = db.pause("backup");
+    EXPECT_EQ(db.status().pauses.at(0).owner, "backup");
+    EXPECT_EQ(code_of(put), ErrorCode::Paused);
+  }
+  EXPECT_EQ(db.seal(), 1u);
+  EXPECT_EQ(db.meta().sealed_event, 1u);
+  EXPECT_EQ(code_of(put), ErrorCode::Sealed);
+  db.unseal();
+  put();
+  db.flush();
+  db.checkpoint();
+  EXPECT_EQ(db.status().flushed_seq, db.meta().last_commit);
+}
+
 TEST(Db, AReopenedStoreHasTheSameDigest) {
   test::TempDir temp;
   std::string digest;
