@@ -46,7 +46,16 @@ std::string holder_of(int fd) {
   return holder.empty() ? "another process" : "process " + holder;
 }
 
-void lock_file(int fd, const StorePaths& paths) {
+// The note of a writer that failed, if there is one.
+std::string note_in(int fd) {
+  std::array<char, 128> text{};
+  ssize_t size = pread(fd, text.data(), text.size() - 1, 0);
+  std::string content(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  std::size_t at = content.find(kFailedNote);
+  return at == std::string::npos ? "" : content.substr(at);
+}
+
+void lock_file(int fd, const StorePaths& paths, bool keep_note) {
   struct flock lock {};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
@@ -55,8 +64,11 @@ void lock_file(int fd, const StorePaths& paths) {
     throw Error(ErrorCode::Locked, "the store in " + paths.directory.string() + " is open for writing in " +
                                        holder_of(fd) + "; wait until it is closed");
   }
-  std::string pid = std::to_string(getpid()) + "\n";
-  bool written = ftruncate(fd, 0) == 0 && pwrite(fd, pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size());
+  std::string text = std::to_string(getpid()) + "\n" + (keep_note ? note_in(fd) : "");
+  auto size = static_cast<ssize_t>(text.size());
+  // A note that is to stay is never missing in between.
+  bool written = (keep_note || ftruncate(fd, 0) == 0) && pwrite(fd, text.data(), text.size(), 0) == size &&
+                 ftruncate(fd, size) == 0;
   if (!written) throw_errno(errno, "writing " + paths.lock.string());
 }
 
@@ -130,7 +142,7 @@ DirectoryClaim::DirectoryClaim(const StorePaths& paths, Mode mode) {
   fd_ = ::open(paths.lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd_ < 0) throw_errno(errno, "opening " + paths.lock.string());
   try {
-    lock_file(fd_, paths);
+    lock_file(fd_, paths, mode == Mode::Repair);
     table.claims[{device_, inode_}] = false;
   } catch (...) {
     ::close(fd_);
@@ -167,13 +179,10 @@ bool writer_is_alive(const StorePaths& paths) {
 std::optional<CommitSeq> failed_writer_durable_seq(const StorePaths& paths) {
   int fd = ::open(paths.lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return std::nullopt;
-  std::array<char, 128> text{};
-  ssize_t size = pread(fd, text.data(), text.size() - 1, 0);
+  std::string note = note_in(fd);
   ::close(fd);
-  std::string_view note(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-  std::size_t at = note.find(kFailedNote);
-  if (at == std::string_view::npos) return std::nullopt;
-  return std::strtoull(note.data() + at + kFailedNote.size(), nullptr, 10);
+  if (note.empty()) return std::nullopt;
+  return std::strtoull(note.data() + kFailedNote.size(), nullptr, 10);
 }
 
 void DirectoryClaim::store_closed() {

@@ -20,7 +20,7 @@
 
 namespace azoth {
 
-inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
 
 struct StorePaths {
   explicit StorePaths(const std::filesystem::path& directory);
@@ -47,7 +47,11 @@ Identity read_identity(FileSystem& fs, const StorePaths& paths);
 // StillRead when the store was closed here but a snapshot of it lives.
 class DirectoryClaim {
  public:
-  enum class Mode { Read, Write };  // Read: only the entry in the table of this process
+  enum class Mode {
+    Read,    // only the entry in the table of this process
+    Write,
+    Repair,  // as Write, but what a writer that failed has noted stays for the readers
+  };
 
   DirectoryClaim(const StorePaths& paths, Mode mode);
   ~DirectoryClaim();

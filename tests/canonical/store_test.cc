@@ -325,7 +325,7 @@ TEST_F(StoreTest, MetaAndStatusSayWhereItStands) {
   auto store = Store::open(parent.path() / "store", options);
   Meta fresh = store->meta();
   EXPECT_EQ(fresh.created, Timestamp(std::chrono::seconds(1000)));
-  EXPECT_EQ(fresh.format_version, 1u);
+  EXPECT_EQ(fresh.format_version, 2u);
   EXPECT_EQ(fresh.last_commit, 0u);
   EXPECT_EQ(fresh.last_event, 0u);
   EXPECT_EQ(fresh.sealed_event, std::nullopt);

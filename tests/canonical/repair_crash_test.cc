@@ -1,0 +1,226 @@
+// Repair that does not get to its end: killed, failed or without power anywhere. What is left is refused by open(), or is
+// repaired; and repair brings it to the same end.
+#include <gtest/gtest.h>
+
+#include <iostream>
+#include <set>
+
+#include "child_process.h"
+#include "damaged_store.h"
+#include "support/sim_disk.h"
+
+namespace azoth::test {
+namespace {
+
+constexpr CommitSeq kInLmdb = DamagedStore::kInLmdb;
+
+// Where repair may be stopped. AllItPasses checks that there are no others.
+const std::set<std::string> kPoints = {"file.create", "file.write",  "file.sync",  "file.sync_directory",
+                                       "file.make_directory", "flush.apply", "lmdb.commit", "lmdb.reserve"};
+
+struct Scenario {
+  std::string name;
+  CommitSeq kept;
+  std::function<void(DamagedStore&)> damage;
+};
+
+std::vector<Scenario> scenarios() {
+  return {{"much to be kept", 44, [](DamagedStore& s) { s.damage_batch(45); }},
+          {"no journal", kInLmdb, [](DamagedStore& s) { std::filesystem::remove_all(s.journal()); }}};
+}
+
+// Small pieces, so that LMDB takes what is kept in several transactions.
+Options small(const DamagedStore& store) {
+  Options options = store.options();
+  options.delta_bytes = limits::kMinDeltaBytes;
+  return options;
+}
+
+class RepairCrash {
+ public:
+  explicit RepairCrash(const Scenario& scenario) : scenario_(scenario) {
+    scenario.damage(store_);
+    copy_store(store_.directory(), store_.beside("damaged"));
+  }
+
+  DamagedStore& store() { return store_; }
+  void damage_again() { copy_store(store_.beside("damaged"), store_.directory()); }
+
+  RepairReport repair(FileSystem& fs = FileSystem::posix()) {
+    return Store::repair(store_.directory(), small(store_), {.accept_loss = true}, fs);
+  }
+
+  // Whatever the repair got to. Counts what was found.
+  void expect_recoverable(FileSystem& fs = FileSystem::posix()) {
+    bool refused = false;
+    try {
+      expect_repaired(*Store::open(store_.directory(), store_.options(), fs));
+      ++already_repaired;
+    } catch (const Error& error) {
+      ASSERT_EQ(error.code(), ErrorCode::Corruption) << error.what();
+      refused = true;
+      ++still_refused;
+    }
+    EXPECT_EQ(code_of([&] { return Store::open_read_only(store_.directory(), store_.options(), fs); }),
+              refused ? ErrorCode::Corruption : ErrorCode{});
+    RepairReport report = repair(fs);
+    EXPECT_EQ(report.repaired, refused);
+    EXPECT_EQ(report.kept_commit, scenario_.kept);
+    auto store = Store::open(store_.directory(), store_.options(), fs);
+    expect_repaired(*store);
+    commit(*store, DamagedStore::step_of(scenario_.kept + 1, "new"), Durability::Durable);
+    expect_holds(*store, scenario_.kept, 1);
+  }
+
+  int already_repaired = 0;
+  int still_refused = 0;
+
+ private:
+  void expect_repaired(Store& store) {
+    expect_holds(store, scenario_.kept);
+    Lineage lineage = store.meta().lineage;
+    ASSERT_EQ(lineage.size(), 2u);
+    EXPECT_EQ(lineage[0].parent, store_.identity().timeline);
+    EXPECT_EQ(lineage[0].fork, scenario_.kept);
+    EXPECT_EQ(lineage[1].id, store_.identity().timeline);
+  }
+
+  Scenario scenario_;
+  DamagedStore store_;
+};
+
+// How often a repair comes to this point.
+int hits(RepairCrash& crash, const std::string& point) {
+  int count = 0;
+  crash.damage_again();
+  {
+    fault::Armed armed(point, {.run = [&] { ++count; }, .times = -1});
+    crash.repair();
+  }
+  return count;
+}
+
+TEST(RepairCrash, AllItPassesIsTried) {
+  std::set<std::string> reached;
+  for (const Scenario& scenario : scenarios()) {
+    RepairCrash crash(scenario);
+    fault::record(true);
+    crash.repair();
+    fault::record(false);
+    for (const std::string& point : fault::reached()) reached.insert(point);
+  }
+  EXPECT_EQ(reached, kPoints);
+}
+
+TEST(RepairCrash, KilledAnywhereItIsRefusedOrRepairedAndCanBeRunAgain) {
+  for (const Scenario& scenario : scenarios()) {
+    RepairCrash crash(scenario);
+    int kills = 0;
+    for (const std::string& point : kPoints) {
+      for (int skip = hits(crash, point) - 1; skip >= 0; --skip) {
+        SCOPED_TRACE(scenario.name + ", killed at " + point + " " + std::to_string(skip));
+        crash.damage_again();
+        ChildProcess child([&] {
+          fault::arm(point, {.kill = true, .skip = skip});
+          crash.repair();
+        });
+        child.wait();
+        ASSERT_TRUE(child.was_killed());
+        ++kills;
+        crash.expect_recoverable();
+        if (testing::Test::HasFailure()) return;
+      }
+    }
+    std::cout << scenario.name << ": " << kills << " kills, " << crash.still_refused << " refused, "
+              << crash.already_repaired << " repaired\n";
+    EXPECT_EQ(crash.still_refused, kills) << "the last point lies before the last step";
+  }
+}
+
+TEST(RepairCrash, FailedAnywhereItSaysSoAndCanBeRunAgain) {
+  for (const Scenario& scenario : scenarios()) {
+    RepairCrash crash(scenario);
+    for (const std::string& point : kPoints) {
+      int count = hits(crash, point);
+      for (int error : {EIO, ENOSPC}) {
+        for (int skip = 0; skip < count; ++skip) {
+          SCOPED_TRACE(scenario.name + ", failed at " + point + " " + std::to_string(skip));
+          crash.damage_again();
+          {
+            fault::Armed armed(point, {.fail_with = error, .skip = skip});
+            ErrorCode code = code_of([&] { return crash.repair(); });
+            EXPECT_TRUE(code == ErrorCode::Io || code == ErrorCode::NoSpace) << error_name(code);
+          }
+          crash.expect_recoverable();
+          if (testing::Test::HasFailure()) return;
+        }
+      }
+    }
+    EXPECT_GT(crash.still_refused, 0);
+  }
+}
+
+// --- Power cuts: the journal is on a simulated disk; LMDB's file is what it was at that moment, since each of its
+// transactions is synced when it ends.
+
+void load(SimDisk& disk, const std::filesystem::path& directory) {
+  std::filesystem::path above;
+  for (const auto& part : directory) {
+    above /= part;
+    if (above != "/") disk.make_directory(above);
+  }
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+    if (entry.is_directory()) {
+      disk.make_directory(entry.path());
+    } else if (entry.path().parent_path().filename() != "canonical") {
+      disk.open(entry.path(), FileSystem::Mode::Create)->write_at(0, bytes_of(entry.path()));
+    }
+  }
+}
+
+struct Moment {
+  std::unique_ptr<SimDisk> disk;
+  std::string data;  // LMDB's file
+};
+
+TEST(RepairCrash, APowerCutAnywhereLeavesItRefusedOrRepaired) {
+  for (const Scenario& scenario : scenarios()) {
+    RepairCrash crash(scenario);
+    const std::filesystem::path directory = crash.store().directory();
+    const std::filesystem::path data = directory / "canonical/data.mdb";
+    SimDisk loaded;
+    load(loaded, directory);
+    auto disk = loaded.power_cut(choose::all());
+    std::vector<Moment> moments;
+    auto capture = [&] {
+      std::string bytes = bytes_of(data);
+      moments.push_back({disk->power_cut(choose::none(), choose::none()), bytes});
+      moments.push_back({disk->power_cut(choose::all(), choose::none()), bytes});
+      moments.push_back({disk->power_cut(choose::none(), choose::all()), bytes});
+      for (std::uint64_t seed : {1, 2}) {
+        moments.push_back({disk->power_cut(choose::random(seed), choose::random(seed)), bytes});
+      }
+      moments.push_back({disk->crash(), bytes});
+    };
+    disk->observe([&](const DiskOperation&) { capture(); });
+    {
+      fault::Armed before_commit("lmdb.commit", {.run = capture, .times = -1});
+      EXPECT_TRUE(crash.repair(*disk).repaired);
+    }
+    capture();
+    disk->observe(nullptr);
+    for (std::size_t i = 0; i < moments.size(); ++i) {
+      SCOPED_TRACE(scenario.name + ", moment " + std::to_string(i) + " of " + std::to_string(moments.size()));
+      std::ofstream(data, std::ios::binary) << moments[i].data;
+      crash.expect_recoverable(*moments[i].disk);
+      if (testing::Test::HasFailure()) return;
+    }
+    std::cout << scenario.name << ": " << moments.size() << " power cuts, " << crash.still_refused << " refused, "
+              << crash.already_repaired << " repaired\n";
+    EXPECT_GT(crash.still_refused, 0);
+    EXPECT_GE(crash.already_repaired, 5) << "at the end it is durable";
+  }
+}
+
+}  // namespace
+}  // namespace azoth::test
