@@ -175,6 +175,7 @@ void Rows::put_store(LmdbWriteTxn& txn, const StoreRow& row) const {
   bytes.append(row.store_id.view());
   codec::append(bytes, static_cast<std::int64_t>(row.created.time_since_epoch().count()));
   codec::append(bytes, row.repair_keeps_through ? *row.repair_keeps_through + 1 : CommitSeq{0});
+  codec::append(bytes, row.first_segment);
   for (const Timeline& line : row.lineage) {
     bytes.append(line.id.view()).append(line.parent.view());
     codec::append(bytes, line.fork);
@@ -190,6 +191,7 @@ StoreRow Rows::decode_store(std::optional<std::string_view> row) const {
   store.created = Timestamp(std::chrono::microseconds(reader.read<std::int64_t>()));
   CommitSeq cut = reader.read<CommitSeq>();
   if (cut != 0) store.repair_keeps_through = cut - 1;
+  store.first_segment = reader.read<std::uint64_t>();
   do {
     Timeline line;
     line.id = take_uuid(reader);

@@ -229,9 +229,13 @@ ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory,
   return Planner(fs, directory, identity, files, lmdb_commit).plan();
 }
 
+bool is_done_with(const JournalIdentity& identity, const JournalFiles::Segment& segment) {
+  return segment.number < identity.first_segment || shared_through(identity.lineage, segment.other->timeline);
+}
+
 std::optional<CommitSeq> held_by_stranger(FileSystem& fs, const std::filesystem::path& directory,
                                           const JournalIdentity& identity, const JournalFiles::Segment& segment) {
-  if (!segment.other || shared_through(identity.lineage, segment.other->timeline)) return std::nullopt;
+  if (!segment.other || is_done_with(identity, segment)) return std::nullopt;
   JournalIdentity stranger{identity.store_id, segment.other->timeline};
   SegmentReader reader(fs, directory, stranger, segment.number);
   CommitSeq newest = segment.other->first_commit - 1;

@@ -44,8 +44,11 @@ struct ReplayPlan {
 ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                          const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean);
 
-// Of a segment of another timeline: the newest commit that it may hold, if that timeline is no ancestor. What an ancestor
-// has is in LMDB, or lies behind the fork and is dead, and the segment only waits to be recycled.
+// Whether a segment of another timeline only waits to be recycled: one of an ancestor, of which everything is in LMDB or
+// lies behind the fork and is dead; or any from before the timeline began, which repair has seen and given up.
+bool is_done_with(const JournalIdentity& identity, const JournalFiles::Segment& segment);
+
+// Of a segment of another timeline that is not done with: the newest commit that it tells of.
 std::optional<CommitSeq> held_by_stranger(FileSystem& fs, const std::filesystem::path& directory,
                                           const JournalIdentity& identity, const JournalFiles::Segment& segment);
 

@@ -57,7 +57,7 @@ class Repair {
       check_store_id(row_, store_id_, paths_);
       head_ = rows.head(txn);
     });
-    identity_ = {store_id_, row_.timeline(), row_.lineage};
+    identity_ = {store_id_, row_.timeline(), row_.lineage, row_.first_segment};
     report_.timeline = row_.lineage.front();
     files_ = list_journal(fs_, paths_.journal, identity_);
     std::optional<std::string> refusal = why_open_refuses();
@@ -156,6 +156,7 @@ class Repair {
   void start_timeline(LmdbEnv& env, const Rows& rows, const Timeline& next, const JournalTail& tail) {
     row_.lineage.insert(row_.lineage.begin(), next);
     row_.repair_keeps_through.reset();
+    row_.first_segment = tail.segment_number;
     LmdbWriteTxn txn(env);
     Head head = rows.head(txn);
     if (head.last_commit != next.fork) {

@@ -67,7 +67,7 @@ class Salvager {
 
   void look_at(const JournalFiles::Segment& segment) {
     bool stranger = segment.other.has_value();
-    if (stranger && shared_through(identity_.lineage, segment.other->timeline)) return;  // an ancestor's
+    if (stranger && is_done_with(identity_, segment)) return;
     JournalIdentity identity = identity_;
     if (stranger) identity.timeline = segment.other->timeline;
     Used used{&segment, 0, 0, batches_of(segment.number, identity)};
@@ -156,7 +156,7 @@ class Salvager {
     if (header == nullptr) return false;
     const JournalFiles::Segment& before = *used_[i - 1].file;
     if (header->previous_number != before.number) {
-      note_missing(*header, next_);
+      note_missing(*header, std::max(next_, lmdb_commit_ + 1));
     } else if (header->previous_valid_bytes != offset_ || header->previous_checksum != link_) {
       damage(path(before.number), offset_, "does not end as its successor recorded");
     } else if (header->first_commit != next_) {
@@ -184,8 +184,7 @@ class Salvager {
       if (!fault.empty()) {
         const Recognised* resumed = resume(used);
         if (resumed == nullptr) {
-          note_end(used, fault, successor, batch.has_value());
-          return false;
+          return !ends_in_damage(used, fault, successor, batch.has_value());
         }
         offset_ = resumed->offset;
         next_ = resumed->header.first_commit;
@@ -247,14 +246,16 @@ class Salvager {
     return nullptr;
   }
 
-  // The chain breaks off at offset_. A torn tail is no damage: nothing says that what is missing was ever durable.
-  void note_end(const Used& used, const std::string& fault, const SegmentHeader* successor, bool readable) {
+  // The chain breaks off at offset_. A torn tail is no damage: nothing says that what is missing was ever durable. Nor
+  // is the end of a segment of whose successor nothing is known; that there was one is seen from the segments behind.
+  bool ends_in_damage(const Used& used, const std::string& fault, const SegmentHeader* successor, bool readable) {
     CommitSeq needed = std::max(next_, lmdb_commit_ + 1);
     bool durable = readable || successor != nullptr;
     for (const Recognised& batch : used.batches) {
       durable |= batch.offset > offset_ && batch.header.synced_through >= needed;
     }
     if (durable) damage(path(used.file->number), offset_, fault);
+    return durable;
   }
 
   void accept(const SegmentReader& reader, const BatchHeader& batch) {

@@ -33,7 +33,9 @@ constexpr std::uint64_t align_batch(std::uint64_t bytes) {
 struct JournalIdentity {
   Uuid store_id;
   Uuid timeline;
-  Lineage lineage{};  // to tell the segments of its ancestors, which are done with, from those of a stranger
+  // To tell what is done with from the segments of a stranger: its ancestors, and with which segment it began.
+  Lineage lineage{};
+  std::uint64_t first_segment = 0;
 };
 
 struct SegmentHeader {

@@ -115,7 +115,7 @@ JournalIdentity journal_identity(const StoreRow& row, const Uuid& store_id, cons
     throw Error(ErrorCode::Corruption, "a repair of the store in " + paths.directory.string() +
                                            " was begun and has not ended; run it again with its loss accepted");
   }
-  return {row.store_id, row.timeline(), row.lineage};
+  return {row.store_id, row.timeline(), row.lineage, row.first_segment};
 }
 
 Meta make_meta(const Snapshot& snapshot, const JournalIdentity& identity, Timestamp created) {

@@ -252,7 +252,7 @@ TEST_P(RepairEachDamage, KeepsWhatIsBeforeIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RepairEachDamage, testing::ValuesIn(cases()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& one) { return std::string(one.param.name); });
 
 TEST(Repair, CountsWhatIsLost) {
   DamagedStore store;
@@ -395,7 +395,7 @@ INSTANTIATE_TEST_SUITE_P(
            copy_store(s.beside("killed"), s.directory());
            std::ofstream(data, std::ios::binary) << older;
          }}}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& one) { return std::string(one.param.name); });
 
 TEST(Repair, NeedsAStore) {
   TempDir directory;
