@@ -16,12 +16,22 @@ constexpr CommitSeq kInLmdb = DamagedStore::kInLmdb;
 
 struct Scenario {
   std::string name;
-  CommitSeq kept;
+  CommitSeq kept;  // 0: what the first two segments hold
   std::function<void(DamagedStore&)> damage;
 };
 
 std::vector<Scenario> scenarios() {
   return {{"much to be kept", 44, [](DamagedStore& s) { s.damage_batch(45); }},
+          // Opening would go on from LMDB, once that holds what is kept.
+          {"two histories that are mixed", 0,
+           [](DamagedStore& s) {
+             const auto& last = s.holding(s.first_of(s.segments()[2]) - 1);
+             std::string batch = bytes_of(s.path(last.segment)).substr(last.offset, last.header.length);
+             batch.at(1000) = ',';  // in the value, behind what is compared
+             BatchHeader header = last.header;
+             header.encode(batch, batch_seed(s.identity(), last.segment));
+             DamagedStore::overwrite(s.path(last.segment), last.offset, batch);
+           }},
           {"no journal", kInLmdb, [](DamagedStore& s) { std::filesystem::remove_all(s.journal()); }}};
 }
 
@@ -36,6 +46,7 @@ class RepairCrash {
  public:
   explicit RepairCrash(const Scenario& scenario) : scenario_(scenario) {
     scenario.damage(store_);
+    if (scenario_.kept == 0) scenario_.kept = store_.first_of(store_.segments()[2]) - 1;
     copy_store(store_.directory(), store_.beside("damaged"));
   }
 
