@@ -114,6 +114,12 @@ const std::vector<Case>& cases() {
          s.damage_batch(25);
          return CommitSeq{24};
        }},
+      {"OneBatchThatLmdbHoldsAndOneThatItDoesNot",
+       [](DamagedStore& s, std::string&) {
+         s.damage_batch(kInLmdb - 3);
+         s.damage_batch(30);
+         return CommitSeq{29};
+       }},
       {"ASegmentThatWasCut",
        [](DamagedStore& s, std::string&) {
          std::filesystem::resize_file(s.path(s.holding(30).segment), s.holding(30).offset + 100);

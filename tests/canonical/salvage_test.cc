@@ -123,11 +123,12 @@ TEST(Salvage, DoesNotBringBackWhatARecoveryHasCut) {
   j.die();
   j.overwrite(place.segment, place.offset, second);  // the device remembers it
   j.damage_header(j.tail.segment_number);
-  for (CommitSeq lmdb : {1, 2, 3}) {
+  for (CommitSeq lmdb : {0, 1, 2, 3}) {
     ASSERT_TRUE(is_refused(j.disk, lmdb));
     Salvage rest = salvage(j.disk, lmdb);
-    EXPECT_EQ(rest.plan.tail.last_commit, lmdb);
-    EXPECT_TRUE(rest.plan.extents.empty());
+    CommitSeq kept = std::max(lmdb, CommitSeq{1});
+    EXPECT_EQ(rest.plan.tail.last_commit, kept);
+    EXPECT_EQ(kept_records(j.disk, rest, lmdb), j.above(lmdb, kept));
   }
 }
 

@@ -100,7 +100,7 @@ TEST_F(StoreTest, AnotherFormatIsNamed) {
   file.seekp(8).put(9);
   file.close();
   EXPECT_THAT(open_message(), HasSubstr("format 9"));
-  EXPECT_THAT(open_message(), HasSubstr("format 1"));
+  EXPECT_THAT(open_message(), HasSubstr("format 2"));
 }
 
 TEST_F(StoreTest, TheIdentityOfAnotherStoreIsRefused) {
