@@ -192,10 +192,21 @@ class Salvager {
         continue;
       }
       if (batch->last_commit > at_most_) return false;
-      if (batch->last_commit > limit) return true;  // a later segment has another commit of this number
+      if (batch->last_commit > limit) {
+        keep_nothing();
+        return true;
+      }
       accept(reader, *batch);
     }
     return true;
+  }
+
+  // A later segment holds a commit of the same number. So it began a life, whose recovery cut this segment somewhere and
+  // had moved everything before the cut to LMDB: what is above M here is dead.
+  void keep_nothing() {
+    result_.plan.extents.clear();
+    result_.kept_events = 0;
+    kept_ = lmdb_commit_;
   }
 
   const SegmentHeader* successor_of(std::size_t i) const {

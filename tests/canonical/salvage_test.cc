@@ -115,20 +115,23 @@ TEST(Salvage, DoesNotBringBackWhatARecoveryHasCut) {
   PlacedBatch place = j.holding(2);
   j.damage_batch(2);
   j.reopen();
-  RecordList own = {make_record(2, 70, 9), make_record(3, 70, 9)};
-  j.driver().write(own);
+  j.driver().write({make_record(2, 70, 9), make_record(3, 70, 9)});
   j.driver().sync();
   j.driver().write({make_record(4, 70, 9)});
   j.driver().sync();
   j.die();
   j.overwrite(place.segment, place.offset, second);  // the device remembers it
   j.damage_header(j.tail.segment_number);
-  for (CommitSeq lmdb : {0, 1, 2, 3}) {
-    ASSERT_TRUE(is_refused(j.disk, lmdb));
-    Salvage rest = salvage(j.disk, lmdb);
-    CommitSeq kept = std::max(lmdb, CommitSeq{1});
-    EXPECT_EQ(rest.plan.tail.last_commit, kept);
-    EXPECT_EQ(kept_records(j.disk, rest, lmdb), j.above(lmdb, kept));
+  for (bool first_is_lost : {false, true}) {
+    if (first_is_lost) j.flip(j.tail.segment_number, kSegmentHeaderBytes + 70);
+    for (CommitSeq lmdb : {1, 2, 3}) {
+      ASSERT_TRUE(is_refused(j.disk, lmdb));
+      Salvage rest = salvage(j.disk, lmdb);
+      EXPECT_EQ(rest.plan.tail.last_commit, lmdb);
+      EXPECT_EQ(rest.kept_events, 0u);
+      EXPECT_TRUE(rest.plan.extents.empty());
+      EXPECT_FALSE(rest.damage.empty());
+    }
   }
 }
 
