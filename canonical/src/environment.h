@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
+#include "azoth/core/error.h"
 #include "lmdb_env.h"
 #include "lmdb_tables.h"
 #include "store_files.h"
@@ -19,6 +21,15 @@ struct Environment {
   LmdbEnv lmdb;
   const Rows rows;
   const bool verify_reads;
+  // Of a store that is open for reading only: the timeline it was opened on, set before the first snapshot. A repair
+  // beside it cuts off what its overlay may hold and LMDB will never get.
+  std::optional<Uuid> reading_timeline;
+
+  void check_timeline(const LmdbReadTxn& txn) const {
+    if (!reading_timeline || rows.store(txn).timeline() == *reading_timeline) return;
+    throw Error(ErrorCode::StoreFailed,
+                "the store was repaired while it was open here, and its history has been cut; open it again");
+  }
 };
 
 }  // namespace azoth

@@ -38,7 +38,11 @@ JournalFiles list_journal(FileSystem& fs, const std::filesystem::path& directory
     auto file = fs.open(directory / name, FileSystem::Mode::Read);
     std::string bytes(kSegmentHeaderBytes, '\0');
     bytes.resize(file->read_at(0, bytes.data(), bytes.size()));
-    files.segments.push_back({*number, SegmentHeader::decode(bytes, identity, *number), file->size()});
+    JournalFiles::Segment& segment = files.segments.emplace_back();
+    segment.number = *number;
+    segment.bytes = file->size();
+    auto header = SegmentHeader::decode_of_any_timeline(bytes, identity.store_id, *number);
+    (header && header->timeline == identity.timeline ? segment.header : segment.other) = header;
   }
   return files;
 }

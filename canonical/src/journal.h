@@ -49,6 +49,7 @@ struct JournalFiles {
     std::uint64_t number = 0;
     std::optional<SegmentHeader> header;  // nothing: a spare (or damage, which recovery tells apart)
     std::uint64_t bytes = 0;
+    std::optional<SegmentHeader> other;   // in place of `header`: of another timeline of this store
   };
   std::vector<Segment> segments;  // by number
 

@@ -192,7 +192,11 @@ std::uint64_t LmdbReadTxn::entries(Table table) const {
   return count_entries(txn_, env_->dbis_[static_cast<unsigned>(table)]);
 }
 
+// LMDB takes a snapshot's number first and its content after that, from the one of two places that the number's parity
+// says. If two commits came in between, the content is the newer one's, and the number says nothing.
 std::optional<CommitSeq> LmdbReadTxn::published_commit() const {
+  MDB_envinfo info{};
+  if (mdb_env_info(env_->env_, &info) != 0 || info.me_last_txnid > id_ + 1) return std::nullopt;
   const LmdbEnv::Published& slot = env_->published_[id_ % LmdbEnv::kPublished];
   if (slot.txn_id.load(std::memory_order_acquire) != id_) return std::nullopt;
   CommitSeq commit = slot.commit.load(std::memory_order_acquire);

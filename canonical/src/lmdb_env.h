@@ -75,7 +75,8 @@ class LmdbReadTxn {
   std::uint64_t entries(Table table) const;
   std::uint64_t id() const { return id_; }
 
-  // The last commit this snapshot holds, if it was published by this process.
+  // The last commit this snapshot holds, if it was published by this process. To be asked right after its begin: later
+  // it need not be known any more.
   std::optional<CommitSeq> published_commit() const;
 
  private:

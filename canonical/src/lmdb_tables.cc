@@ -18,6 +18,13 @@ namespace {
   throw Error(ErrorCode::Corruption, what + "; restore the store from a backup");
 }
 
+Uuid take_uuid(codec::Reader& reader) {
+  Uuid id;
+  std::string_view bytes = reader.take(id.bytes.size());
+  if (!reader.failed()) std::memcpy(id.bytes.data(), bytes.data(), bytes.size());
+  return id;
+}
+
 // tag, 0x00, id: on the stack, as one is needed for each tag of each event.
 class TagKey {
  public:
@@ -166,8 +173,14 @@ Head Rows::decode_head(std::optional<std::string_view> row) const {
 
 void Rows::put_store(LmdbWriteTxn& txn, const StoreRow& row) const {
   std::string bytes;
-  bytes.append(row.store_id.view()).append(row.timeline.view());
+  bytes.append(row.store_id.view());
   codec::append(bytes, static_cast<std::int64_t>(row.created.time_since_epoch().count()));
+  codec::append(bytes, row.repair_keeps_through ? *row.repair_keeps_through + 1 : CommitSeq{0});
+  codec::append(bytes, row.first_segment);
+  for (const Timeline& line : row.lineage) {
+    bytes.append(line.id.view()).append(line.parent.view());
+    codec::append(bytes, line.fork);
+  }
   put_value(txn, Table::System, store_key(), bytes);
 }
 
@@ -175,12 +188,19 @@ StoreRow Rows::decode_store(std::optional<std::string_view> row) const {
   if (!row) corrupt("LMDB's store row is missing");
   codec::Reader reader(value(store_key(), *row, true));
   StoreRow store;
-  std::string_view id = reader.take(16);
-  std::string_view timeline = reader.take(16);
+  store.store_id = take_uuid(reader);
   store.created = Timestamp(std::chrono::microseconds(reader.read<std::int64_t>()));
+  CommitSeq cut = reader.read<CommitSeq>();
+  if (cut != 0) store.repair_keeps_through = cut - 1;
+  store.first_segment = reader.read<std::uint64_t>();
+  do {
+    Timeline line;
+    line.id = take_uuid(reader);
+    line.parent = take_uuid(reader);
+    line.fork = reader.read<CommitSeq>();
+    store.lineage.push_back(line);
+  } while (!reader.failed() && !reader.rest().empty());
   if (reader.failed()) corrupt("LMDB's store row cannot be decoded");
-  std::memcpy(store.store_id.bytes.data(), id.data(), id.size());
-  std::memcpy(store.timeline.bytes.data(), timeline.data(), timeline.size());
   return store;
 }
 

@@ -5,7 +5,7 @@
 //   tags     tag 0x00 id (big-end.)  -> nothing
 //   system   u8 space | key          -> u32 checksum | value     (the store's own spaces)
 //            0xF0 "head"             -> u32 checksum | Head
-//            0xF0 "store"            -> u32 checksum | store id, timeline, creation time
+//            0xF0 "store"            -> u32 checksum | store id, creation time, repair, first segment, timelines
 //            0xF0 "bulk" commit piece  (bulk_rows.h)
 //
 // Each checksum covers key and value and is seeded with the store's id, so that a row that was swapped, moved or comes
@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "azoth/canonical/timeline.h"
 #include "azoth/core/bytes.h"
 #include "azoth/core/event.h"
 #include "delta.h"
@@ -31,8 +32,14 @@ inline constexpr std::size_t kEventPrefixBytes = 20;
 // The store's identity as LMDB holds it.
 struct StoreRow {
   Uuid store_id;
-  Uuid timeline;
   Timestamp created{};
+  // Set while a repair is under way: where it cuts. It has moved commits of a damaged journal here, perhaps not all that
+  // it keeps, and until it has ended the store is not to be used.
+  std::optional<CommitSeq> repair_keeps_through{};
+  std::uint64_t first_segment = 1;  // of the current timeline; what has a lower number is from before
+  Lineage lineage{};                // at least one
+
+  const Uuid& timeline() const { return lineage.front().id; }
 };
 
 // What LMDB holds, written in the transaction that makes it so.

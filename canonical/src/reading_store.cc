@@ -38,9 +38,9 @@ ReadingStore::ReadingStore(const std::filesystem::path& directory, const Options
       follower_(fs, paths_.journal, identity_) {
   check_options(options_);
   StoreRow row = environment_->rows.store(environment_->lmdb.begin_read());
-  identity_.timeline = row.timeline;
+  identity_ = journal_identity(row, identity_.store_id, paths_);
+  environment_->reading_timeline = identity_.timeline;
   created_ = row.created;
-  store_row_ = environment_->lmdb.begin_read().get(Table::System, Rows::store_key()).value_or("");
   follower_ = JournalFollower(fs_, paths_.journal, identity_);
   refresh();
 }
@@ -83,7 +83,7 @@ void ReadingStore::refresh() {
 // First the journal, then LMDB: what the journal no longer has, LMDB has by then.
 bool ReadingStore::try_refresh() {
   auto each = [this](std::string_view record) { insert(record); };
-  check_history(environment_->lmdb.begin_read());
+  environment_->check_timeline(environment_->lmdb.begin_read());
   stop_at_ = stop();
   if (passed_over_) started_ = false;
   if (!started_) {
@@ -98,7 +98,9 @@ bool ReadingStore::try_refresh() {
     started_ = false;
     return false;
   }
-  CommitSeq in_lmdb = environment_->rows.head(environment_->lmdb.begin_read()).last_commit;
+  LmdbReadTxn lmdb = environment_->lmdb.begin_read();
+  environment_->check_timeline(lmdb);
+  CommitSeq in_lmdb = environment_->rows.head(lmdb).last_commit;
   if (in_lmdb > deltas_.front()->last_commit()) {  // LMDB has what the journal was recycled from under us
     started_ = false;
     return false;
@@ -106,13 +108,6 @@ bool ReadingStore::try_refresh() {
   drop_flushed(in_lmdb);
   publish();
   return true;
-}
-
-// The row names the timeline, of which a new one begins where history is cut.
-void ReadingStore::check_history(const LmdbReadTxn& txn) const {
-  if (txn.get(Table::System, Rows::store_key()) == store_row_) return;
-  throw Error(ErrorCode::StoreFailed, "the store in " + paths_.directory.string() +
-                                          " was repaired while it was open, and may have lost history; open it again");
 }
 
 // A writer that fails notes where before it tells anybody. What was shown before was synced here, and stays.

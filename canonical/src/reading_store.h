@@ -46,7 +46,6 @@ class ReadingStore : public StoreImpl {
   void publish();
   void follow();
   void fail(const Error& error);
-  void check_history(const LmdbReadTxn& txn) const;
   JournalFiles list_files();
   RecoveryReport to_be_recovered(Environment& environment, const JournalFiles& files) const;
 
@@ -55,7 +54,6 @@ class ReadingStore : public StoreImpl {
   const StorePaths paths_;
   JournalIdentity identity_;
   Timestamp created_{};
-  std::string store_row_;  // as LMDB held it when the store was opened
   const std::shared_ptr<CommitState> state_ = std::make_shared<CommitState>();
   const std::shared_ptr<ViewHolder> views_ = std::make_shared<ViewHolder>();
 

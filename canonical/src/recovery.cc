@@ -18,7 +18,7 @@ std::string place(const std::filesystem::path& file, std::uint64_t offset) {
 [[noreturn]] void refuse(const std::string& what) {
   throw Error(ErrorCode::Corruption,
               "the journal is damaged: " + what +
-                  ". Nothing was changed. Restore the files from a copy, or keep this directory and restore a backup");
+                  ". Nothing was changed. Restore the files from a copy or a backup; repair says what is left");
 }
 
 [[noreturn]] void refuse_bad_header(const SegmentReader& reader, const BatchHeader& batch) {
@@ -165,7 +165,7 @@ class Planner {
   // header is not are the sign of a damaged header, while a spare holds none.
   void check_headerless_segments() {
     for (const JournalFiles::Segment& segment : files_.segments) {
-      if (segment.header || segment.number < chain_.front()->number) continue;
+      if (segment.header || segment.other || segment.number < chain_.front()->number) continue;
       SegmentReader reader(fs_, directory_, identity_, segment.number);
       bool used = false;
       for (auto found = reader.search(kSegmentHeaderBytes); found;
@@ -193,13 +193,24 @@ class Planner {
   ReplayPlan plan_;
 };
 
+void refuse_strangers(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
+                      const JournalFiles& files, CommitSeq lmdb_commit) {
+  for (const JournalFiles::Segment& segment : files.segments) {
+    auto newest = held_by_stranger(fs, directory, identity, segment);
+    if (!newest || *newest <= lmdb_commit) continue;
+    refuse((directory / segment_name(segment.number)).string() + " is of timeline " + segment.other->timeline.text() +
+           ", which this store does not come from, and tells of commit " + std::to_string(*newest) +
+           "; LMDB ends with commit " + std::to_string(lmdb_commit));
+  }
+}
+
 // After a clean close only one thing could have been written: a newer segment, whose header has then been damaged.
 std::vector<std::string> check_spares_are_unused(FileSystem& fs, const std::filesystem::path& directory,
                                                  const JournalIdentity& identity, const JournalFiles& files,
                                                  CommitSeq lmdb_commit) {
   std::vector<std::string> damage;
   for (const JournalFiles::Segment& segment : files.segments) {
-    if (segment.header) continue;
+    if (segment.header || segment.other) continue;
     SegmentReader reader(fs, directory, identity, segment.number);
     auto batch = reader.read(kSegmentHeaderBytes);
     if (!batch) continue;
@@ -214,6 +225,7 @@ std::vector<std::string> check_spares_are_unused(FileSystem& fs, const std::file
 ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                          const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean,
                          bool lmdb_ends_in_bulk) {
+  refuse_strangers(fs, directory, identity, files, lmdb_commit);
   const JournalFiles::Segment* newest = files.newest();
   if (clean && newest != nullptr && newest->number == clean->segment_number && clean->last_commit == lmdb_commit) {
     ReplayPlan plan;
@@ -222,6 +234,23 @@ ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory,
     return plan;
   }
   return Planner(fs, directory, identity, files, lmdb_commit, lmdb_ends_in_bulk).plan();
+}
+
+bool is_done_with(const JournalIdentity& identity, const JournalFiles::Segment& segment) {
+  return segment.number < identity.first_segment || shared_through(identity.lineage, segment.other->timeline);
+}
+
+std::optional<CommitSeq> held_by_stranger(FileSystem& fs, const std::filesystem::path& directory,
+                                          const JournalIdentity& identity, const JournalFiles::Segment& segment) {
+  if (!segment.other || is_done_with(identity, segment)) return std::nullopt;
+  JournalIdentity stranger{identity.store_id, segment.other->timeline};
+  SegmentReader reader(fs, directory, stranger, segment.number);
+  CommitSeq newest = segment.other->first_commit - 1;
+  for (auto found = reader.search(kSegmentHeaderBytes); found;
+       found = reader.search(found->offset + align_batch(found->header.length))) {
+    newest = std::max(newest, found->header.last_commit);
+  }
+  return newest;
 }
 
 void sync_plan(FileSystem& fs, const std::filesystem::path& directory, const ReplayPlan& plan) {

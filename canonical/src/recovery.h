@@ -9,6 +9,9 @@
 //   damage above M     a later batch says it was written when this one had already been synced, or a successor recorded
 //                      an end behind it: acknowledged commits are missing. Refuse;
 //   damage up to M     LMDB holds those commits: reported, not a reason to refuse.
+//
+// Segments of an ancestor timeline are passed over. One of a timeline that the store does not come from is refused if it
+// may hold commits above M; else it is what a repair left that did not get to its end.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +45,14 @@ struct ReplayPlan {
 ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                          const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean,
                          bool lmdb_ends_in_bulk = false);
+
+// Whether a segment of another timeline only waits to be recycled: one of an ancestor, of which everything is in LMDB or
+// lies behind the fork and is dead; or any from before the timeline began, which repair has seen and given up.
+bool is_done_with(const JournalIdentity& identity, const JournalFiles::Segment& segment);
+
+// Of a segment of another timeline that is not done with: the newest commit that it tells of.
+std::optional<CommitSeq> held_by_stranger(FileSystem& fs, const std::filesystem::path& directory,
+                                          const JournalIdentity& identity, const JournalFiles::Segment& segment);
 
 // Makes what is to be replayed durable: LMDB must never hold a commit that the journal could still lose.
 void sync_plan(FileSystem& fs, const std::filesystem::path& directory, const ReplayPlan& plan);

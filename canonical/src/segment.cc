@@ -1,5 +1,7 @@
 #include "segment.h"
 
+#include <cstring>
+
 #include "azoth/core/codec.h"
 #include "azoth/core/digest.h"
 
@@ -24,7 +26,8 @@ std::string SegmentHeader::encode(const JournalIdentity& identity) {
   std::string bytes(8, '\0');  // the checksum
   codec::append(bytes, kSegmentMagic);
   codec::append(bytes, kJournalFormat);
-  bytes.append(identity.store_id.view()).append(identity.timeline.view());
+  timeline = identity.timeline;
+  bytes.append(identity.store_id.view()).append(timeline.view());
   codec::append(bytes, number);
   codec::append(bytes, first_commit);
   codec::append(bytes, previous_number);
@@ -38,6 +41,12 @@ std::string SegmentHeader::encode(const JournalIdentity& identity) {
 
 std::optional<SegmentHeader> SegmentHeader::decode(std::string_view bytes, const JournalIdentity& identity,
                                                    std::uint64_t number) {
+  auto header = decode_of_any_timeline(bytes, identity.store_id, number);
+  return header && header->timeline == identity.timeline ? header : std::nullopt;
+}
+
+std::optional<SegmentHeader> SegmentHeader::decode_of_any_timeline(std::string_view bytes, const Uuid& store_id,
+                                                                   std::uint64_t number) {
   if (bytes.size() < kSegmentHeaderUsed) return std::nullopt;
   bytes = bytes.substr(0, kSegmentHeaderUsed);
   codec::Reader reader(bytes);
@@ -47,7 +56,8 @@ std::optional<SegmentHeader> SegmentHeader::decode(std::string_view bytes, const
   if (reader.read<std::uint64_t>() != kSegmentMagic || reader.read<std::uint32_t>() != kJournalFormat) {
     return std::nullopt;
   }
-  if (reader.take(16) != identity.store_id.view() || reader.take(16) != identity.timeline.view()) return std::nullopt;
+  if (reader.take(16) != store_id.view()) return std::nullopt;
+  std::memcpy(header.timeline.bytes.data(), reader.take(16).data(), header.timeline.bytes.size());
   header.number = reader.read<std::uint64_t>();
   header.first_commit = reader.read<std::uint64_t>();
   header.previous_number = reader.read<std::uint64_t>();

@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "azoth/canonical/timeline.h"
 #include "azoth/core/bytes.h"
 #include "azoth/core/file.h"
 #include "azoth/core/ids.h"
@@ -32,6 +33,9 @@ constexpr std::uint64_t align_batch(std::uint64_t bytes) {
 struct JournalIdentity {
   Uuid store_id;
   Uuid timeline;
+  // To tell what is done with from the segments of a stranger: its ancestors, and with which segment it began.
+  Lineage lineage{};
+  std::uint64_t first_segment = 0;
 };
 
 struct SegmentHeader {
@@ -41,12 +45,16 @@ struct SegmentHeader {
   std::uint64_t previous_valid_bytes = 0;  // where that one ends; bytes behind it are dead for ever
   std::uint64_t previous_checksum = 0;     // of its last batch (of its header if it has none)
   std::uint64_t checksum = 0;              // of this header; the link of the first batch
+  Uuid timeline{};                         // set by encode() and decode()
 
   // kSegmentHeaderBytes of them, with the checksum filled in.
   std::string encode(const JournalIdentity& identity);
   // Nothing if these are not a header of this store, timeline and number.
   static std::optional<SegmentHeader> decode(std::string_view bytes, const JournalIdentity& identity,
                                              std::uint64_t number);
+  // The same, of any timeline.
+  static std::optional<SegmentHeader> decode_of_any_timeline(std::string_view bytes, const Uuid& store_id,
+                                                             std::uint64_t number);
 };
 
 struct BatchHeader {

@@ -66,6 +66,7 @@ Environment& open_environment(const View& view) {
 
 Snapshot::Snapshot(CommitSeq commit, std::shared_ptr<const View> view)
     : view_(std::move(view)), environment_(view_->environment), lmdb_(open_environment(*view_).lmdb.begin_read()) {
+  environment_->check_timeline(lmdb_);
   std::optional<CommitSeq> published = lmdb_.published_commit();
   CommitSeq in_lmdb = published ? *published : head().last_commit;
   commit_ = std::max(commit, in_lmdb);

@@ -82,8 +82,8 @@ void Store::create(const std::filesystem::path& directory, const Options& option
   }
   write_file_atomically(fs, paths.creating, "a store is being created here\n");
   clear_leftovers(fs, paths);
-  StoreRow row{.store_id = Uuid::random(), .timeline = Uuid::random(), .created = clock_of(options).now()};
-  JournalTail tail = create_journal(fs, paths.journal, {row.store_id, row.timeline}, options.segment_bytes);
+  StoreRow row{.store_id = Uuid::random(), .created = clock_of(options).now(), .lineage = {{.id = Uuid::random()}}};
+  JournalTail tail = create_journal(fs, paths.journal, {row.store_id, row.timeline()}, options.segment_bytes);
   create_lmdb(paths, options, row, tail);
   fs.sync_directory(paths.directory);
   FileSystem::posix().sync_directory(paths.directory);
@@ -104,11 +104,27 @@ std::optional<EventId> sealed_event(const Snapshot& snapshot) {
   return codec::Reader(*value).read<EventId>();
 }
 
+void check_store_id(const StoreRow& row, const Uuid& store_id, const StorePaths& paths) {
+  if (row.store_id == store_id) return;
+  throw Error(ErrorCode::Corruption, paths.canonical.string() + " belongs to store " + row.store_id.text() +
+                                         ", and this is store " + store_id.text());
+}
+
+JournalIdentity journal_identity(const StoreRow& row, const Uuid& store_id, const StorePaths& paths) {
+  check_store_id(row, store_id, paths);
+  if (row.repair_keeps_through) {
+    throw Error(ErrorCode::Corruption, "a repair of the store in " + paths.directory.string() +
+                                           " was begun and has not ended; run it again with its loss accepted");
+  }
+  return {row.store_id, row.timeline(), row.lineage, row.first_segment};
+}
+
 Meta make_meta(const Snapshot& snapshot, const JournalIdentity& identity, Timestamp created) {
   return {.store_id = identity.store_id,
           .format_version = kFormatVersion,
           .created = created,
           .timeline = identity.timeline,
+          .lineage = identity.lineage,
           .last_commit = snapshot.commit_seq(),
           .last_event = snapshot.last_event(),
           .sealed_event = sealed_event(snapshot)};

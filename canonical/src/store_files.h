@@ -20,7 +20,7 @@
 
 namespace azoth {
 
-inline constexpr std::uint32_t kFormatVersion = 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
 
 struct StorePaths {
   explicit StorePaths(const std::filesystem::path& directory);

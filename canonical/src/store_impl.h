@@ -17,6 +17,11 @@ class WritingStore;
 inline constexpr std::string_view kSealKey = "seal";
 std::optional<EventId> sealed_event(const Snapshot& snapshot);
 
+// What the journal of this store is bound to. Throws Corruption if LMDB is of another store, or if a repair of it was
+// begun and has not ended.
+JournalIdentity journal_identity(const StoreRow& row, const Uuid& store_id, const StorePaths& paths);
+void check_store_id(const StoreRow& row, const Uuid& store_id, const StorePaths& paths);
+
 Meta make_meta(const Snapshot& snapshot, const JournalIdentity& identity, Timestamp created);
 
 class StoreImpl {

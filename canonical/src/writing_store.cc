@@ -8,6 +8,7 @@
 #include "azoth/core/log.h"
 #include "bulk_rows.h"
 #include "recovery.h"
+#include "replay_into_lmdb.h"
 #include "settings.h"
 #include "store_metrics.h"
 #include "verify.h"
@@ -33,11 +34,7 @@ std::shared_ptr<Environment> WritingStore::open_environment() {
       std::make_unique<DirectoryClaim>(paths_, DirectoryClaim::Mode::Write), paths_.canonical, lmdb_settings(options_),
       LmdbEnv::Mode::Write, identity_.store_id, options_.verify_reads);
   StoreRow row = environment->rows.store(environment->lmdb.begin_read());
-  if (row.store_id != identity_.store_id) {
-    throw Error(ErrorCode::Corruption, paths_.canonical.string() + " belongs to store " + row.store_id.text() +
-                                           ", and this is store " + identity_.store_id.text());
-  }
-  identity_.timeline = row.timeline;
+  identity_ = journal_identity(row, identity_.store_id, paths_);
   created_ = row.created;
   return environment;
 }
@@ -63,20 +60,8 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   recovery_.recovered_commits = plan.tail.last_commit - head.last_commit;
   if (!recovery_.clean) sync_plan(fs_, paths_.journal, plan);
 
-  EventId last_event = head.last_event;
-  auto delta = std::make_unique<Delta>(head.last_commit + 1, last_event + 1, options_.delta_bytes);
-  auto flush = [&] {
-    if (delta->empty()) return;
-    flush_delta(environment->lmdb, environment->rows, *delta);
-    last_event = delta->last_event(delta->last_commit());
-    delta = std::make_unique<Delta>(delta->last_commit() + 1, last_event + 1, options_.delta_bytes);
-  };
-  replay(fs_, paths_.journal, identity_, plan, head.last_commit, [&](std::string_view record) {
-    delta->insert(std::string(record));
-    if (delta->bytes() >= options_.delta_bytes) flush();
-  });
-  flush();
-
+  EventId last_event = replay_into_lmdb(environment->lmdb, environment->rows, fs_, paths_.journal, identity_, plan, head,
+                                        options_.delta_bytes);
   for (auto* mark : {&state_.marks.applied, &state_.marks.visible, &state_.marks.durable, &state_.marks.flushed}) {
     mark->store(plan.tail.last_commit);
   }

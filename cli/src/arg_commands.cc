@@ -100,6 +100,10 @@ void declare_export(CLI::App& app, ExportArgs& args) {
   add_text(app, "FILE", args.file, "Where to; replaced only when all is written. Standard output if - or not given");
 }
 
+void declare_repair(CLI::App& app, RepairArgs& args) {
+  app.add_flag("--accept-loss", args.accept_loss, "Give up what is lost, and make the store usable again");
+}
+
 void add_writing_commands(CLI::App& app, Run& selected) {
   add_command<InitArgs>(app, selected, "init", "Create a new, empty store",
                         "Example:\n  azoth --db ledger init\n\nThe directory must not exist or be empty; exit 3 if it "
@@ -126,6 +130,17 @@ or the store is sealed, or another process (a service, say) has it open.)",
                        "Example:\n  azoth del balance/alice\n\nRemoving a key that is not there is fine (exit 0) and "
                        "commits nothing; --json says whether it was there.",
                        run_del, declare_del);
+  add_command<RepairArgs>(app, selected, "repair", "Say what is left of a store whose journal is damaged, and keep that",
+                          R"(Examples:
+  azoth repair
+  azoth repair --accept-loss
+
+For a store that cannot be opened (exit 5). Without --accept-loss nothing is changed: what is damaged, what can be kept
+and what would be lost is printed. Copy the directory before you accept a loss; restoring a backup may lose less.
+
+Exit codes: 0 nothing is wrong, or the store was repaired; 3 another process holds the store; 5 something is wrong and
+was not repaired.)",
+                          run_repair, declare_repair);
   add_command<AppendArgs>(app, selected, "append", "Append an event and print its id",
                           R"(Examples:
   azoth append deposited '{"account":"alice","amount":100}' --tag account:alice

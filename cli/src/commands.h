@@ -90,6 +90,11 @@ Exit run_status(Context& context, const StatusArgs& args);
 struct VerifyArgs {};
 Exit run_verify(Context& context, const VerifyArgs& args);
 
+struct RepairArgs {
+  bool accept_loss = false;
+};
+Exit run_repair(Context& context, const RepairArgs& args);
+
 struct DigestArgs {};
 Exit run_digest(Context& context, const DigestArgs& args);
 

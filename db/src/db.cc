@@ -15,6 +15,10 @@ Db Db::create(const std::filesystem::path& directory, const Options& options) {
   return open(directory, options);
 }
 
+RepairReport Db::repair(const std::filesystem::path& directory, const Options& options, const RepairOptions& repair) {
+  return Store::repair(directory, options, repair);
+}
+
 Db Db::open_or_create(const std::filesystem::path& directory, const Options& options) {
   return Store::exists(directory) ? open(directory, options) : create(directory, options);
 }

@@ -188,11 +188,39 @@ TEST_F(LmdbTables, AHeadThatIsMissingOrOfAnotherSizeIsCorruption) {
 TEST_F(LmdbTables, TheStoreRowComesBackAndIsRequired) {
   LmdbWriteTxn txn(env_);
   EXPECT_EQ(code_of([&] { rows_.store(txn); }), ErrorCode::Corruption);
-  rows_.put_store(txn, {.store_id = uuid(1), .timeline = uuid(2), .created = at(3)});
+  rows_.put_store(txn, {.store_id = uuid(1), .created = at(3), .lineage = {{.id = uuid(2)}}});
   StoreRow row = rows_.store(txn);
   EXPECT_EQ(row.store_id, uuid(1));
-  EXPECT_EQ(row.timeline, uuid(2));
+  EXPECT_EQ(row.timeline(), uuid(2));
   EXPECT_EQ(row.created, at(3));
+  EXPECT_FALSE(row.repair_keeps_through);
+  EXPECT_EQ(row.lineage, (Lineage{{.id = uuid(2)}}));
+}
+
+TEST_F(LmdbTables, TheStoreRowNamesEveryAncestorAndARepairUnderWay) {
+  LmdbWriteTxn txn(env_);
+  Lineage lineage = {{uuid(4), uuid(3), 7}, {uuid(3), uuid(2), 9}, {.id = uuid(2)}};
+  for (std::optional<CommitSeq> keeps : {std::optional<CommitSeq>(), std::optional<CommitSeq>(0), std::optional<CommitSeq>(5)}) {
+    rows_.put_store(txn, {.store_id = uuid(1),
+                          .created = at(3),
+                          .repair_keeps_through = keeps,
+                          .first_segment = 12,
+                          .lineage = lineage});
+    EXPECT_EQ(rows_.store(txn).lineage, lineage);
+    EXPECT_EQ(rows_.store(txn).first_segment, 12u);
+    EXPECT_EQ(rows_.store(txn).repair_keeps_through, keeps);
+  }
+}
+
+TEST_F(LmdbTables, AStoreRowOfAnotherLengthIsCorruption) {
+  LmdbWriteTxn txn(env_);
+  rows_.put_store(txn, {.store_id = uuid(1), .created = at(3), .lineage = {{uuid(3), uuid(2), 9}, {.id = uuid(2)}}});
+  std::string whole(rows_.value(Rows::store_key(), *txn.get(Table::System, Rows::store_key()), true));
+  ASSERT_EQ(whole.size(), 40u + 2 * 40u);
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    rows_.put_value(txn, Table::System, Rows::store_key(), whole.substr(0, size));
+    EXPECT_EQ(code_of([&] { rows_.store(txn); }), size == 40u + 40u ? ErrorCode{} : ErrorCode::Corruption) << size;
+  }
 }
 
 TEST_F(LmdbTables, KeysOfEventsAndTagsSortByNumber) {

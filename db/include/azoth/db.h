@@ -28,6 +28,9 @@ class Db {
   // Creates a new one; AlreadyExists if there is one.
   static Db create(const std::filesystem::path& directory, const Options& options = {});
   static Db open_or_create(const std::filesystem::path& directory, const Options& options = {});
+  // Explains why a store cannot be opened, and with `accept_loss` mends it by giving up what is damaged.
+  static RepairReport repair(const std::filesystem::path& directory, const Options& options = {},
+                             const RepairOptions& repair = {});
 
   Outcome<Ticket> submit(WriteSet set, std::span<const Condition> conditions = {}, const SubmitOptions& options = {}) {
     return store_->submit(std::move(set), conditions, options);

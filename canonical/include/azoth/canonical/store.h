@@ -25,7 +25,9 @@
 #include "azoth/canonical/outcome.h"
 #include "azoth/canonical/pause.h"
 #include "azoth/canonical/read_txn.h"
+#include "azoth/canonical/repair.h"
 #include "azoth/canonical/subscription.h"
+#include "azoth/canonical/timeline.h"
 #include "azoth/canonical/write_set.h"
 #include "azoth/canonical/write_txn.h"
 #include "azoth/core/file.h"
@@ -36,7 +38,8 @@ struct Meta {
   Uuid store_id;
   std::uint32_t format_version = 0;
   Timestamp created{};
-  Uuid timeline;
+  Uuid timeline;    // lineage.front().id
+  Lineage lineage;  // the current timeline, then its ancestors
   CommitSeq last_commit = 0;  // the newest visible one
   EventId last_event = 0;
   std::optional<EventId> sealed_event;  // if the store is sealed
@@ -121,6 +124,10 @@ class Store {
   // reader slot; whatever writes fails with ReadOnly. AlreadyOpen if this process has the store open.
   static std::unique_ptr<Store> open_read_only(const std::filesystem::path& directory, const Options& options = {},
                                                FileSystem& fs = FileSystem::posix());
+  // Finds out why a store cannot be opened, what of it can be kept, and with `accept_loss` keeps that and gives up the
+  // rest. See azoth/canonical/repair.h.
+  static RepairReport repair(const std::filesystem::path& directory, const Options& options = {},
+                             const RepairOptions& repair = {}, FileSystem& fs = FileSystem::posix());
   // Whether there is a store in this directory.
   static bool exists(const std::filesystem::path& directory, FileSystem& fs = FileSystem::posix());
 
