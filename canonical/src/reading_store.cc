@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 #include <new>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "azoth/core/error.h"
@@ -56,19 +58,19 @@ WritingStore& ReadingStore::writer() {
 void ReadingStore::refresh() {
   std::lock_guard lock(mutex_);
   if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
-  bool alone = false;
+  std::optional<std::string> alone;
   for (int attempt = 1;; ++attempt) {
     try {
       if (try_refresh()) return;
     } catch (const Error& error) {
-      // Beside a writer, what cannot be read may just be changing: only what stays so is damage. And the writer may end
-      // during an attempt, so the last one is begun without a writer.
+      // Beside a writer, what cannot be read may just be changing: only what stays so is damage. And a writer may end
+      // during an attempt, or begin and end, so the last one is such that nobody has written from its begin to its end.
       bool may_pass = error.corruption() || error.code() == ErrorCode::NotFound;
-      bool was_alone = std::exchange(alone, !writer_is_alive(paths_));
+      std::optional<std::string> was_alone = std::exchange(alone, last_writer(paths_));
       started_ = false;
       // A file that is gone beside a writer was renamed, however often that happens.
       bool stays = attempt == kAttempts && error.corruption();
-      if (!may_pass || (was_alone && alone) || stays) throw;
+      if (!may_pass || (alone && was_alone == alone) || stays) throw;
     } catch (...) {
       started_ = false;  // a commit may be half inserted
       throw;

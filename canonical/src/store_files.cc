@@ -163,15 +163,22 @@ void DirectoryClaim::failure_is_settled() {
   if (ftruncate(fd_, kPidBytes) != 0) throw_errno(errno, "writing the lock file");
 }
 
-bool writer_is_alive(const StorePaths& paths) {
+// The lock file is written by every writer when it has the lock, before it does anything else. It is looked at before
+// the lock is, because a writer that comes in between has the lock or has changed it.
+std::optional<std::string> last_writer(const StorePaths& paths) {
   int fd = ::open(paths.lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return false;
+  if (fd < 0) return "";
+  struct stat status {};
+  std::array<char, kPidBytes> pid{};
+  bool known = fstat(fd, &status) == 0 && pread(fd, pid.data(), pid.size(), 0) >= 0;
   struct flock lock {};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   bool held = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
   ::close(fd);
-  return held;
+  if (held || !known) return std::nullopt;
+  return std::string(pid.data(), pid.size()) + std::to_string(status.st_mtim.tv_sec) + "." +
+         std::to_string(status.st_mtim.tv_nsec);
 }
 
 std::optional<CommitSeq> failed_writer_durable_seq(const StorePaths& paths) {

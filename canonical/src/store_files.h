@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "azoth/core/bytes.h"
 #include "azoth/core/clock.h"
@@ -66,8 +67,9 @@ class DirectoryClaim {
   int fd_ = -1;
 };
 
-// Whether another process has the store open for writing.
-bool writer_is_alive(const StorePaths& paths);
+// Nothing while another process has the store open for writing; else what tells its last writer from any later one, so
+// that the same answer twice means that nobody has written in between.
+std::optional<std::string> last_writer(const StorePaths& paths);
 // What a writer that failed has noted, if nobody has recovered the store since.
 std::optional<CommitSeq> failed_writer_durable_seq(const StorePaths& paths);
 
