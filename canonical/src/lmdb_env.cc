@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <cstdlib>
 #include <ctime>
+#include <sstream>
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
@@ -427,6 +429,31 @@ void LmdbEnv::give_back(LmdbReader* reader) noexcept {
   mdb_txn_reset(reader->txn);
   std::lock_guard lock(pool_mutex_);
   pool_.push_back(reader);  // there is room
+}
+
+// LMDB tells of its readers only in text: a title, then for each slot a process, a thread, and a transaction or "-".
+LmdbEnv::Readers LmdbEnv::readers_of_all_processes() {
+  MDB_envinfo info{};
+  check(mdb_env_info(env_, &info), "asking LMDB for its state");
+  std::string text;
+  auto collect = [](const char* line, void* to) {
+    static_cast<std::string*>(to)->append(line);
+    return 0;
+  };
+  mdb_reader_list(env_, collect, &text);
+  Readers readers;
+  std::istringstream lines(text);
+  std::string line;
+  while (std::getline(lines, line)) {
+    std::size_t at = line.find_last_of(' ');
+    if (at == std::string::npos || at + 1 == line.size() || line.find_first_not_of("0123456789", at + 1) != std::string::npos) {
+      continue;
+    }
+    std::uint64_t txn = std::strtoull(line.c_str() + at, nullptr, 10);
+    ++readers.snapshots;
+    if (txn < info.me_last_txnid) readers.oldest_lag = std::max(readers.oldest_lag, info.me_last_txnid - txn);
+  }
+  return readers;
 }
 
 void LmdbEnv::clear_stale_readers() {

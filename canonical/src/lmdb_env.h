@@ -138,6 +138,12 @@ class LmdbEnv {
   std::chrono::milliseconds oldest_reader_age();  // of this process; 0 if none is alive
   void clear_stale_readers();
 
+  struct Readers {
+    std::uint32_t snapshots = 0;   // alive, in any process
+    std::uint64_t oldest_lag = 0;  // transactions that were committed since the oldest of them began
+  };
+  Readers readers_of_all_processes();
+
   // Makes sure that the disk has room for `bytes` more in the data file.
   void reserve_disk(std::uint64_t bytes);
 

@@ -215,7 +215,7 @@ Status ReadingStore::status() {
   std::unique_ptr<Snapshot> snapshot = read(Durability::Durable);
   Status status;
   status.read_only = true;
-  status.has_writer = writer_is_alive(paths_);
+  status.has_writer = !last_writer(paths_);
   status.meta = make_meta(*snapshot, identity_, created_);
   status.flushed_seq = state_->marks.flushed.load();
   status.durable_seq = status.visible_seq = status.applied_seq = snapshot->commit_seq();
@@ -239,6 +239,9 @@ Status ReadingStore::status() {
   status.map_used_bytes = space.used();
   status.map_soft_limit_bytes = soft_limit(space.map_bytes);
   status.oldest_reader_age = environment->lmdb.oldest_reader_age();
+  LmdbEnv::Readers all = environment->lmdb.readers_of_all_processes();
+  status.all_readers = all.snapshots;
+  status.oldest_reader_lag = all.oldest_lag;
   status.readers = environment->lmdb.live_readers();
   return status;
 }

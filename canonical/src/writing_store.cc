@@ -318,6 +318,9 @@ Status WritingStore::status() {
   status.map_used_bytes = space.used();
   status.map_soft_limit_bytes = soft_limit(space.map_bytes);
   status.oldest_reader_age = view->environment->lmdb.oldest_reader_age();
+  LmdbEnv::Readers all = view->environment->lmdb.readers_of_all_processes();
+  status.all_readers = all.snapshots;
+  status.oldest_reader_lag = all.oldest_lag;
   status.pinned_delta_bytes = sequencer_->pinned_bytes();
   status.batches = group_->batches();
   status.syncs = group_->syncs();

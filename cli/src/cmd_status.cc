@@ -9,9 +9,10 @@ namespace azoth::cli {
 namespace {
 
 // What this process, which only reads, says of itself: of a writer in another process it is not known.
-constexpr std::array<std::string_view, 12> kOwn = {"visible_seq", "applied_seq", "delta_bytes", "live_deltas",
+constexpr std::array<std::string_view, 15> kOwn = {"visible_seq", "applied_seq", "delta_bytes", "live_deltas",
                                                    "map_bytes",   "readers",     "commits",     "batches",
-                                                   "syncs",       "flushes",     "pauses",      "recovery"};
+                                                   "syncs",       "flushes",     "pauses",      "recovery",
+                                                   "pinned_delta_bytes", "oldest_reader_ms", "waiting_writers"};
 
 std::string recovery_json(const RecoveryReport& recovery) {
   return JsonObject()
@@ -57,11 +58,17 @@ std::string status_json(const Status& status) {
       .number("applied_seq", status.applied_seq)
       .number("delta_bytes", status.delta_bytes)
       .number("live_deltas", status.live_deltas)
+      .number("pinned_delta_bytes", status.pinned_delta_bytes)
+      .number("waiting_writers", status.waiting_writers)
       .number("journal_bytes", status.journal_bytes)
       .number("journal_segments", status.journal_segments)
       .number("map_bytes", status.map_bytes)
       .number("map_used_bytes", status.map_used_bytes)
+      .number("map_soft_limit_bytes", status.map_soft_limit_bytes)
       .number("readers", status.readers)
+      .number("oldest_reader_ms", static_cast<std::uint64_t>(status.oldest_reader_age.count()))
+      .number("all_readers", status.all_readers)
+      .number("oldest_reader_lag", status.oldest_reader_lag)
       .number("commits", status.commits)
       .number("batches", status.batches)
       .number("syncs", status.syncs)
@@ -101,6 +108,9 @@ void print_store(Context& context, const Status& status) {
   const Meta& meta = status.meta;
   row(out, "store", fmt::format("{} in {}", meta.store_id.text(), context.globals.directory.string()));
   row(out, "timeline", meta.timeline.text());
+  for (std::size_t i = 1; i < meta.lineage.size(); ++i) {
+    row(out, "", fmt::format("from {} at commit {}", meta.lineage[i].id.text(), grouped(meta.lineage[i - 1].fork)));
+  }
   row(out, "format", fmt::format("version {}, created {}", meta.format_version, format_time(meta.created)));
   row(out, "writer", status.has_writer ? "a process has the store open for writing" : "none");
   row(out, "commits",
@@ -110,7 +120,12 @@ void print_store(Context& context, const Status& status) {
   row(out, "state", fmt::format("{} keys", grouped(status.state_keys)));
   row(out, "sealed", meta.sealed_event ? fmt::format("at event {}", grouped(*meta.sealed_event)) : "no");
   row(out, "journal", fmt::format("{} in {} segments", human_bytes(status.journal_bytes), status.journal_segments));
-  row(out, "LMDB", human_bytes(status.map_used_bytes) + " used");
+  row(out, "LMDB",
+      fmt::format("{} used; above {} only deletions pass", human_bytes(status.map_used_bytes),
+                  human_bytes(status.map_soft_limit_bytes)));
+  row(out, "snapshots", status.all_readers == 0 ? "none in any process"
+                                                : fmt::format("{} in all processes, the oldest {} LMDB transactions back",
+                                                              status.all_readers, grouped(status.oldest_reader_lag)));
   if (!status.has_writer) row(out, "recovery", recovery_text(status.recovery));
   for (const std::string& damage : status.recovery.damage) row(out, "damage", damage);
   row(out, "writes", writes_text(status));

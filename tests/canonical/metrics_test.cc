@@ -191,6 +191,35 @@ TEST_F(StatusTest, KnowsTheOldestSnapshotAndWhatItKeepsAlive) {
   EXPECT_EQ(status.oldest_reader_age, milliseconds{0});
 }
 
+// A snapshot that is held for long: LMDB grows, and status says why.
+TEST_F(StatusTest, SaysHowFarTheOldestSnapshotHoldsLmdbBack) {
+  TestStore store;
+  std::string value(50'000, 'x');
+  for (int i = 0; i < 5; ++i) {
+    put(*store, "key", value);
+    store->checkpoint();
+  }
+  std::uint64_t used_before = store->status().map_used_bytes;
+  {
+    ReadTxn old = store->read();
+    for (int i = 0; i < 20; ++i) {
+      put(*store, "key", value);
+      store->checkpoint();
+    }
+    Status status = store->status();
+    EXPECT_EQ(status.all_readers, 1u);
+    EXPECT_EQ(status.oldest_reader_lag, 20u);
+    EXPECT_GT(status.map_used_bytes, used_before + 15 * value.size()) << "what it sees was reused";
+    EXPECT_EQ(old.get("key"), value);
+  }
+  EXPECT_EQ(store->status().all_readers, 0u);
+  for (int i = 0; i < 4; ++i) {
+    put(*store, "key", value);
+    store->checkpoint();
+  }
+  EXPECT_LT(store->status().map_used_bytes, used_before + 5 * value.size()) << "its pages are free again";
+}
+
 TEST_F(StatusTest, NamesTheSoftLimit) {
   TestStore store;
   Status status = store->status();

@@ -74,7 +74,9 @@ struct Status {
   std::uint64_t map_used_bytes = 0;  // used by LMDB, free pages subtracted
   std::uint64_t map_soft_limit_bytes = 0;  // above it, less twice what the live Deltas hold, only deletions pass
   std::uint32_t readers = 0;         // snapshots alive in this process
-  std::chrono::milliseconds oldest_reader_age{0};  // of them; what it sees cannot be reused by LMDB
+  std::chrono::milliseconds oldest_reader_age{0};
+  std::uint32_t all_readers = 0;  // snapshots that hold pages of LMDB, in all processes
+  std::uint64_t oldest_reader_lag = 0;  // LMDB's transactions since the oldest of these began: their pages cannot be reused
   std::uint64_t commits = 0;         // since open
   std::uint64_t batches = 0;
   std::uint64_t syncs = 0;  // fdatasync calls on the journal
