@@ -498,15 +498,18 @@ class LmdbEnv::OwnRead {
 LmdbEnv::Space LmdbEnv::space() {
   MDB_envinfo info{};
   check(mdb_env_info(env_, &info), "asking LMDB for its size");
+  std::uint64_t oldest = info.me_last_txnid - std::min(readers_of_all_processes().oldest_lag, info.me_last_txnid);
   OwnRead own(*this);
   MDB_stat stat{};
   check(mdb_stat(own_reader_, kFreeList, &stat), "reading LMDB's statistics");
   LmdbCursor cursor(own_reader_, kFreeList);
   std::uint64_t free_pages = 0;
   for (bool more = cursor.first(); more; more = cursor.next()) {
-    std::size_t pages = 0;  // each entry begins with the number of page numbers in it
+    std::size_t freed_by = 0;  // each entry has the transaction as its key, and begins with the number of pages
+    std::size_t pages = 0;
+    std::memcpy(&freed_by, cursor.key().data(), sizeof freed_by);
     std::memcpy(&pages, cursor.value().data(), sizeof pages);
-    free_pages += pages;
+    if (freed_by <= oldest) free_pages += pages;
   }
   return {info.me_mapsize, end_bytes(), free_pages * stat.ms_psize};
 }

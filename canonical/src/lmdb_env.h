@@ -150,7 +150,7 @@ class LmdbEnv {
   struct Space {
     std::uint64_t map_bytes;   // reserved address space, the limit
     std::uint64_t end_bytes;   // up to the last page in use
-    std::uint64_t free_bytes;  // pages below it that can be used again
+    std::uint64_t free_bytes;  // pages below it that can be used again: no snapshot needs them
     std::uint64_t used() const { return end_bytes - free_bytes; }
   };
   Space space();

@@ -133,12 +133,23 @@ TEST_F(Apply, LimitsOfTheStoreAreTheLinesOwnErrors) {
   EXPECT_EQ(state(), "k\tv\n");
 }
 
-TEST_F(Apply, ATransactionThatIsTooLargeForTheStoreIsRefused) {
-  std::string big(200'000, 'x');  // more than half a segment of 256 KiB
-  Result result = apply("{\"put\":{\"k\":\"1\"}}\n{\"put\":{\"big\":\"" + big + "\"}}\n", {"--json"});
+TEST_F(Apply, ATransactionAboveTheLimitIsRefused) {
+  std::string large(14 << 20, 'x');
+  std::string line = "{\"put\":{";
+  for (char key = 'a'; key < 'f'; ++key) line += std::string(key == 'a' ? "" : ",") + '"' + key + "\":\"" + large + '"';
+  Result result = apply("{\"put\":{\"k\":\"1\"}}\n" + line + "}}\n", {"--json"});
   EXPECT_EQ(result.exit, 1);
   EXPECT_EQ(Json::parse(result.err)["error"], "transaction_too_large");
   EXPECT_EQ(state(), "k\t1\n");
+}
+
+TEST_F(Apply, ATransactionThatTheJournalCannotTakeGoesPastIt) {
+  std::string big(200'000, 'x');  // more than half a segment of 256 KiB
+  Result result = apply("{\"put\":{\"k\":\"1\"}}\n{\"put\":{\"big\":\"" + big + "\"}}\n{\"put\":{\"k\":\"2\"}}\n");
+  EXPECT_EQ(result.exit, 0) << result.err;
+  EXPECT_EQ(store_.ok({"get", "big"}).out, big + "\n");
+  EXPECT_EQ(store_.ok({"get", "k"}).out, "2\n");
+  EXPECT_EQ(status()["last_commit"], 3);
 }
 
 TEST_F(Apply, KeepGoingReportsEachRefusedLine) {
