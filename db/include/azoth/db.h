@@ -51,6 +51,8 @@ class Db {
 
   Meta meta() const { return store_->meta(); }
   Status status() const { return store_->status(); }
+  void metrics(const MetricCallback& callback) const { store_->metrics(callback); }
+  std::vector<Metric> metrics() const { return store_->metrics(); }
   VerifyReport verify(const Progress& progress = {}) { return store_->verify(progress); }
   std::string digest(const Progress& progress = {}) { return store_->digest(progress); }
 
