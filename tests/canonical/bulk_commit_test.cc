@@ -354,6 +354,34 @@ TEST_F(BulkCommitTest, ItsOperationsAreKeptAsLongAsTheJournalAroundIt) {
   EXPECT_FALSE(kept_record(store, 2));
 }
 
+TEST_F(BulkCommitTest, AGibibyteInOneTransactionWorksWhenConfigured) {
+  const std::uint64_t count = test::long_run() ? 490'000 : 20'000;  // of keys, and of events
+  Options options = test::quiet_options();
+  options.map_bytes = std::size_t{16} << 30;
+  options.max_transaction_bytes = std::size_t{2} << 30;
+  TestStore store(options);
+  put(*store, "before", "1");
+  std::string body(1100, 'x');
+  WriteSet set;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    set.put("key/" + std::to_string(i * 7919 % count), body);
+    std::string tag = "n:" + std::to_string(i % 1000);
+    set.append({.type = "filled", .tags = {tag}, .payload = body});
+  }
+  EXPECT_GT(set.bytes(), count * 2 * body.size());
+  CommitInfo commit = submit(*store, std::move(set), Durability::Durable).wait();
+  EXPECT_EQ(commit.last_event, count);
+  Status status = store->status();
+  EXPECT_EQ(status.state_keys, count + 1);
+  EXPECT_EQ(status.flushed_seq, 2u);
+  put(*store, "after", "1");
+  store.reopen();
+  VerifyReport report = store->verify();
+  EXPECT_EQ(report.problems, std::vector<std::string>());
+  EXPECT_EQ(report.events, count);
+  EXPECT_EQ(report.tag_entries, count);
+}
+
 // Writers of both kinds, readers, pauses and seals together: every snapshot is the fold of its log.
 TEST_F(BulkCommitTest, BesideEverythingElseEverySnapshotIsTheFoldOfItsLog) {
   TestStore store(test::tiny_options());
