@@ -36,8 +36,10 @@ void Admission::wait_for(std::size_t bytes, Deadline deadline, Signal& flusher) 
   if (closed_) throw Error(ErrorCode::Closed, "the store is closed");
   failure_.check();
   if (!in_time) {
-    throw Error(ErrorCode::Backpressure, std::to_string(live_bytes()) + " bytes of commits wait to be moved to LMDB, and " +
-                                             std::to_string(limit_) + " are allowed; LMDB is slower than the writers. "
+    throw Error(ErrorCode::Backpressure, std::to_string(live_bytes()) +
+                                             " bytes of commits wait to be moved to LMDB, and " +
+                                             std::to_string(limit_) +
+                                             " are allowed; LMDB is slower than the writers. "
                                              "Try again, or open the store with a larger Delta");
   }
 }

@@ -1,15 +1,15 @@
 // Bulk transactions: past the journal, straight into LMDB.
 //
-// What a journal copy of a large transaction would buy is not worth writing everything twice. So the sequencer is closed
-// to others, who wait in order; what was sequenced before is made durable and moved to LMDB; then the transaction is one
-// synced LMDB commit of its own, and the sequencer opens again behind it.
+// What a journal copy of a large transaction would buy is not worth writing everything twice. So the sequencer is
+// closed to others, who wait in order; what was sequenced before is made durable and moved to LMDB; then the
+// transaction is one synced LMDB commit of its own, and the sequencer opens again behind it.
 //
 // CRASH POINTS. Before LMDB's commit nothing of the transaction exists. After it the commit is durable and complete,
-// and what remains is to say so in the journal: a batch without records whose lmdb_through is the commit, written before
-// the transaction is acknowledged, by which recovery will know if LMDB ever loses it. If the process dies before that
-// batch is written, LMDB is one commit ahead of the journal, which recovery accepts. The segment that the batch goes to
-// is started before LMDB's commit, so that a bulk transaction is never the first thing that a life of the store does
-// (journal.h says why).
+// and what remains is to say so in the journal: a batch without records whose lmdb_through is the commit, written
+// before the transaction is acknowledged, by which recovery will know if LMDB ever loses it. If the process dies before
+// that batch is written, LMDB is one commit ahead of the journal, which recovery accepts. The segment that the batch
+// goes to is started before LMDB's commit, so that a bulk transaction is never the first thing that a life of the store
+// does (journal.h says why).
 #pragma once
 
 #include <functional>

@@ -9,7 +9,9 @@ namespace azoth {
 namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
-constexpr std::string_view kPrefix = "\xF0" "bulk";
+constexpr std::string_view kPrefix =
+    "\xF0"
+    "bulk";
 
 std::string piece_key(CommitSeq commit, std::uint64_t piece) {
   std::string key(kPrefix);
@@ -71,7 +73,9 @@ void drop_bulk_records(LmdbWriteTxn& txn, CommitSeq before) {
   for (const std::string& key : keys) txn.del(Table::System, key);
 }
 
-bool was_bulk(const LmdbReadTxn& txn, CommitSeq commit) { return txn.get(Table::System, piece_key(commit, 0)).has_value(); }
+bool was_bulk(const LmdbReadTxn& txn, CommitSeq commit) {
+  return txn.get(Table::System, piece_key(commit, 0)).has_value();
+}
 
 std::optional<std::string> bulk_record(const LmdbReadTxn& txn, const Rows& rows, CommitSeq commit) {
   std::string record;

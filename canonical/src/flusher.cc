@@ -144,9 +144,7 @@ void Flusher::flush_all(Deadline deadline) {
     lock.unlock();
     sequencer_.flusher_signal().notify();
     lock.lock();
-    auto settled = [&] {
-      return ended_ || state_.marks.flushed.load() >= target || attempts_failed_ != failed_before;
-    };
+    auto settled = [&] { return ended_ || state_.marks.flushed.load() >= target || attempts_failed_ != failed_before; };
     if (deadline == kNoDeadline) {
       flushed_.wait(lock, settled);
     } else if (!flushed_.wait_until(lock, deadline, settled)) {

@@ -80,7 +80,7 @@ class GroupCommit {
     Histogram wait_durable;
     Histogram sync;
     Histogram batch_commits;
-    std::atomic<std::uint64_t> bytes{0};  // written to the journal
+    std::atomic<std::uint64_t> bytes{0};   // written to the journal
     std::atomic<std::uint64_t> stalls{0};  // waits longer than kStall
   };
   static constexpr std::chrono::milliseconds kStall{50};
@@ -113,8 +113,8 @@ class GroupCommit {
   std::atomic<std::uint32_t> inside_{0};  // threads that use the journal and the sequencer, or are about to
   std::atomic<bool> ended_{false};
   std::atomic<bool> leading_{false};
-  std::atomic<CommitSeq> durable_wanted_{0};      // by waiters of no batch, or of one that is complete at Written
-  std::atomic<std::uint32_t> round_{0};           // what those sleep on; changes when a leader leaves
+  std::atomic<CommitSeq> durable_wanted_{0};  // by waiters of no batch, or of one that is complete at Written
+  std::atomic<std::uint32_t> round_{0};       // what those sleep on; changes when a leader leaves
   std::atomic<std::uint32_t> round_waiters_{0};
   std::atomic<std::uint64_t> batches_{0};
   std::atomic<std::uint64_t> syncs_{0};

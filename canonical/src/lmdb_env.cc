@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <sstream>
 
@@ -51,7 +51,8 @@ std::string_view to_view(const MDB_val& val) { return {static_cast<const char*>(
     case ENOMEM:
       throw Error(ErrorCode::OutOfMemory, message);
     case MDB_MAP_RESIZED:
-      throw Error(ErrorCode::Io, what + ": a writer with a larger map has made the store larger than what this reader " +
+      throw Error(ErrorCode::Io, what +
+                                     ": a writer with a larger map has made the store larger than what this reader " +
                                      "has mapped; close it and open it again");
     default:
       throw Error(ErrorCode::Io, message);
@@ -293,7 +294,8 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
     check(mdb_env_set_maxdbs(env_, kTables), "setting LMDB's tables");
     int rc = mdb_env_open(env_, directory.c_str(), mode == Mode::Read ? MDB_NOTLS | MDB_RDONLY : MDB_NOTLS, 0600);
     if (rc == EACCES && mode == Mode::Read) {
-      throw Error(ErrorCode::Io, "cannot open " + directory.string() + ": reading needs permission to read data.mdb and " +
+      throw Error(ErrorCode::Io, "cannot open " + directory.string() +
+                                     ": reading needs permission to read data.mdb and " +
                                      "to write lock.mdb, in which readers note themselves");
     }
     if (rc != MDB_SUCCESS) raise(rc, "opening " + data.string());
@@ -318,8 +320,8 @@ LmdbEnv::~LmdbEnv() {
   mdb_env_close(env_);
 }
 
-// Reading a page that lies behind the end of a mapped file kills the process, so a file that was cut (by a copy that did
-// not end, say) must be found here.
+// Reading a page that lies behind the end of a mapped file kills the process, so a file that was cut (by a copy that
+// did not end, say) must be found here.
 void LmdbEnv::check_whole(const std::filesystem::path& data) {
   std::uint64_t end = end_bytes();  // first, because a writer in another process extends the file before it uses it
   struct stat status {};
@@ -327,13 +329,12 @@ void LmdbEnv::check_whole(const std::filesystem::path& data) {
   auto size = static_cast<std::uint64_t>(status.st_size);
   if (size >= end) return;
   throw Error(ErrorCode::Corruption, data.string() + " has " + std::to_string(size) + " bytes and should have " +
-                                         std::to_string(end) +
-                                         ": it was cut; restore it from a copy or a backup");
+                                         std::to_string(end) + ": it was cut; restore it from a copy or a backup");
 }
 
-// A writer that is killed while LMDB syncs its last page has committed, but has not told: as long as a reader keeps LMDB's
-// lock file alive, snapshots go on showing the transaction before, until the next write transaction begins. Recovery must
-// know what was committed, so let one begin.
+// A writer that is killed while LMDB syncs its last page has committed, but has not told: as long as a reader keeps
+// LMDB's lock file alive, snapshots go on showing the transaction before, until the next write transaction begins.
+// Recovery must know what was committed, so let one begin.
 void LmdbEnv::finish_for_dead_writer() {
   MDB_txn* txn = nullptr;
   check(mdb_txn_begin(env_, nullptr, 0, &txn), "beginning an LMDB transaction");
@@ -347,8 +348,8 @@ void LmdbEnv::raise_map_size(std::uint64_t bytes) {
   if (info.me_mapsize < bytes) check(mdb_env_set_mapsize(env_, bytes), "setting LMDB's map size");
 }
 
-// LMDB does not write the pages that a transaction took and gave back. If they are the last ones, and were not reserved,
-// the file would look as if it had been cut.
+// LMDB does not write the pages that a transaction took and gave back. If they are the last ones, and were not
+// reserved, the file would look as if it had been cut.
 void LmdbEnv::extend_to_end() noexcept {
   struct stat status {};
   MDB_envinfo info{};
@@ -446,7 +447,8 @@ LmdbEnv::Readers LmdbEnv::readers_of_all_processes() {
   std::string line;
   while (std::getline(lines, line)) {
     std::size_t at = line.find_last_of(' ');
-    if (at == std::string::npos || at + 1 == line.size() || line.find_first_not_of("0123456789", at + 1) != std::string::npos) {
+    if (at == std::string::npos || at + 1 == line.size() ||
+        line.find_first_not_of("0123456789", at + 1) != std::string::npos) {
       continue;
     }
     std::uint64_t txn = std::strtoull(line.c_str() + at, nullptr, 10);

@@ -21,9 +21,12 @@ std::string braces(std::string_view labels, const std::string& more = {}) {
 
 std::string_view kind_name(Metric::Kind kind) {
   switch (kind) {
-    case Metric::Kind::Counter: return "counter";
-    case Metric::Kind::Gauge: return "gauge";
-    case Metric::Kind::Histogram: return "histogram";
+    case Metric::Kind::Counter:
+      return "counter";
+    case Metric::Kind::Gauge:
+      return "gauge";
+    case Metric::Kind::Histogram:
+      return "histogram";
   }
   return "untyped";
 }

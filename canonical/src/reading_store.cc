@@ -23,9 +23,7 @@ constexpr std::chrono::milliseconds kPause{2};
 constexpr std::chrono::milliseconds kFollowInterval{10};
 constexpr CommitSeq kNoStop = std::numeric_limits<CommitSeq>::max();
 
-JournalIdentity identity_of(FileSystem& fs, const StorePaths& paths) {
-  return {read_identity(fs, paths).store_id, {}};
-}
+JournalIdentity identity_of(FileSystem& fs, const StorePaths& paths) { return {read_identity(fs, paths).store_id, {}}; }
 
 }  // namespace
 
@@ -231,8 +229,8 @@ Status ReadingStore::status() {
   status.recovery = to_be_recovered(*environment, files);
   auto failed_at = failed_writer_durable_seq(paths_);
   if (status.has_writer && failed_at) {
-    status.failure = "writing failed in the process that has the store open; durable up to commit " +
-                     std::to_string(*failed_at);
+    status.failure =
+        "writing failed in the process that has the store open; durable up to commit " + std::to_string(*failed_at);
   }
   LmdbEnv::Space space = environment->lmdb.space();
   status.map_bytes = space.map_bytes;

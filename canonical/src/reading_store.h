@@ -64,7 +64,7 @@ class ReadingStore : public StoreImpl {
   std::deque<std::shared_ptr<Delta>> deltas_;  // newest first
   EventId next_event_ = 1;
   CommitSeq lmdb_commit_ = 0;
-  CommitSeq stop_at_ = 0;  // where a writer that failed said that it was durable
+  CommitSeq stop_at_ = 0;     // where a writer that failed said that it was durable
   bool passed_over_ = false;  // commits above it: they are read again, because they may come back
   std::unique_ptr<DirectoryWatch> watch_;
   std::thread following_;

@@ -73,9 +73,8 @@ class Repair {
     try {
       ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files_, head_.last_commit, head_.clean);
       report_.kept_event = head_.last_event;
-      replay(fs_, paths_.journal, identity_, plan, head_.last_commit, [this](std::string_view record) {
-        report_.kept_event += RecordReader(record).header().events;
-      });
+      replay(fs_, paths_.journal, identity_, plan, head_.last_commit,
+             [this](std::string_view record) { report_.kept_event += RecordReader(record).header().events; });
       report_.kept_commit = plan.tail.last_commit;
       report_.kept_from_journal = plan.tail.last_commit - head_.last_commit;
       report_.notes = plan.damage;
@@ -88,14 +87,13 @@ class Repair {
 
   void plan_salvage(const std::optional<std::string>& refusal) {
     CommitSeq at_most = row_.repair_keeps_through.value_or(std::numeric_limits<CommitSeq>::max());
-    salvage_ = reading_lmdb([&] {
-      return salvage_journal(fs_, paths_.journal, identity_, files_, head_.last_commit, at_most);
-    });
+    salvage_ = reading_lmdb(
+        [&] { return salvage_journal(fs_, paths_.journal, identity_, files_, head_.last_commit, at_most); });
     report_.damage = std::move(salvage_.damage);
     if (row_.repair_keeps_through) {
-      report_.damage.push_back({paths_.canonical / "data.mdb", 0,
-                                "a repair that keeps the commits up to " + std::to_string(at_most) +
-                                    " was begun and has not ended"});
+      report_.damage.push_back(
+          {paths_.canonical / "data.mdb", 0,
+           "a repair that keeps the commits up to " + std::to_string(at_most) + " was begun and has not ended"});
     }
     if (report_.damage.empty()) report_.damage.push_back({paths_.journal, 0, *refusal});
     report_.kept_commit = salvage_.plan.tail.last_commit;
@@ -123,8 +121,8 @@ class Repair {
     report_.repaired = true;
   }
 
-  // From here on LMDB holds commits of a journal that is to be cut, and which of them depends on how far this gets. What
-  // recovery made of them need not be what repair keeps.
+  // From here on LMDB holds commits of a journal that is to be cut, and which of them depends on how far this gets.
+  // What recovery made of them need not be what repair keeps.
   void mark_begun(LmdbEnv& env, const Rows& rows) {
     row_.repair_keeps_through = report_.kept_commit;
     LmdbWriteTxn txn(env);

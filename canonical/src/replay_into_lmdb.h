@@ -9,8 +9,8 @@
 
 namespace azoth {
 
-// Moves the plan's commits behind `head` to LMDB, in pieces of about `delta_bytes`, each one synced transaction. Answers
-// the last event then.
+// Moves the plan's commits behind `head` to LMDB, in pieces of about `delta_bytes`, each one synced transaction.
+// Answers the last event then.
 EventId replay_into_lmdb(LmdbEnv& env, const Rows& rows, FileSystem& fs, const std::filesystem::path& directory,
                          const JournalIdentity& identity, const ReplayPlan& plan, const Head& head,
                          std::size_t delta_bytes);

@@ -85,8 +85,8 @@ class Salvager {
       used_.push_back(std::move(used));
     } else if (used.last_commit > lmdb_commit_) {
       damage(path(segment.number), 0,
-             "is of timeline " + segment.other->timeline.text() + ", which this store does not come from, and tells of " +
-                 "commit " + std::to_string(used.last_commit));
+             "is of timeline " + segment.other->timeline.text() +
+                 ", which this store does not come from, and tells of " + "commit " + std::to_string(used.last_commit));
     }
   }
 
@@ -102,11 +102,10 @@ class Salvager {
 
   void check_lmdb(const Recognised& batch) const {
     if (batch.header.lmdb_through <= lmdb_commit_) return;
-    throw Error(ErrorCode::Corruption,
-                "LMDB ends with commit " + std::to_string(lmdb_commit_) + ", but " + path(batch.segment).string() +
-                    " at byte " + std::to_string(batch.offset) + " says that it held commit " +
-                    std::to_string(batch.header.lmdb_through) +
-                    ": canonical/data.mdb has lost commits or is an older copy");
+    throw Error(ErrorCode::Corruption, "LMDB ends with commit " + std::to_string(lmdb_commit_) + ", but " +
+                                           path(batch.segment).string() + " at byte " + std::to_string(batch.offset) +
+                                           " says that it held commit " + std::to_string(batch.header.lmdb_through) +
+                                           ": canonical/data.mdb has lost commits or is an older copy");
   }
 
   // --- The chain
@@ -175,7 +174,8 @@ class Salvager {
     SegmentReader reader(fs_, directory_, identity_, used.file->number);
     const SegmentHeader* successor = successor_of(i);
     CommitSeq limit = std::numeric_limits<CommitSeq>::max();
-    for (std::size_t later = i + 1; later < used_.size(); ++later) limit = std::min(limit, used_[later].first_commit - 1);
+    for (std::size_t later = i + 1; later < used_.size(); ++later)
+      limit = std::min(limit, used_[later].first_commit - 1);
     link_ = used.header()->checksum;
     offset_ = kSegmentHeaderBytes;
     while (successor == nullptr || offset_ < successor->previous_valid_bytes) {
@@ -201,8 +201,8 @@ class Salvager {
     return true;
   }
 
-  // A later segment holds a commit of the same number. So it began a life, whose recovery cut this segment somewhere and
-  // had moved everything before the cut to LMDB: what is above M here is dead.
+  // A later segment holds a commit of the same number. So it began a life, whose recovery cut this segment somewhere
+  // and had moved everything before the cut to LMDB: what is above M here is dead.
   void keep_nothing() {
     result_.plan.extents.clear();
     result_.kept_events = 0;
@@ -294,7 +294,8 @@ class Salvager {
   bool is_dead(const Recognised& batch) const {
     return std::any_of(used_.begin(), used_.end(), [&](const Used& used) {
       const SegmentHeader* header = used.header();
-      return header != nullptr && header->previous_number == batch.segment && batch.offset >= header->previous_valid_bytes;
+      return header != nullptr && header->previous_number == batch.segment &&
+             batch.offset >= header->previous_valid_bytes;
     });
   }
 
@@ -326,7 +327,7 @@ class Salvager {
   const JournalFiles& files_;
   const CommitSeq lmdb_commit_;
   const CommitSeq at_most_;
-  std::vector<Used> used_;  // by number
+  std::vector<Used> used_;              // by number
   std::vector<Recognised> recognised_;  // with commits above M
   CommitSeq kept_;
   CommitSeq known_;

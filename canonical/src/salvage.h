@@ -1,9 +1,10 @@
 // What can be kept of a journal that recovery refuses, and what is lost with the rest.
 //
-// Kept is the chain from M+1 on, up to the first batch that is damaged, missing, or not what the journal says was there.
-// Where a segment and one behind it hold a commit of the same number, the first one was cut by an earlier recovery, and if
-// the record of that is lost, nothing above M is kept of it. What cannot be told: header and first batch of a segment are
-// both lost, and of the cut part before it, which the device shows again, nothing reaches the commits that are left.
+// Kept is the chain from M+1 on, up to the first batch that is damaged, missing, or not what the journal says was
+// there. Where a segment and one behind it hold a commit of the same number, the first one was cut by an earlier
+// recovery, and if the record of that is lost, nothing above M is kept of it. What cannot be told: header and first
+// batch of a segment are both lost, and of the cut part before it, which the device shows again, nothing reaches the
+// commits that are left.
 #pragma once
 
 #include <filesystem>

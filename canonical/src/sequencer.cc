@@ -365,7 +365,8 @@ Sequencer::Sequenced Sequencer::Closure::finish() {
   s.next_event_ += info_.events;
   s.delta_ = std::move(next_delta_);
   s.publish(std::move(next_view_));
-  for (auto* mark : {&s.state_.marks.applied, &s.state_.marks.visible, &s.state_.marks.durable, &s.state_.marks.flushed}) {
+  for (auto* mark :
+       {&s.state_.marks.applied, &s.state_.marks.visible, &s.state_.marks.durable, &s.state_.marks.flushed}) {
     mark->store(info_.commit_seq);
   }
   s.state_.failure.durable_has_moved();

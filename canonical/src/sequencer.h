@@ -1,6 +1,6 @@
-// The sequencer: step 5 of the write path. Under one mutex, held for a microsecond or two, a transaction gets its place:
-// gate and conditions are checked, journal room is taken, commit number and event ids are assigned, its versions and
-// events enter the Delta, its record joins the open batch, and it is Applied.
+// The sequencer: step 5 of the write path. Under one mutex, held for a microsecond or two, a transaction gets its
+// place: gate and conditions are checked, journal room is taken, commit number and event ids are assigned, its versions
+// and events enter the Delta, its record joins the open batch, and it is Applied.
 //
 // Everything that can fail is checked before a number is assigned; what fails after that (memory) fails the store, and
 // the record is in no batch. Nobody waits while holding the mutex, and no user code runs under it.
@@ -73,7 +73,7 @@ class Sequencer {
   void wait_until_open();
   std::size_t waiting() const;  // for the end of one
 
-  const Histogram& bulk_waits() const { return bulk_waits_; }        // of those who had to
+  const Histogram& bulk_waits() const { return bulk_waits_; }  // of those who had to
   const Histogram& journal_waits() const { return journal_waits_; }
 
   // Changes the gate between two commits.
@@ -97,7 +97,7 @@ class Sequencer {
   // Starts a new Delta if the current one holds commits; false if it is empty or as many as allowed are frozen.
   bool freeze();
   std::shared_ptr<const Delta> oldest_frozen() const;
-  void drop_oldest();  // after LMDB holds it
+  void drop_oldest();                // after LMDB holds it
   std::size_t pinned_bytes() const;  // of those that were dropped and that snapshots keep alive
   // When the oldest commit of the filling Delta was sequenced, if it has one.
   std::optional<Deadline> filling_since() const;
@@ -145,15 +145,15 @@ class Sequencer {
   std::uint64_t lmdb_used_ = 0;
   std::uint64_t lmdb_map_ = 0;
 
-  bool closed_ = false;                        // to all but the bulk transaction that closed it
-  std::list<std::condition_variable> turns_;   // of those who came meanwhile
+  bool closed_ = false;                       // to all but the bulk transaction that closed it
+  std::list<std::condition_variable> turns_;  // of those who came meanwhile
   std::condition_variable opened_;
 
   // The queue of batches; the last one is open if `open_`.
   std::shared_ptr<Batch> first_batch_;
   std::shared_ptr<Batch> last_batch_;
   bool open_ = false;
-  std::uint64_t offset_;                // in the segment, where the open batch stands or the next one will
+  std::uint64_t offset_;  // in the segment, where the open batch stands or the next one will
   bool next_starts_segment_ = false;
 
   std::shared_ptr<const View> view_;  // what views_ shows

@@ -16,7 +16,11 @@ class Reporter {
   }
   template <class Number>
   void gauge(std::string_view name, std::string_view help, Number value, std::string_view labels = {}) {
-    callback_({.name = name, .labels = labels, .help = help, .kind = Metric::Kind::Gauge, .value = static_cast<double>(value)});
+    callback_({.name = name,
+               .labels = labels,
+               .help = help,
+               .kind = Metric::Kind::Gauge,
+               .value = static_cast<double>(value)});
   }
   void times(std::string_view name, std::string_view help, const Histogram& histogram, std::string_view labels = {}) {
     Metric metric{.name = name, .labels = labels, .help = help, .kind = Metric::Kind::Histogram};
@@ -45,19 +49,23 @@ void report_status(const Status& status, const MetricCallback& callback) {
   report.gauge("azoth_last_event", "The id of the newest event.", status.meta.last_event);
   report.gauge("azoth_state_keys", "Keys in the state.", status.state_keys);
   report.gauge("azoth_delta_bytes", "Memory of the commits that are not in LMDB yet.", status.delta_bytes);
-  report.gauge("azoth_pinned_delta_bytes", "Memory of flushed Deltas that snapshots keep alive.", status.pinned_delta_bytes);
+  report.gauge("azoth_pinned_delta_bytes", "Memory of flushed Deltas that snapshots keep alive.",
+               status.pinned_delta_bytes);
   report.gauge("azoth_deltas", "Deltas that are not in LMDB yet.", status.live_deltas);
   report.gauge("azoth_journal_bytes", "Size of the journal's files.", status.journal_bytes);
   report.gauge("azoth_journal_segments", "Files of the journal, spares included.", status.journal_segments);
   report.gauge("azoth_map_bytes", "LMDB's map.", status.map_bytes);
   report.gauge("azoth_map_used_bytes", "What LMDB uses of its map.", status.map_used_bytes);
-  report.gauge("azoth_map_soft_limit_bytes", "Use of the map above which only deletions pass.", status.map_soft_limit_bytes);
+  report.gauge("azoth_map_soft_limit_bytes", "Use of the map above which only deletions pass.",
+               status.map_soft_limit_bytes);
   report.gauge("azoth_snapshots", "Snapshots that are alive in this process.", status.readers);
   report.gauge("azoth_oldest_snapshot_seconds", "Age of the oldest of them.",
                std::chrono::duration<double>(status.oldest_reader_age).count());
   report.gauge("azoth_all_snapshots", "Snapshots that are alive in all processes.", status.all_readers);
-  report.gauge("azoth_oldest_snapshot_lag", "Transactions of LMDB since the oldest of these began.", status.oldest_reader_lag);
-  report.gauge("azoth_waiting_writers", "Transactions that wait for memory or for a bulk transaction.", status.waiting_writers);
+  report.gauge("azoth_oldest_snapshot_lag", "Transactions of LMDB since the oldest of these began.",
+               status.oldest_reader_lag);
+  report.gauge("azoth_waiting_writers", "Transactions that wait for memory or for a bulk transaction.",
+               status.waiting_writers);
   report.gauge("azoth_sealed", "1 if the store is sealed.", status.meta.sealed_event ? 1 : 0);
   report.gauge("azoth_paused", "How many owners pause the store.", status.pauses.size());
   report.gauge("azoth_failed", "1 if the store refuses writes for good.", status.failure ? 1 : 0);

@@ -60,16 +60,16 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   recovery_.recovered_commits = plan.tail.last_commit - head.last_commit;
   if (!recovery_.clean) sync_plan(fs_, paths_.journal, plan);
 
-  EventId last_event = replay_into_lmdb(environment->lmdb, environment->rows, fs_, paths_.journal, identity_, plan, head,
-                                        options_.delta_bytes);
+  EventId last_event = replay_into_lmdb(environment->lmdb, environment->rows, fs_, paths_.journal, identity_, plan,
+                                        head, options_.delta_bytes);
   for (auto* mark : {&state_.marks.applied, &state_.marks.visible, &state_.marks.durable, &state_.marks.flushed}) {
     mark->store(plan.tail.last_commit);
   }
   environment->claim->failure_is_settled();  // before the journal changes, which wakes those who follow it
   state_.failure.on_set([this, claim = environment->claim.get()] { claim->note_failure(state_.marks.durable.load()); });
   journal_ = std::make_unique<Journal>(fs_, paths_.journal, identity_, options_.segment_bytes, plan.tail, files);
-  sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, *gate_, options_, clock_of(options_),
-                                           Sequencer::Start{plan.tail.last_commit, last_event});
+  sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, *gate_, options_,
+                                           clock_of(options_), Sequencer::Start{plan.tail.last_commit, last_event});
   load_seal();
   group_ = std::make_shared<GroupCommit>(*journal_, *sequencer_, shared_state_);
   syncer_ = std::make_unique<Syncer>(*group_, sequencer_->syncer_signal(), state_, options_.sync_interval);
@@ -79,7 +79,8 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
 
 // --- Writing
 
-Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options) {
+Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> conditions,
+                                     const SubmitOptions& options) {
   gate_->check(Gate::Writer::User);
   check_not_nested();
   check_limits(set);
@@ -136,9 +137,9 @@ std::optional<Rejection> WritingStore::evaluate(std::span<const Condition> condi
 
 Ticket WritingStore::sequence(WriteSet& set, Durability level, Gate::Writer writer) {
   check_limits(set);
-  Sequencer::Result result = is_bulk(set)
-                                 ? bulk_commit_->commit(set, [] { return std::nullopt; }, deadline({}), writer)
-                                 : sequencer_->commit(set, {}, 0, level, deadline({}), writer);
+  Sequencer::Result result = is_bulk(set) ? bulk_commit_->commit(
+                                                set, [] { return std::nullopt; }, deadline({}), writer)
+                                          : sequencer_->commit(set, {}, 0, level, deadline({}), writer);
   auto& sequenced = std::get<Sequencer::Sequenced>(result);
   return TicketMaker::make(sequenced.info, level, std::move(sequenced.batch), group_);
 }
@@ -223,8 +224,8 @@ Finally(Action) -> Finally<Action>;
 
 void WritingStore::load_seal() { gate_->set_sealed(sealed_event(*lmdb_snapshot())); }
 
-// With the transactions drained no event id is assigned, and the gate is shut before the seal is sequenced: nothing gets
-// between the last event and the seal, and nothing behind it.
+// With the transactions drained no event id is assigned, and the gate is shut before the seal is sequenced: nothing
+// gets between the last event and the seal, and nothing behind it.
 EventId WritingStore::seal(Deadline until) {
   drain(until);
   Ticket ticket;

@@ -46,8 +46,8 @@ std::string lost(const RepairReport& report) {
                           ? fmt::format("commits {} to {} at least", grouped(report.kept_commit + 1),
                                         grouped(report.newest_known_commit))
                           : std::string("whatever was committed behind that");
-  return fmt::format("{}; {} commits with {} events ({}) of them can still be read", known, grouped(report.lost_commits),
-                     grouped(report.lost_events), human_bytes(report.lost_bytes));
+  return fmt::format("{}; {} commits with {} events ({}) of them can still be read", known,
+                     grouped(report.lost_commits), grouped(report.lost_events), human_bytes(report.lost_bytes));
 }
 
 void print(Context& context, const RepairReport& report) {
@@ -59,8 +59,7 @@ void print(Context& context, const RepairReport& report) {
     return;
   }
   for (const RepairReport::Damage& damage : report.damage) {
-    out.line(terminal_safe(
-        fmt::format("damage: {} at byte {}: {}", damage.file.string(), damage.offset, damage.what)));
+    out.line(terminal_safe(fmt::format("damage: {} at byte {}: {}", damage.file.string(), damage.offset, damage.what)));
   }
   out.line(fmt::format("{}: everything up to commit {} and event {}", report.repaired ? "kept" : "can be kept",
                        grouped(report.kept_commit), grouped(report.kept_event)));
@@ -76,7 +75,8 @@ void print(Context& context, const RepairReport& report) {
 }  // namespace
 
 Exit run_repair(Context& context, const RepairArgs& args) {
-  RepairReport report = Db::repair(context.globals.directory, context.globals.options, {.accept_loss = args.accept_loss});
+  RepairReport report =
+      Db::repair(context.globals.directory, context.globals.options, {.accept_loss = args.accept_loss});
   if (context.json()) {
     context.out.json(repair_json(report));
   } else {

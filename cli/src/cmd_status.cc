@@ -9,10 +9,21 @@ namespace azoth::cli {
 namespace {
 
 // What this process, which only reads, says of itself: of a writer in another process it is not known.
-constexpr std::array<std::string_view, 15> kOwn = {"visible_seq", "applied_seq", "delta_bytes", "live_deltas",
-                                                   "map_bytes",   "readers",     "commits",     "batches",
-                                                   "syncs",       "flushes",     "pauses",      "recovery",
-                                                   "pinned_delta_bytes", "oldest_reader_ms", "waiting_writers"};
+constexpr std::array<std::string_view, 15> kOwn = {"visible_seq",
+                                                   "applied_seq",
+                                                   "delta_bytes",
+                                                   "live_deltas",
+                                                   "map_bytes",
+                                                   "readers",
+                                                   "commits",
+                                                   "batches",
+                                                   "syncs",
+                                                   "flushes",
+                                                   "pauses",
+                                                   "recovery",
+                                                   "pinned_delta_bytes",
+                                                   "oldest_reader_ms",
+                                                   "waiting_writers"};
 
 std::string recovery_json(const RecoveryReport& recovery) {
   return JsonObject()
@@ -123,9 +134,10 @@ void print_store(Context& context, const Status& status) {
   row(out, "LMDB",
       fmt::format("{} used; above {} only deletions pass", human_bytes(status.map_used_bytes),
                   human_bytes(status.map_soft_limit_bytes)));
-  row(out, "snapshots", status.all_readers == 0 ? "none in any process"
-                                                : fmt::format("{} in all processes, the oldest {} LMDB transactions back",
-                                                              status.all_readers, grouped(status.oldest_reader_lag)));
+  row(out, "snapshots",
+      status.all_readers == 0 ? "none in any process"
+                              : fmt::format("{} in all processes, the oldest {} LMDB transactions back",
+                                            status.all_readers, grouped(status.oldest_reader_lag)));
   if (!status.has_writer) row(out, "recovery", recovery_text(status.recovery));
   for (const std::string& damage : status.recovery.damage) row(out, "damage", damage);
   row(out, "writes", writes_text(status));

@@ -79,7 +79,8 @@ TEST_F(MetricsTest, CountWhatWasDone) {
   EXPECT_EQ(metrics.at("azoth_commit_seq{level=\"durable\"}").value, 7);
   EXPECT_EQ(metrics.at("azoth_commit_seq{level=\"flushed\"}").value, 7);
   EXPECT_EQ(metrics.at("azoth_state_keys").value, 2);
-  EXPECT_EQ(metrics.at("azoth_wait_seconds{level=\"written\"}").count, 6u);  // and that of the bulk transaction for the journal
+  EXPECT_EQ(metrics.at("azoth_wait_seconds{level=\"written\"}").count,
+            6u);  // and that of the bulk transaction for the journal
   EXPECT_EQ(metrics.at("azoth_wait_seconds{level=\"durable\"}").count, 1u);
   EXPECT_EQ(metrics.at("azoth_journal_sync_seconds").count, store->status().syncs);
   EXPECT_GT(metrics.at("azoth_journal_sync_seconds").sum, 0);

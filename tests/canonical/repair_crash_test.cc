@@ -1,5 +1,5 @@
-// Repair that does not get to its end: killed, failed or without power anywhere. What is left is refused by open(), or is
-// repaired; and repair brings it to the same end.
+// Repair that does not get to its end: killed, failed or without power anywhere. What is left is refused by open(), or
+// is repaired; and repair brings it to the same end.
 #include <gtest/gtest.h>
 
 #include <iostream>

@@ -376,7 +376,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, RepairRefuses,
     testing::ValuesIn(std::vector<LmdbDamage>{
         {"ItsFileIsMissing", [](DamagedStore& s) { std::filesystem::remove(s.directory() / "canonical/data.mdb"); }},
-        {"ItsFileIsEmpty", [](DamagedStore& s) { std::filesystem::resize_file(s.directory() / "canonical/data.mdb", 0); }},
+        {"ItsFileIsEmpty",
+         [](DamagedStore& s) { std::filesystem::resize_file(s.directory() / "canonical/data.mdb", 0); }},
         {"ItsFileWasCut",
          [](DamagedStore& s) { std::filesystem::resize_file(s.directory() / "canonical/data.mdb", 8192); }},
         {"ItsFileIsNoise",
@@ -481,9 +482,7 @@ TEST(Repair, AReaderBesideItIsToldAndNeverMixesHistories) {
   expect_told();
   EXPECT_EQ(ids_of(snapshot->events()).size(), kLast);
   snapshot.reset();
-  {
-    Subscription ended = std::move(subscription);
-  }
+  { Subscription ended = std::move(subscription); }
   reader.reset();
   reader = Store::open_read_only(store.directory(), store.options());
   expect_holds(*reader, 29, 40);

@@ -80,7 +80,8 @@ TEST(Salvage, KeepsAllBeforeTheDamageAndNothingBehindIt) {
     auto check = [&](CommitSeq damaged, std::uint64_t segment, std::uint64_t offset) {
       j.flip(segment, offset);
       if (is_refused(j.disk, lmdb)) {
-        SCOPED_TRACE("LMDB at " + std::to_string(lmdb) + ", segment " + std::to_string(segment) + " " + at_byte(offset));
+        SCOPED_TRACE("LMDB at " + std::to_string(lmdb) + ", segment " + std::to_string(segment) + " " +
+                     at_byte(offset));
         Salvage rest = salvage(j.disk, lmdb);
         CommitSeq kept = std::max(lmdb, damaged - 1);
         EXPECT_EQ(rest.plan.tail.last_commit, kept);
@@ -146,7 +147,8 @@ TEST(Salvage, DoesNotCountWhatARecoveryHasCut) {
   j.driver().sync();
   j.die();
   for (const PlacedBatch& batch : j.batches) {
-    if (batch.segment == j.tail.segment_number && batch.header.first_commit == 2) j.flip(batch.segment, batch.offset + 70);
+    if (batch.segment == j.tail.segment_number && batch.header.first_commit == 2)
+      j.flip(batch.segment, batch.offset + 70);
   }
   ASSERT_TRUE(is_refused(j.disk, 1));
   Salvage rest = salvage(j.disk, 1);
@@ -179,8 +181,9 @@ TEST(RecoveryOnANewTimeline, PassesOverWhatAnAncestorLeft) {
   auto file = j.disk.open(Journaled::path(99), FileSystem::Mode::Create);
   file->write_at(0, first.encode(identity));
   std::string record = make_record(fork + 1, 100, 5);
-  file->write_at(kSegmentHeaderBytes, Journaled::make_batch({.first_commit = 4, .last_commit = 4, .previous_checksum = first.checksum},
-                                                            record, 99, identity));
+  file->write_at(kSegmentHeaderBytes,
+                 Journaled::make_batch({.first_commit = 4, .last_commit = 4, .previous_checksum = first.checksum},
+                                       record, 99, identity));
   for (bool damaged : {false, true}) {
     if (damaged) {
       j.damage_batch(2);
@@ -207,7 +210,8 @@ TEST(RecoveryOnANewTimeline, RefusesAStrangerThatTellsOfCommitsAboveLmdb) {
   EXPECT_EQ(recover(j.disk, 2).plan.tail.segment_number, j.tail.segment_number);
   leave(4, "");
   expect_refused(j.disk, 2, segment_name(99), stranger.timeline.text(), "commit 3");
-  leave(2, Journaled::make_batch({.first_commit = 2, .last_commit = 3}, make_record(2, 10) + make_record(3, 10), 99, stranger));
+  leave(2, Journaled::make_batch({.first_commit = 2, .last_commit = 3}, make_record(2, 10) + make_record(3, 10), 99,
+                                 stranger));
   expect_refused(j.disk, 2, segment_name(99), "commit 3");
   EXPECT_THROW(recover(j.disk, 2, j.tail), Error) << "not after a clean close either";
   j.disk.open(Journaled::path(99), FileSystem::Mode::Write)->truncate(kSegmentHeaderBytes);

@@ -22,7 +22,7 @@ struct Metric {
     std::uint64_t count;  // of values up to it: each bucket includes those before
   };
 
-  std::string_view name;        // "azoth_journal_sync_seconds"
+  std::string_view name;         // "azoth_journal_sync_seconds"
   std::string_view labels = {};  // "level=\"durable\"", or nothing
   std::string_view help;
   Kind kind;
