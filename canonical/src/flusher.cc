@@ -124,9 +124,14 @@ void Flusher::note_space() {
   sequencer_.set_lmdb_space(space.used(), space.map_bytes);
 }
 
-void Flusher::note_bulk(CommitSeq commit) {
-  note_space();
-  journal_.trim(commit);
+// The transaction is committed: what fails here is made up for by the next flush.
+void Flusher::note_bulk(CommitSeq commit) noexcept {
+  try {
+    note_space();
+    journal_.trim(commit);
+  } catch (const std::exception& error) {
+    log(LogLevel::Warning, std::string("after a bulk transaction: ") + error.what());
+  }
 }
 
 void Flusher::flush_all(Deadline deadline) {

@@ -34,7 +34,7 @@ class Flusher {
   void flush_all(Deadline deadline = kNoDeadline);
 
   // After a commit has reached LMDB without the flusher, which had nothing to do: sees to space and journal.
-  void note_bulk(CommitSeq commit);
+  void note_bulk(CommitSeq commit) noexcept;
 
   // Flushes everything, if it can, and ends the thread.
   void stop();

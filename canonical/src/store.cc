@@ -1,5 +1,6 @@
 #include "azoth/canonical/store.h"
 
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -145,7 +146,11 @@ std::unique_ptr<Store> Store::open_read_only(const std::filesystem::path& direct
 }
 
 Outcome<Ticket> Store::submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options) {
-  return impl_->writer().submit(std::move(set), conditions, options);
+  try {
+    return impl_->writer().submit(std::move(set), conditions, options);
+  } catch (const std::bad_alloc&) {  // what fails behind the assignment of numbers is StoreFailed
+    throw Error(ErrorCode::OutOfMemory, "there is no memory for the transaction; nothing was changed");
+  }
 }
 
 ReadTxn Store::read(Durability level) const { return ReadTxn(impl_->read(level)); }

@@ -204,6 +204,17 @@ TEST_F(BulkCommitTest, ADiskWithoutRoomLeavesEverythingAsItWas) {
   EXPECT_TRUE(store->verify().ok());
 }
 
+TEST_F(BulkCommitTest, WithoutMemoryNothingChangesAndTheErrorSaysSo) {
+  TestStore store;
+  put(*store, "before", "1");
+  {
+    fault::Armed no_memory("bulk.apply", {.run = [] { throw std::bad_alloc(); }, .times = 1});
+    EXPECT_EQ(code_of([&] { return store->submit(bulk_of("key")); }), ErrorCode::OutOfMemory);
+  }
+  EXPECT_EQ(store->status().applied_seq, 1u);
+  EXPECT_EQ(submit(*store, bulk_of("key"), Durability::Durable).wait().commit_seq, 2u);
+}
+
 TEST_F(BulkCommitTest, WhenWhatCameBeforeCannotBeFlushedItFailsAndNothingHasChanged) {
   TestStore store;
   put(*store, "before", "1");
