@@ -24,6 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double kAtMostBeyond = 50;  // ms
+constexpr double kLeastSeconds = 1.5;  // a round: a Delta is flushed each second at the latest
 
 class Probe {
  public:
@@ -85,6 +86,7 @@ Seen watch(const Load& load, const Settings& settings, Scratch& scratch, const P
     std::unique_ptr<System> device = raw_device().open(raw);
     Load alone = load;
     alone.threads = 1;
+    alone.seconds = settings.seconds;
     std::uint64_t first_segment = newest_segment(store);
     for (unsigned round = 0; round < settings.rounds; ++round) {
       progress(fmt::format("stalls, {} threads: round {} of {}", load.threads, round + 1, settings.rounds));
@@ -123,21 +125,23 @@ std::vector<Figure> figures(const std::string& name, const Seen& seen) {
 
 std::vector<Figure> stalls(const Settings& settings, Scratch& scratch, const Progress& progress) {
   // Large values, so that one thread fills Deltas and segments, too.
-  Load load{.value_size = 16384, .warm_up = settings.seconds / 4, .seconds = settings.seconds};
+  Load load{.value_size = 65536,
+            .warm_up = settings.seconds / 4,
+            .seconds = std::max(settings.seconds, kLeastSeconds)};
   return figures("stalls", watch(load, settings, scratch, progress));
 }
 
 std::vector<Figure> stalls_64(const Settings& settings, Scratch& scratch, const Progress& progress) {
   Load load{.threads = settings.threads != 0 ? settings.threads : 64,
             .warm_up = settings.seconds / 2,
-            .seconds = settings.seconds};
+            .seconds = std::max(settings.seconds, kLeastSeconds)};
   return figures("stalls-64", watch(load, settings, scratch, progress));
 }
 
 }  // namespace
 
 void add_stall_workloads(std::vector<Workload>& all) {
-  all.push_back({"stalls", "the longest durable commits of one thread (values of 16 KiB)", {}, stalls});
+  all.push_back({"stalls", "the longest durable commits of one thread (values of 64 KiB)", {}, stalls});
   all.push_back({"stalls-64", "the longest durable commits of 64 threads", {}, stalls_64});
 }
 

@@ -132,6 +132,10 @@ class LmdbEnv {
   std::uint32_t live_readers() const { return live_readers_.load(std::memory_order_relaxed); }
   void clear_stale_readers();
 
+  // Makes known which commit an LMDB transaction holds, so that its readers need not look it up. By whoever writes, and
+  // when the environment was just opened: not by two threads at a time.
+  void publish(std::uint64_t txn_id, CommitSeq last_commit);
+
   // Makes sure that the disk has room for `bytes` more in the data file.
   void reserve_disk(std::uint64_t bytes);
 
