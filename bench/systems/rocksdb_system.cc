@@ -66,7 +66,7 @@ class RocksSystem final : public System {
     constexpr std::uint64_t kBatch = 1000;
     rocksdb::WriteOptions unlogged;
     unlogged.disableWAL = true;
-    Name key("s" + std::string(kKeyPrefix));
+    Name key(std::string(1, 's').append(kKeyPrefix));
     for (std::uint64_t next = 0; next < keys;) {
       rocksdb::WriteBatch batch;
       for (std::uint64_t end = std::min(keys, next + kBatch); next < end; ++next) {
