@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "content.h"
+
 namespace azoth::bench {
 
 namespace {
@@ -9,19 +11,21 @@ namespace {
 constexpr const char* kAbout =
     "Measures Azoth and its references on the same work, in short alternating rounds on the same disk, and prints their\n"
     "rates and ratios. A ratio is the median of the rounds' ratios.";
+constexpr double kQuickSeconds = 0.5;
 constexpr const char* kNotes =
-    "Each transaction is one put, one event and one tag. 'survives' is what a commit survives once it was acknowledged:\n"
+    "A commit is one put, one event and one tag, where the workload does not say otherwise. 'survives' is what a commit survives once it was acknowledged:\n"
     "a power cut (synced), or the death of the process (handed to the kernel). 'per sync' is commits per fdatasync or\n"
     "fsync of the whole process; LMDB's default mode flushes once more a commit, by a write to an O_DSYNC descriptor.\n"
     "'flushes' is how often Azoth moved a Delta to LMDB, or RocksDB a memtable to a file, warm-up included: sustained\n"
     "numbers should rest on ten or more.\n"
+    "Workloads without a reference print figures: times, sizes, counts, each with its target if it has one. Those that\n"
+    "read use one thread and Azoth's default options, checksums included; bare LMDB reads a copy of the same file.\n"
     "The directory should be on the disk that is of interest: in memory, syncing costs nothing.";
 
 }  // namespace
 
 std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
   Settings settings;
-  bool quick = false;
   bool no_tags = false;
   bool alone = false;
   CLI::App app{kAbout, "azoth-bench"};
@@ -29,15 +33,23 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
   app.set_version_flag("--version", AZOTH_VERSION);
   app.add_option("workloads", settings.workloads, "Names, or beginnings of names, of workloads (default: all)");
   app.add_flag("--list", settings.list, "List the workloads");
-  app.add_flag("--quick", quick, "Three short rounds: a first look in less than two minutes");
+  app.add_flag("--quick", settings.quick, "Three short rounds, fewer keys and events: a first look in about two minutes");
   app.add_option("--dir", settings.directory, "Where to put the stores; they are removed afterwards")
       ->capture_default_str();
   app.add_option("--value-size", settings.value_size, "Bytes of each value and of each event's payload")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20));
+      ->check(CLI::Range(std::size_t{1}, kLargestValue));
   app.add_option("--keys", settings.keys, "Keys of the state, written in random order")
       ->capture_default_str()
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32));
+  auto* many_keys = app.add_option("--many-keys", settings.many_keys,
+                                   "Keys of the state in the workloads about many (--quick: 1000000)")
+                        ->capture_default_str()
+                        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32));
+  auto* events = app.add_option("--events", settings.events,
+                                "Events of the log where it is read, ten of each tag (--quick: 200000)")
+                     ->capture_default_str()
+                     ->check(CLI::Range(std::uint64_t{10}, std::uint64_t{1} << 32));
   app.add_flag("--no-tags", no_tags, "Events without a tag");
   app.add_option("--threads", settings.threads, "Threads of the workloads with many (default: the workload's own)")
       ->check(CLI::Range(1, 4096));
@@ -55,8 +67,12 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
   }
   settings.tags = !no_tags;
   settings.references = !alone;
-  if (quick && seconds->count() == 0) settings.seconds = 0.7;
-  if (quick && rounds->count() == 0) settings.rounds = 3;
+  if (settings.quick) {
+    if (seconds->count() == 0) settings.seconds = kQuickSeconds;
+    if (rounds->count() == 0) settings.rounds = 3;
+    if (many_keys->count() == 0) settings.many_keys = 1'000'000;
+    if (events->count() == 0) settings.events = 200'000;
+  }
   return settings;
 }
 

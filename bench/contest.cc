@@ -32,9 +32,10 @@ std::vector<double> ratios(const Samples& ours, const Samples& theirs) {
   return result;
 }
 
-Row summarize(const std::string& workload, const Contestant& contestant, const Samples& samples) {
+Row summarize(const Contest& contest, const Contestant& contestant, const Samples& samples) {
   Row row;
-  row.workload = workload;
+  row.workload = contest.workload;
+  row.unit = contest.unit;
   row.system = contestant.system;
   row.threads = contestant.threads;
   row.durability = contestant.durability;
@@ -64,8 +65,7 @@ void compare(Row& reference, const Samples& ours, const Samples& theirs) {
 
 }  // namespace
 
-std::vector<Row> hold(const Contest& contest, unsigned rounds,
-                      const std::function<void(const std::string&)>& progress) {
+std::vector<Row> hold(const Contest& contest, unsigned rounds, const Progress& progress) {
   const std::vector<Contestant>& all = contest.contestants;
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -86,7 +86,7 @@ std::vector<Row> hold(const Contest& contest, unsigned rounds,
   }
   std::vector<Row> rows;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    rows.push_back(summarize(contest.workload, all[i], samples[i]));
+    rows.push_back(summarize(contest, all[i], samples[i]));
     if (i != 0) compare(rows.back(), samples[0], samples[i]);
   }
   return rows;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "figure.h"
 #include "histogram.h"
 
 namespace azoth::bench {
@@ -38,6 +39,7 @@ struct Contestant {
 // One system over all rounds.
 struct Row {
   std::string workload;
+  std::string unit;
   std::string system;
   unsigned threads = 1;
   std::string durability;
@@ -62,9 +64,10 @@ struct Row {
 struct Contest {
   std::string workload;
   std::vector<Contestant> contestants;  // the first is Azoth, the others are references
+  std::string unit = "commits";         // what is counted
 };
 
 // The rows, in the order of the contestants. `progress` is told what happens next.
-std::vector<Row> hold(const Contest& contest, unsigned rounds, const std::function<void(const std::string&)>& progress);
+std::vector<Row> hold(const Contest& contest, unsigned rounds, const Progress& progress);
 
 }  // namespace azoth::bench

@@ -1,6 +1,7 @@
 // Latencies, counted in buckets that are at most 3 % wide: a thread counts millions of them in a few kilobytes.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -14,14 +15,17 @@ class Histogram {
   void add(std::uint64_t nanoseconds) {
     ++buckets_[index_of(nanoseconds)];
     ++count_;
+    max_ = std::max(max_, nanoseconds);
   }
 
   void merge(const Histogram& other) {
     for (std::size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
     count_ += other.count_;
+    max_ = std::max(max_, other.max_);
   }
 
   std::uint64_t count() const { return count_; }
+  double max_us() const { return static_cast<double>(max_) / 1000.0; }  // exactly
 
   // The latency that `share` of all did not exceed, in microseconds; 0 if there are none.
   double quantile_us(double share) const {
@@ -52,6 +56,7 @@ class Histogram {
 
   std::array<std::uint64_t, (64 - kStepBits + 1) * kSteps> buckets_{};
   std::uint64_t count_ = 0;
+  std::uint64_t max_ = 0;
 };
 
 }  // namespace azoth::bench

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
 #include <deque>
 #include <exception>
 #include <latch>
@@ -19,31 +18,6 @@ namespace azoth::bench {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
-
-constexpr std::size_t kPoolBytes = 65536;
-constexpr std::string_view kKeyPrefix = "account/";
-constexpr std::string_view kTagPrefix = "account:";
-constexpr std::size_t kDigits = 8;
-
-std::uint64_t mix(std::uint64_t value) {  // splitmix64's finisher
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
-  return value ^ (value >> 31);
-}
-
-// Bytes that do not compress, of which values are slices.
-const std::string& byte_pool(std::size_t value_size) {
-  static const std::string pool = [&] {
-    std::string bytes(kPoolBytes + value_size, '\0');
-    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(mix(i + 1));
-    return bytes;
-  }();
-  return pool;
-}
-
-void write_digits(std::string& to, std::size_t at, std::uint64_t number) {
-  for (std::size_t i = kDigits; i-- > 0; number >>= 4) to[at + i] = "0123456789abcdef"[number & 15];
-}
 
 double seconds_between(SteadyClock::time_point from, SteadyClock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
@@ -213,33 +187,27 @@ Sample run_steadily(System& system, const Settings& settings, const Load& load, 
 }  // namespace
 
 ChangeSource::ChangeSource(const Settings& settings, const Load& load, unsigned thread, unsigned round)
-    : value_size_(settings.value_size),
-      tags_(settings.tags),
+    : value_size_(load.value_size != 0 ? load.value_size : settings.value_size),
+      events_(load.events),
+      tags_(settings.tags && load.events),
       first_key_(0),
       keys_(1),
-      state_(mix((std::uint64_t{round} << 32) + thread + 1)) {
+      random_((std::uint64_t{round} << 32) + thread + 1) {
   if (!load.hot) {
-    keys_ = std::max<std::uint64_t>(1, settings.keys / load.threads);
+    keys_ = std::max<std::uint64_t>(1, (load.keys != 0 ? load.keys : settings.keys) / load.threads);
     first_key_ = thread * keys_;
   }
-  key_ = std::string(kKeyPrefix) + std::string(kDigits, '0');
-  tag_ = std::string(kTagPrefix) + std::string(kDigits, '0');
-}
-
-std::uint64_t ChangeSource::random() { return mix(state_ += 0x9e3779b97f4a7c15); }
-
-std::string_view ChangeSource::random_bytes() {
-  return std::string_view(byte_pool(value_size_)).substr(random() % kPoolBytes, value_size_);
 }
 
 Change ChangeSource::next() {
-  write_digits(key_, kKeyPrefix.size(), first_key_ + random() % keys_);
-  std::memcpy(tag_.data() + kTagPrefix.size(), key_.data() + kKeyPrefix.size(), kDigits);
-  return {.key = key_,
-          .value = random_bytes(),
-          .type = "changed",
-          .tag = tags_ ? std::string_view(tag_) : std::string_view(),
-          .payload = random_bytes()};
+  std::uint64_t key = first_key_ + random_.below(keys_);
+  Change change{.key = key_.of(key), .value = some_bytes(random_(), value_size_)};
+  if (events_) {
+    change.type = kEventType;
+    change.payload = some_bytes(random_(), value_size_);
+  }
+  if (tags_) change.tag = tag_.of(key);
+  return change;
 }
 
 Sample run_load(System& system, const Settings& settings, const Load& load, unsigned round) {

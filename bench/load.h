@@ -1,10 +1,10 @@
 // Clients that commit as fast as they can: the load of the commit workloads.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <string>
-#include <string_view>
 
+#include "content.h"
 #include "contest.h"
 #include "settings.h"
 #include "system.h"
@@ -15,6 +15,9 @@ struct Load {
   unsigned threads = 1;
   unsigned in_flight = 1;     // commits each thread has under way
   bool hot = false;           // all threads change one key, otherwise each has its share of the keys
+  bool events = true;         // an event (with its tag) a commit, otherwise the update of the key alone
+  std::uint64_t keys = 0;     // 0: Settings::keys
+  std::size_t value_size = 0; // 0: Settings::value_size
   double warm_up = 0;         // seconds before what is measured
   double seconds = 0;         // measured
   std::uint64_t burst = 0;    // not 0: commits of one burst; bursts follow each other, each on a settled system
@@ -29,16 +32,14 @@ class ChangeSource {
   Change next();
 
  private:
-  std::uint64_t random();
-  std::string_view random_bytes();
-
   const std::size_t value_size_;
+  const bool events_;
   const bool tags_;
   std::uint64_t first_key_;
   std::uint64_t keys_;
-  std::uint64_t state_;
-  std::string key_;
-  std::string tag_;
+  Random random_;
+  Name key_{kKeyPrefix};
+  Name tag_{kTagPrefix};
 };
 
 Sample run_load(System& system, const Settings& settings, const Load& load, unsigned round);

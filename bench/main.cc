@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "args.h"
@@ -39,13 +40,21 @@ void run(const Settings& settings) {
                settings.directory.string());
   }
   if (!settings.json) {
-    print(fmt::format("{}\n{} rounds of {:.2f} s, values of {} bytes, {} keys, {} an event\n",
+    print(fmt::format("{}\n{} rounds of {:.2f} s, values of {} bytes, {} keys (many: {}), {} events, {} an event{}\n",
                       describe_machine(scratch.path()), settings.rounds, settings.seconds, settings.value_size,
-                      settings.keys, settings.tags ? "one tag" : "no tag"));
+                      settings.keys, settings.many_keys, settings.events, settings.tags ? "one tag" : "no tag",
+                      settings.quick ? "; --quick, which says less" : ""));
   }
   std::string targets;
   for (const Workload& workload : workloads) {
-    Contest contest = workload.make(settings, scratch);
+    if (workload.measure) {
+      std::vector<Figure> figures = workload.measure(settings, scratch, show_progress);
+      show_progress("");
+      print(settings.json ? json_lines(figures) : table(figures));
+      targets += verdicts(figures);
+      continue;
+    }
+    Contest contest = workload.contest(settings, scratch);
     if (!settings.references) contest.contestants.erase(contest.contestants.begin() + 1, contest.contestants.end());
     std::vector<Row> rows = hold(contest, settings.rounds, show_progress);
     show_progress("");
@@ -62,6 +71,10 @@ void run(const Settings& settings) {
 int main(int argc, char** argv) {
   using namespace azoth::bench;
   try {
+    if (argc > 2 && std::string_view(argv[1]) == "--child") {
+      run_child(argv[2], std::vector<std::string>(argv + 3, argv + argc));
+      return 0;
+    }
     int exit_code = 0;
     std::optional<Settings> settings = parse_args(argc, argv, exit_code);
     if (!settings) return exit_code;

@@ -16,9 +16,9 @@ namespace azoth::bench {
 struct Change {
   std::string_view key;
   std::string_view value;
-  std::string_view type;
-  std::string_view tag;  // empty: none
-  std::string_view payload;
+  std::string_view type = {};  // empty: no event
+  std::string_view tag = {};   // empty: none
+  std::string_view payload = {};
 };
 
 // What a commit survives when it has returned.
@@ -50,9 +50,11 @@ class System {
   virtual void settle() {}
   // How often what is gathered in memory has been moved to where it stays. May be slow.
   virtual std::uint64_t background_writes() { return 0; }
+  // Gives each of the first `keys` keys a value, quickly and in order, before anything is measured.
+  virtual void fill(std::uint64_t keys, std::size_t value_size);
 };
 
-// How to make one in an empty directory of its own.
+// How to make one in a directory of its own, which is empty, or which one of its kind has left.
 struct SystemKind {
   std::string name;
   Safety safety;

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "azoth/db.h"
+#include "fill.h"
 #include "system.h"
 
 namespace azoth::bench {
@@ -23,7 +24,9 @@ class AzothClient final : public Client {
   Ticket submit(const Change& change) {
     WriteSet set;
     set.put(change.key, change.value);
-    if (change.tag.empty()) {
+    if (change.type.empty()) {
+      // an update alone
+    } else if (change.tag.empty()) {
       set.append({.type = change.type, .tags = {}, .payload = change.payload});
     } else {
       set.append({.type = change.type, .tags = {change.tag}, .payload = change.payload});
@@ -38,11 +41,12 @@ class AzothClient final : public Client {
 
 class AzothSystem final : public System {
  public:
-  AzothSystem(const std::filesystem::path& directory, Durability level) : db_(Db::create(directory)), level_(level) {}
+  AzothSystem(const std::filesystem::path& directory, Durability level) : db_(Db::open_or_create(directory)), level_(level) {}
 
   std::unique_ptr<Client> client() override { return std::make_unique<AzothClient>(db_, level_); }
   void settle() override { db_.checkpoint(); }
   std::uint64_t background_writes() override { return db_.status().flushes; }
+  void fill(std::uint64_t keys, std::size_t value_size) override { fill_keys(db_, keys, value_size); }
 
  private:
   Db db_;

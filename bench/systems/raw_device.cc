@@ -17,9 +17,11 @@ constexpr std::uint64_t kHeaderBytes = 64;  // of a batch in Azoth's journal, wh
 std::uint64_t journal_bytes(const Change& change) {
   WriteSet set;
   set.put(change.key, change.value);
-  Event event{.type = change.type, .tags = {}, .payload = change.payload};
-  if (!change.tag.empty()) event.tags.push_back(change.tag);
-  set.append(event);
+  if (!change.type.empty()) {
+    Event event{.type = change.type, .tags = {}, .payload = change.payload};
+    if (!change.tag.empty()) event.tags.push_back(change.tag);
+    set.append(event);
+  }
   return (kHeaderBytes + set.bytes() + kHeaderBytes - 1) / kHeaderBytes * kHeaderBytes;
 }
 

@@ -3,12 +3,14 @@
 #include <rocksdb/options.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
 
 #include "azoth/core/error.h"
+#include "content.h"
 #include "rows.h"
 #include "system.h"
 
@@ -19,6 +21,8 @@ namespace {
 void check(const rocksdb::Status& status) {
   if (!status.ok()) throw Error(ErrorCode::Io, "RocksDB: " + status.ToString());
 }
+
+rocksdb::Slice slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 
 class FlushCounter final : public rocksdb::EventListener {
  public:
@@ -58,6 +62,22 @@ class RocksSystem final : public System {
   }
   std::uint64_t background_writes() override { return counter_->flushes.load(); }
 
+  void fill(std::uint64_t keys, std::size_t value_size) override {
+    constexpr std::uint64_t kBatch = 1000;
+    rocksdb::WriteOptions unlogged;
+    unlogged.disableWAL = true;
+    Name key(std::string(1, 's').append(kKeyPrefix));
+    for (std::uint64_t next = 0; next < keys;) {
+      rocksdb::WriteBatch batch;
+      for (std::uint64_t end = std::min(keys, next + kBatch); next < end; ++next) {
+        check(batch.Put(slice(key.of(next)), slice(some_bytes(mix(next), value_size))));
+      }
+      check(db_->Write(unlogged, &batch));
+    }
+    check(db_->Flush({}));
+    settle();
+  }
+
   void write(rocksdb::WriteBatch& batch) { check(db_->Write(write_options_, &batch)); }
   std::uint64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -83,10 +103,16 @@ class RocksClient final : public Client {
   explicit RocksClient(RocksSystem& system) : system_(system) {}
 
   void commit(const Change& change) override {
-    std::uint64_t id = system_.next_id();
     batch_.Clear();
     key_.assign(1, 's').append(change.key);
     put(change.value);
+    if (!change.type.empty()) add_event(change);
+    system_.write(batch_);
+  }
+
+ private:
+  void add_event(const Change& change) {
+    std::uint64_t id = system_.next_id();
     body_.clear();
     event_body(body_, change);
     key_.assign(1, 'e');
@@ -97,11 +123,9 @@ class RocksClient final : public Client {
       tag_key(key_, change, id);
       put({});
     }
-    system_.write(batch_);
   }
 
- private:
-  void put(std::string_view value) { check(batch_.Put(key_, rocksdb::Slice(value.data(), value.size()))); }
+  void put(std::string_view value) { check(batch_.Put(key_, slice(value))); }
 
   RocksSystem& system_;
   rocksdb::WriteBatch batch_;

@@ -73,9 +73,11 @@ class SqliteClient final : public Client {
   void commit(const Change& change) override {
     begin_.step();
     state_.bind(1, change.key).bind(2, change.value).step();
-    std::int64_t id = next_id_.fetch_add(1);
-    event_.bind(1, id).bind(2, change.type).bind(3, change.payload).step();
-    if (!change.tag.empty()) tag_.bind(1, change.tag).bind(2, id).step();
+    if (!change.type.empty()) {
+      std::int64_t id = next_id_.fetch_add(1);
+      event_.bind(1, id).bind(2, change.type).bind(3, change.payload).step();
+      if (!change.tag.empty()) tag_.bind(1, change.tag).bind(2, id).step();
+    }
     commit_.step();
   }
 

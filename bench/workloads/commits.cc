@@ -1,4 +1,4 @@
-// Commits: one put, one event and one tag each, on systems that start empty.
+// Commits: one put, one event and one tag each, on systems that start empty; and updates of a state of many keys.
 //
 // Sustained means that what a system gathers in memory is moved to its place while it is measured: each round warms up
 // until that has begun, and is long enough for it to go on. A burst fits the memory and is measured on a settled system.
@@ -28,7 +28,10 @@ Contestant contestant(const SystemKind& kind, const Settings& settings, Scratch&
   if (!kind.missing.empty()) return result;
   auto system = std::make_shared<std::unique_ptr<System>>();
   std::filesystem::path directory = scratch.make(kind.name);
-  result.open = [system, open = kind.open, directory] { *system = open(directory); };
+  result.open = [=, open = kind.open, value_size = settings.value_size] {
+    *system = open(directory);
+    if (load.keys != 0) (*system)->fill(load.keys, value_size);
+  };
   result.close = [system, directory] {
     system->reset();
     std::filesystem::remove_all(directory);
@@ -74,6 +77,16 @@ Contest commit_hot_64(const Settings& settings, Scratch& scratch) {
            contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load, 3.0)}};
 }
 
+// Without events, whose tags would be another table of as many rows to change at random.
+Contest update_many_64(const Settings& settings, Scratch& scratch) {
+  Load load = sustained(settings, 64);
+  load.events = false;
+  load.keys = settings.many_keys;
+  return {"update-many-64",
+          {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
+           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load, 1.0)}};
+}
+
 Contest commit_written(const Settings& settings, Scratch& scratch) {
   Load load = sustained(settings, 1);
   load.threads = 1;
@@ -109,6 +122,8 @@ void add_commit_workloads(std::vector<Workload>& all) {
   all.push_back({"commit-durable-64", "64 threads with keys of their own, each waiting for its synced commit",
                  commit_durable_64});
   all.push_back({"commit-hot-64", "the same, all threads changing one key", commit_hot_64});
+  all.push_back({"update-many-64", "64 threads updating keys of many at random, without events, each commit synced",
+                 update_many_64});
   all.push_back({"commit-written", "one thread, commits that survive the process but are not synced", commit_written});
   all.push_back({"commit-pipelined-sustained", "16 threads with 64 synced commits in flight each",
                  commit_pipelined_sustained});

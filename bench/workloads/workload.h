@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "contest.h"
+#include "figure.h"
 #include "scratch.h"
 #include "settings.h"
 
@@ -14,8 +15,10 @@ namespace azoth::bench {
 struct Workload {
   std::string name;
   std::string what;  // one line
-  // Makes the contestants; what they need on disk goes into the scratch directory.
-  std::function<Contest(const Settings& settings, Scratch& scratch)> make;
+  // One of the two. Makes the contestants; what they need on disk goes into the scratch directory.
+  std::function<Contest(const Settings& settings, Scratch& scratch)> contest = {};
+  // Or measures what is no comparison.
+  std::function<std::vector<Figure>(const Settings& settings, Scratch& scratch, const Progress& progress)> measure = {};
 };
 
 std::vector<Workload> all_workloads();
@@ -23,6 +26,18 @@ std::vector<Workload> all_workloads();
 // name that selects none.
 std::vector<Workload> select_workloads(const std::vector<std::string>& names);
 
-void add_commit_workloads(std::vector<Workload>& all);  // commits.cc
+// What a second process of this program does, by name; see child.h.
+void run_child(const std::string& name, const std::vector<std::string>& arguments);
+
+void add_commit_workloads(std::vector<Workload>& all);      // commits.cc
+void add_batch_workloads(std::vector<Workload>& all);       // batches.cc
+void add_point_read_workloads(std::vector<Workload>& all);  // point_reads.cc
+void add_event_read_workloads(std::vector<Workload>& all);  // event_reads.cc
+void add_recovery_workloads(std::vector<Workload>& all);    // recovery.cc
+void crash_child(const std::vector<std::string>& arguments);
+void add_stall_workloads(std::vector<Workload>& all);   // stalls.cc
+void add_memory_workloads(std::vector<Workload>& all);  // memory.cc
+void memory_child(const std::vector<std::string>& arguments);
+void add_disk_workloads(std::vector<Workload>& all);  // disk.cc
 
 }  // namespace azoth::bench

@@ -3,7 +3,11 @@
 namespace azoth {
 
 Delta::Delta(CommitSeq first_commit, EventId first_event, std::size_t full_bytes)
-    : first_commit_(first_commit), first_event_(first_event), tags_(arena_, full_bytes), last_commit_(first_commit - 1) {}
+    : first_commit_(first_commit),
+      first_event_(first_event),
+      versions_(arena_, full_bytes),
+      tags_(arena_, full_bytes),
+      last_commit_(first_commit - 1) {}
 
 Delta::~Delta() {
   while (newest_ != nullptr) {

@@ -76,7 +76,7 @@ class Delta {
   const CommitSeq first_commit_;
   const EventId first_event_;
   Arena arena_;
-  VersionMap versions_{arena_};
+  VersionMap versions_;
   TagIndex tags_;
   AppendList<EventRef> events_{arena_};
   CommitEntry* newest_ = nullptr;

@@ -258,11 +258,7 @@ LmdbCursor LmdbWriteTxn::cursor(Table table) const {
 }
 
 void LmdbWriteTxn::commit(CommitSeq last_commit) {
-  std::uint64_t id = mdb_txn_id(txn_);
-  LmdbEnv::Published& slot = env_.published_[id % LmdbEnv::kPublished];
-  slot.txn_id.store(0, std::memory_order_release);
-  slot.commit.store(last_commit, std::memory_order_release);
-  slot.txn_id.store(id, std::memory_order_release);
+  env_.publish(mdb_txn_id(txn_), last_commit);
   int rc = AZOTH_FAULT("lmdb.commit");
   if (rc == 0) rc = mdb_txn_commit(std::exchange(txn_, nullptr));
   // Never NoSpace, which says that nothing has changed: after a failed commit that is not known.
@@ -374,6 +370,13 @@ void LmdbEnv::open_tables(bool create) {
     raise(rc, std::string("opening LMDB's table ") + kTableNames[i]);
   }
   check(mdb_txn_commit(txn), "opening LMDB's tables");
+}
+
+void LmdbEnv::publish(std::uint64_t txn_id, CommitSeq last_commit) {
+  Published& slot = published_[txn_id % kPublished];
+  slot.txn_id.store(0, std::memory_order_release);
+  slot.commit.store(last_commit, std::memory_order_release);
+  slot.txn_id.store(txn_id, std::memory_order_release);
 }
 
 LmdbReadTxn LmdbEnv::begin_read() {

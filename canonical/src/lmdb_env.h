@@ -144,6 +144,10 @@ class LmdbEnv {
   };
   Readers readers_of_all_processes();
 
+  // Makes known which commit an LMDB transaction holds, so that its readers need not look it up. By whoever writes, and
+  // when the environment was just opened: not by two threads at a time.
+  void publish(std::uint64_t txn_id, CommitSeq last_commit);
+
   // Makes sure that the disk has room for `bytes` more in the data file.
   void reserve_disk(std::uint64_t bytes);
 

@@ -1,6 +1,9 @@
 #include "version_map.h"
 
+#include <bit>
 #include <new>
+
+#include "azoth/core/digest.h"
 
 namespace azoth {
 
@@ -14,9 +17,49 @@ int compare(const VersionMap::Node& node, Space space, std::string_view key, Com
   return node.commit_seq > commit_seq ? -1 : 1;
 }
 
+// About three keys a word in a full Delta: then one search in some hundreds goes on for nothing.
+constexpr std::size_t kBytesPerFilterWord = 1024;
+
+std::uint64_t hash_of(Space space, std::string_view key) {
+  return checksum64(key, static_cast<std::uint64_t>(space));
+}
+
+// Four bits of a word, by the part of the hash that did not choose the word.
+std::uint64_t filter_bits(std::uint64_t hash) {
+  std::uint64_t bits = 0;
+  for (int shift = 40; shift < 64; shift += 6) bits |= std::uint64_t{1} << ((hash >> shift) & 63);
+  return bits;
+}
+
 }  // namespace
 
-VersionMap::VersionMap(Arena& arena) : arena_(arena), head_(make_node(kMaxHeight, Space::State, {}, 0)) {}
+VersionMap::VersionMap(Arena& arena, std::size_t delta_bytes)
+    : arena_(arena),
+      head_(make_node(kMaxHeight, Space::State, {}, 0)),
+      filter_words_(std::bit_floor(delta_bytes / kBytesPerFilterWord)) {}
+
+// Before the key's node is linked. Whoever may see the commit sees the filter, as both come before the commit is
+// published.
+void VersionMap::note_key(Space space, std::string_view key) {
+  FilterWord* words = filter_.load(std::memory_order_relaxed);
+  if (words == nullptr) {
+    words = reinterpret_cast<FilterWord*>(arena_.allocate(filter_words_ * sizeof(FilterWord)));
+    for (std::size_t i = 0; i < filter_words_; ++i) new (&words[i]) FilterWord(0);
+    filter_.store(words, std::memory_order_release);
+  }
+  std::uint64_t hash = hash_of(space, key);
+  FilterWord& word = words[hash & (filter_words_ - 1)];
+  word.store(word.load(std::memory_order_relaxed) | filter_bits(hash), std::memory_order_relaxed);
+}
+
+bool VersionMap::may_have(Space space, std::string_view key) const {
+  if (filter_words_ == 0) return true;
+  const FilterWord* words = filter_.load(std::memory_order_acquire);
+  if (words == nullptr) return false;
+  std::uint64_t hash = hash_of(space, key);
+  std::uint64_t bits = filter_bits(hash);
+  return (words[hash & (filter_words_ - 1)].load(std::memory_order_relaxed) & bits) == bits;
+}
 
 VersionMap::Node* VersionMap::make_node(int height, Space space, std::string_view key, CommitSeq commit_seq) {
   std::size_t links = static_cast<std::size_t>(height);
@@ -59,6 +102,7 @@ void VersionMap::insert(Space space, std::string_view key, CommitSeq commit_seq,
     next->value_size = value_size;
     return;
   }
+  if (filter_words_ != 0) note_key(space, key);
   int node_height = random_height();
   Node* node = make_node(node_height, space, key, commit_seq);
   node->value = value;
@@ -102,6 +146,7 @@ const VersionMap::Node* VersionMap::seek_before(Space space, std::optional<std::
 }
 
 const VersionMap::Node* VersionMap::find(Space space, std::string_view key, CommitSeq commit_seq) const {
+  if (!may_have(space, key)) return nullptr;
   const Node* node = seek(space, key, commit_seq);
   return node != nullptr && node->space == space && node->key() == key ? node : nullptr;
 }

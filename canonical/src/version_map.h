@@ -4,7 +4,8 @@
 // a time; any number of threads read without locks while it does, because a node is complete before a release store
 // links it and is never changed or unlinked afterwards. Within a key the newest version comes first, so one search finds
 // what a snapshot sees of a key. Nodes carry their key, so that a search touches one cache line a step; values stay in
-// the records. (A library's concurrent map was considered: the ones at hand walk only forwards, and a snapshot is also
+// the records. A Bloom filter (B. H. Bloom, 1970) of one word a key answers most searches for keys that are not there: what
+// LMDB holds is read past several Deltas. (A library's concurrent map was considered: the ones at hand walk only forwards, and a snapshot is also
 // scanned in reverse.)
 #pragma once
 
@@ -39,7 +40,8 @@ class VersionMap {
     Node* after() const { return next[0].load(std::memory_order_acquire); }
   };
 
-  explicit VersionMap(Arena& arena);
+  // With a filter of the size for a Delta of so many bytes; 0: without.
+  explicit VersionMap(Arena& arena, std::size_t delta_bytes = 0);
 
   // By the one inserter. `commit_seq` is not smaller than any before; a second operation on a key within one commit
   // replaces the first (no reader can see that commit yet).
@@ -56,12 +58,18 @@ class VersionMap {
   std::size_t size() const { return size_; }  // the inserter's
 
  private:
+  using FilterWord = std::atomic<std::uint64_t>;
+
+  void note_key(Space space, std::string_view key);
+  bool may_have(Space space, std::string_view key) const;
   Node* make_node(int height, Space space, std::string_view key, CommitSeq commit_seq);
   int random_height();
 
   Arena& arena_;
   Node* head_;
   std::atomic<int> height_{1};
+  const std::size_t filter_words_;               // a power of two, or 0
+  std::atomic<FilterWord*> filter_{nullptr};  // made for the first key
   std::size_t size_ = 0;
   std::uint64_t random_ = 0x9e3779b97f4a7c15;
 };

@@ -50,7 +50,12 @@ WritingStore::~WritingStore() {
 // Replays what the journal holds above LMDB's commit, in pieces no larger than a Delta. Nothing is changed before all
 // of it was found readable, and LMDB is given only what is durable in the journal.
 void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
-  Head head = environment->rows.head(environment->lmdb.begin_read());
+  Head head;
+  {
+    LmdbReadTxn txn = environment->lmdb.begin_read();
+    head = environment->rows.head(txn);
+    environment->lmdb.publish(txn.id(), head.last_commit);  // for all snapshots until the first flush
+  }
   JournalFiles files = list_journal(fs_, paths_.journal, identity_);
   ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files, head.last_commit, head.clean,
                                   was_bulk(environment->lmdb.begin_read(), head.last_commit));

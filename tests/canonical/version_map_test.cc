@@ -27,6 +27,8 @@ constexpr CommitSeq kNewest = std::numeric_limits<CommitSeq>::max();
 // Keeps the bytes of what it inserts, as records do for a Delta.
 class Map {
  public:
+  explicit Map(std::size_t delta_bytes = std::size_t{64} << 10) : map_(arena_, delta_bytes) {}
+
   void set(std::string_view key, CommitSeq seq, std::string_view value, Space space = Space::State) {
     char* copy = arena_.allocate(value.size() + 1);
     std::copy(value.begin(), value.end(), copy);
@@ -56,7 +58,7 @@ class Map {
 
  private:
   Arena arena_;
-  VersionMap map_{arena_};
+  VersionMap map_;
 };
 
 TEST(VersionMap, AnEmptyMapHasNothing) {
@@ -84,6 +86,27 @@ TEST(VersionMap, FindSeesTheNewestVersionUpToTheSnapshot) {
   EXPECT_EQ(map.find("k", 8), "(removed)");
   EXPECT_EQ(map.find("k", 9), "nine");
   EXPECT_EQ(map.find("k", kNewest), "nine");
+}
+
+// Without a filter, with one of the size, and with one that far too many keys have filled.
+TEST(VersionMap, EveryKeyIsFoundAndNoOtherWhateverTheSizeOfTheFilter) {
+  constexpr int kKeys = 5000;
+  for (std::size_t delta_bytes : {std::size_t{0}, std::size_t{1024}, std::size_t{64} << 10, std::size_t{2} << 20}) {
+    SCOPED_TRACE(delta_bytes);
+    Map map(delta_bytes);
+    for (int i = 0; i < kKeys; ++i) {
+      std::string key = std::to_string(i);
+      map.set("k" + key, 1, key);
+      map.set("m" + key, 1, key, Space::Meta);
+    }
+    for (int i = 0; i < kKeys; ++i) {
+      std::string key = std::to_string(i);
+      ASSERT_EQ(map.find("k" + key, 1), key);
+      ASSERT_EQ(map.find("m" + key, 1, Space::Meta), key);
+      ASSERT_EQ(map.find("m" + key, 1), "(none)");
+      ASSERT_EQ(map.find("l" + key, 1), "(none)");
+    }
+  }
 }
 
 TEST(VersionMap, TheLastOperationOfACommitCounts) {

@@ -1,0 +1,148 @@
+// The longest waits for a durable commit while Deltas are flushed and segments switched and trimmed.
+//
+// A device stalls by itself, too. What it shows is measured twice: alone, in turns with the load, and by a probe beside
+// the load that syncs a few bytes in a file of its own now and then. The probe also feels what the load does to the
+// device, so what is beyond the probe is Azoth's own, and what is beyond the device alone includes the device being busy.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <charconv>
+#include <memory>
+#include <thread>
+
+#include "azoth/core/error.h"
+#include "load.h"
+#include "system.h"
+#include "workload.h"
+
+namespace azoth::bench {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr double kAtMostBeyond = 50;  // ms
+constexpr double kLeastSeconds = 1.5;  // a round: a Delta is flushed each second at the latest
+
+class Probe {
+ public:
+  explicit Probe(const std::filesystem::path& directory) : device_(raw_device().open(directory)) {
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Probe() { stop(); }
+  Probe(const Probe&) = delete;
+  Probe& operator=(const Probe&) = delete;
+
+  const Histogram& stop() {
+    stopped_.store(true);
+    if (thread_.joinable()) thread_.join();
+    return latencies_;
+  }
+
+ private:
+  void run() {
+    std::unique_ptr<Client> client = device_->client();
+    while (!stopped_.load()) {
+      auto from = Clock::now();
+      client->commit({.key = "probe", .value = "probe"});
+      latencies_.add(static_cast<std::uint64_t>((Clock::now() - from).count()));
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+  std::unique_ptr<System> device_;
+  Histogram latencies_;
+  std::atomic<bool> stopped_{false};
+  std::thread thread_;
+};
+
+// Segments are numbered one after the other, spares ahead of those in use.
+std::uint64_t newest_segment(const std::filesystem::path& store) {
+  std::uint64_t newest = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(store / "journal")) {
+    std::string name = entry.path().filename().native();
+    std::uint64_t number = 0;
+    if (std::from_chars(name.data(), name.data() + name.size(), number).ec == std::errc()) newest = std::max(newest, number);
+  }
+  return newest;
+}
+
+struct Seen {
+  Histogram azoth;
+  Histogram beside;
+  Histogram alone;
+  std::uint64_t flushes = 0;
+  std::uint64_t segments = 0;
+};
+
+Seen watch(const Load& load, const Settings& settings, Scratch& scratch, const Progress& progress) {
+  Seen seen;
+  std::filesystem::path store = scratch.make("azoth");
+  std::filesystem::path raw = scratch.make("raw");
+  {
+    std::unique_ptr<System> azoth = azoth_system(Safety::PowerCut).open(store);
+    std::unique_ptr<System> device = raw_device().open(raw);
+    Load alone = load;
+    alone.threads = 1;
+    alone.seconds = settings.seconds;
+    std::uint64_t first_segment = newest_segment(store);
+    for (unsigned round = 0; round < settings.rounds; ++round) {
+      progress(fmt::format("stalls, {} threads: round {} of {}", load.threads, round + 1, settings.rounds));
+      seen.alone.merge(run_load(*device, settings, alone, round).latencies);
+      std::filesystem::path beside = scratch.make("beside");
+      Probe probe(beside);
+      Sample sample = run_load(*azoth, settings, load, round);
+      seen.azoth.merge(sample.latencies);
+      seen.beside.merge(probe.stop());
+      seen.flushes += sample.background_writes;
+      std::filesystem::remove_all(beside);
+    }
+    seen.segments = newest_segment(store) - first_segment;
+  }
+  for (const auto& directory : {store, raw}) std::filesystem::remove_all(directory);
+  return seen;
+}
+
+std::vector<Figure> figures(const std::string& name, const Seen& seen) {
+  auto ms = [](double microseconds) { return microseconds / 1000; };
+  double longest = ms(seen.azoth.max_us());
+  double beside = ms(seen.beside.max_us());
+  double alone = ms(seen.alone.max_us());
+  return {{name, "durable commits", static_cast<double>(seen.azoth.count()), "commits"},
+          {name, "flushes meanwhile", static_cast<double>(seen.flushes), "flushes"},
+          {name, "segments begun meanwhile", static_cast<double>(seen.segments), "segments"},
+          {name, "p50", ms(seen.azoth.quantile_us(0.5)), "ms"},
+          {name, "p99", ms(seen.azoth.quantile_us(0.99)), "ms"},
+          {name, "p99.9", ms(seen.azoth.quantile_us(0.999)), "ms"},
+          {name, "longest", longest, "ms"},
+          {name, "longest sync of the device beside the load", beside, "ms"},
+          {name, "longest sync of the device alone", alone, "ms"},
+          {name, "longest, beyond the device beside the load", longest - beside, "ms", kAtMostBeyond},
+          {name, "longest, beyond the device alone", longest - alone, "ms"}};
+}
+
+std::vector<Figure> stalls(const Settings& settings, Scratch& scratch, const Progress& progress) {
+  // Large values, so that one thread fills Deltas and segments, too.
+  Load load{.value_size = 65536,
+            .warm_up = settings.seconds / 4,
+            .seconds = std::max(settings.seconds, kLeastSeconds)};
+  return figures("stalls", watch(load, settings, scratch, progress));
+}
+
+std::vector<Figure> stalls_64(const Settings& settings, Scratch& scratch, const Progress& progress) {
+  Load load{.threads = settings.threads != 0 ? settings.threads : 64,
+            .warm_up = settings.seconds / 2,
+            .seconds = std::max(settings.seconds, kLeastSeconds)};
+  return figures("stalls-64", watch(load, settings, scratch, progress));
+}
+
+}  // namespace
+
+void add_stall_workloads(std::vector<Workload>& all) {
+  all.push_back({"stalls", "the longest durable commits of one thread (values of 64 KiB)", {}, stalls});
+  all.push_back({"stalls-64", "the longest durable commits of 64 threads", {}, stalls_64});
+}
+
+}  // namespace azoth::bench
