@@ -9,16 +9,21 @@ namespace azoth::bench {
 namespace {
 
 constexpr const char* kAbout =
-    "Measures Azoth and its references on the same work, in short alternating rounds on the same disk, and prints their\n"
+    "Measures Azoth and its references on the same work, in short alternating rounds on the same disk, and prints "
+    "their\n"
     "rates and ratios. A ratio is the median of the rounds' ratios.";
-constexpr double kQuickSeconds = 0.5;
+constexpr double kQuickSeconds = 0.4;
 constexpr const char* kNotes =
-    "A commit is one put, one event and one tag, where the workload does not say otherwise. 'survives' is what a commit survives once it was acknowledged:\n"
-    "a power cut (synced), or the death of the process (handed to the kernel). 'per sync' is commits per fdatasync or\n"
-    "fsync of the whole process; LMDB's default mode flushes once more a commit, by a write to an O_DSYNC descriptor.\n"
-    "'flushes' is how often Azoth moved a Delta to LMDB, or RocksDB a memtable to a file, warm-up included: sustained\n"
-    "numbers should rest on ten or more.\n"
-    "Workloads without a reference print figures: times, sizes, counts, each with its target if it has one. Those that\n"
+    "A commit is one put, one event and one tag, where the workload does not say otherwise. 'survives' is what a "
+    "commit\n"
+    "survives once it was acknowledged: a power cut (synced), or the death of the process (handed to the kernel). "
+    "'per\n"
+    "sync' is what was counted for each fdatasync or fsync of the whole process; LMDB's default mode flushes once more "
+    "a\n"
+    "commit, by a write to an O_DSYNC descriptor. 'flushes' is how often Azoth moved a Delta to LMDB, or RocksDB a\n"
+    "memtable to a file, warm-up included: sustained numbers should rest on ten or more.\n"
+    "Workloads without a reference print figures: times, sizes, counts, each with its target if it has one. Those "
+    "that\n"
     "read use one thread and Azoth's default options, checksums included; bare LMDB reads a copy of the same file.\n"
     "The directory should be on the disk that is of interest: in memory, syncing costs nothing.";
 
@@ -33,7 +38,8 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
   app.set_version_flag("--version", AZOTH_VERSION);
   app.add_option("workloads", settings.workloads, "Names, or beginnings of names, of workloads (default: all)");
   app.add_flag("--list", settings.list, "List the workloads");
-  app.add_flag("--quick", settings.quick, "Three short rounds, fewer keys and events: a first look in about two minutes");
+  app.add_flag("--quick", settings.quick,
+               "Three short rounds, fewer keys and events: a first look in about two minutes");
   app.add_option("--dir", settings.directory, "Where to put the stores; they are removed afterwards")
       ->capture_default_str();
   app.add_option("--value-size", settings.value_size, "Bytes of each value and of each event's payload")
@@ -56,7 +62,8 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
   auto* seconds = app.add_option("--seconds", settings.seconds, "Measured per system and round")
                       ->capture_default_str()
                       ->check(CLI::Range(0.01, 3600.0));
-  auto* rounds = app.add_option("--rounds", settings.rounds, "Rounds")->capture_default_str()->check(CLI::Range(1, 1000));
+  auto* rounds =
+      app.add_option("--rounds", settings.rounds, "Rounds")->capture_default_str()->check(CLI::Range(1, 1000));
   app.add_flag("--alone", alone, "Azoth only, without references: for a profiler");
   app.add_flag("--json", settings.json, "Print one JSON object a line instead of tables");
   try {

@@ -22,7 +22,6 @@ struct Pipe {
   int ends[2];
 };
 
-
 }  // namespace
 
 Child::Child(const std::vector<std::string>& arguments) {

@@ -30,8 +30,8 @@ struct Contestant {
   unsigned threads = 1;
   std::string durability;
   std::function<Sample(unsigned round)> play;
-  std::function<void()> open = {};   // before the first round
-  std::function<void()> close = {};  // after the last one
+  std::function<void()> open = {};      // before the first round
+  std::function<void()> close = {};     // after the last one
   std::optional<double> at_least = {};  // of a reference: what Azoth's rate divided by its rate should be
   std::string missing = {};             // why it cannot play; empty if it can
 };

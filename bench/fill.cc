@@ -2,10 +2,10 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <utility>
 
 #include "content.h"
-#include "system.h"
 
 namespace azoth::bench {
 
@@ -35,9 +35,20 @@ void System::fill(std::uint64_t keys, std::size_t value_size) {
   settle();
 }
 
+WriteSet to_write_set(const Change& change) {
+  WriteSet set;
+  set.put(change.key, change.value);
+  if (change.type.empty()) return set;
+  Event event{.type = change.type, .tags = {}, .payload = change.payload};
+  if (!change.tag.empty()) event.tags.push_back(change.tag);
+  set.append(event);
+  return set;
+}
+
 void fill_keys(Db& db, std::uint64_t keys, std::size_t value_size) {
   Name key(kKeyPrefix);
-  in_transactions(db, keys, [&](WriteSet& set, std::uint64_t i) { set.put(key.of(i), some_bytes(mix(i), value_size)); });
+  in_transactions(db, keys,
+                  [&](WriteSet& set, std::uint64_t i) { set.put(key.of(i), some_bytes(mix(i), value_size)); });
 }
 
 void fill_events(Db& db, std::uint64_t events, std::uint64_t tags, std::size_t payload_size) {

@@ -1,12 +1,16 @@
-// Fills an Azoth store before anything is measured: by bulk transactions, which leave everything in LMDB.
+// Changes as Azoth's transactions; and filling an Azoth store before anything is measured: by bulk transactions, which
+// leave everything in LMDB.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "azoth/db.h"
+#include "system.h"
 
 namespace azoth::bench {
+
+WriteSet to_write_set(const Change& change);
 
 // Each of the first `keys` keys with a value.
 void fill_keys(Db& db, std::uint64_t keys, std::size_t value_size);

@@ -163,8 +163,8 @@ Sample run_steadily(System& system, const Settings& settings, const Load& load, 
   auto sleep = [&](double seconds) {
     auto end = SteadyClock::now() + std::chrono::duration<double>(seconds);
     while (!crew.failed() && SteadyClock::now() < end) {
-      std::this_thread::sleep_for(std::min<std::chrono::duration<double>>(std::chrono::milliseconds(50),
-                                                                        end - SteadyClock::now()));
+      std::this_thread::sleep_for(
+          std::min<std::chrono::duration<double>>(std::chrono::milliseconds(50), end - SteadyClock::now()));
     }
   };
   std::uint64_t writes = system.background_writes();

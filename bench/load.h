@@ -13,14 +13,14 @@ namespace azoth::bench {
 
 struct Load {
   unsigned threads = 1;
-  unsigned in_flight = 1;     // commits each thread has under way
-  bool hot = false;           // all threads change one key, otherwise each has its share of the keys
-  bool events = true;         // an event (with its tag) a commit, otherwise the update of the key alone
-  std::uint64_t keys = 0;     // 0: Settings::keys
-  std::size_t value_size = 0; // 0: Settings::value_size
-  double warm_up = 0;         // seconds before what is measured
-  double seconds = 0;         // measured
-  std::uint64_t burst = 0;    // not 0: commits of one burst; bursts follow each other, each on a settled system
+  unsigned in_flight = 1;      // commits each thread has under way
+  bool hot = false;            // all threads change one key, otherwise each has its share of the keys
+  bool events = true;          // an event (with its tag) a commit, otherwise the update of the key alone
+  std::uint64_t keys = 0;      // 0: Settings::keys
+  std::size_t value_size = 0;  // 0: Settings::value_size
+  double warm_up = 0;          // seconds before what is measured
+  double seconds = 0;          // measured
+  std::uint64_t burst = 0;     // not 0: commits of one burst; bursts follow each other, each on a settled system
 };
 
 // The changes one thread makes: random keys of its share, random bytes. The same for every system in the same round.

@@ -31,10 +31,10 @@ std::string json_line(const Row& row, const Row* reference) {
       R"("p999_us":{:.2f})",
       row.workload, row.system, row.unit, row.threads, row.rate, row.p50_us, row.p99_us, row.p999_us);
   if (reference != nullptr) {
-    line += fmt::format(R"(,"ratio":{:.4f},"reference":"{}","ratio_low":{:.4f},"ratio_high":{:.4f},"target":{},"met":{})",
-                        reference->ratio, reference->system, reference->lowest_ratio, reference->highest_ratio,
-                        number_or_null(reference->at_least),
-                        reference->at_least ? (reference->met() ? "true" : "false") : "null");
+    line += fmt::format(
+        R"(,"ratio":{:.4f},"reference":"{}","ratio_low":{:.4f},"ratio_high":{:.4f},"target":{},"met":{})",
+        reference->ratio, reference->system, reference->lowest_ratio, reference->highest_ratio,
+        number_or_null(reference->at_least), reference->at_least ? (reference->met() ? "true" : "false") : "null");
   } else {
     line += R"(,"ratio":null,"reference":null)";
   }
@@ -61,9 +61,9 @@ std::string table(const std::vector<Row>& rows) {
       text += fmt::format("  {:<16} {:>7} {:<13} {}\n", row.system, row.threads, row.durability, row.missing);
       continue;
     }
-    text += fmt::format("  {:<16} {:>7} {:<13} {:>10.0f} {:>9} {:>9} {:>9} {:>9} {:>7}", row.system,
-                        row.threads, row.durability, row.rate, latency(row.p50_us), latency(row.p99_us),
-                        latency(row.p999_us), commits_per_sync(row), row.background_writes);
+    text += fmt::format("  {:<16} {:>7} {:<13} {:>10.0f} {:>9} {:>9} {:>9} {:>9} {:>7}", row.system, row.threads,
+                        row.durability, row.rate, latency(row.p50_us), latency(row.p99_us), latency(row.p999_us),
+                        commits_per_sync(row), row.background_writes);
     if (i != 0) {
       text += fmt::format("  {:>6.2f} ({:.2f} .. {:.2f}) {}", row.ratio, row.lowest_ratio, row.highest_ratio,
                           target_text(row));

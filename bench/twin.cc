@@ -40,7 +40,7 @@ Contest twin_contest(const TwinReaders& readers, Scratch& scratch, const Options
   auto twin = std::make_shared<std::unique_ptr<Twin>>();
   std::filesystem::path store = scratch.make("azoth");
   std::filesystem::path copy = scratch.make("lmdb");
-  Contestant azoth{.system = "azoth", .durability = "", .play = [twin, play = readers.azoth](unsigned round) {
+  Contestant azoth{.system = "azoth", .durability = "-", .play = [twin, play = readers.azoth](unsigned round) {
                      return play(**twin, round);
                    }};
   azoth.open = [=] {
@@ -52,7 +52,7 @@ Contest twin_contest(const TwinReaders& readers, Scratch& scratch, const Options
     std::filesystem::remove_all(store);
     std::filesystem::remove_all(copy);
   };
-  Contestant lmdb{.system = readers.reference, .durability = "", .play = [twin, play = readers.lmdb](unsigned round) {
+  Contestant lmdb{.system = readers.reference, .durability = "-", .play = [twin, play = readers.lmdb](unsigned round) {
                     return play(**twin, round);
                   }};
   lmdb.at_least = readers.at_least;

@@ -22,16 +22,8 @@ class AzothClient final : public Client {
 
  private:
   Ticket submit(const Change& change) {
-    WriteSet set;
-    set.put(change.key, change.value);
-    if (change.type.empty()) {
-      // an update alone
-    } else if (change.tag.empty()) {
-      set.append({.type = change.type, .tags = {}, .payload = change.payload});
-    } else {
-      set.append({.type = change.type, .tags = {change.tag}, .payload = change.payload});
-    }
-    return std::move(db_.submit(std::move(set), {}, {.level = level_, .timeout = std::chrono::seconds(60)})).value();
+    return std::move(db_.submit(to_write_set(change), {}, {.level = level_, .timeout = std::chrono::seconds(60)}))
+        .value();
   }
 
   Db& db_;
@@ -41,7 +33,8 @@ class AzothClient final : public Client {
 
 class AzothSystem final : public System {
  public:
-  AzothSystem(const std::filesystem::path& directory, Durability level) : db_(Db::open_or_create(directory)), level_(level) {}
+  AzothSystem(const std::filesystem::path& directory, Durability level)
+      : db_(Db::open_or_create(directory)), level_(level) {}
 
   std::unique_ptr<Client> client() override { return std::make_unique<AzothClient>(db_, level_); }
   void settle() override { db_.checkpoint(); }
@@ -57,9 +50,8 @@ class AzothSystem final : public System {
 
 SystemKind azoth_system(Safety safety) {
   Durability level = safety == Safety::PowerCut ? Durability::Durable : Durability::Written;
-  return {"azoth", safety, [level](const std::filesystem::path& directory) {
-            return std::make_unique<AzothSystem>(directory, level);
-          }};
+  return {"azoth", safety,
+          [level](const std::filesystem::path& directory) { return std::make_unique<AzothSystem>(directory, level); }};
 }
 
 }  // namespace azoth::bench

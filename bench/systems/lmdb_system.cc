@@ -62,9 +62,8 @@ std::unique_ptr<Client> LmdbSystem::client() { return std::make_unique<LmdbClien
 SystemKind bare_lmdb(Safety safety) {
   bool synced = safety == Safety::PowerCut;
   unsigned flags = synced ? 0 : MDB_NOSYNC;
-  return {synced ? "lmdb" : "lmdb nosync", safety, [flags](const std::filesystem::path& directory) {
-            return std::make_unique<LmdbSystem>(directory, flags);
-          }};
+  return {synced ? "lmdb" : "lmdb nosync", safety,
+          [flags](const std::filesystem::path& directory) { return std::make_unique<LmdbSystem>(directory, flags); }};
 }
 
 }  // namespace azoth::bench

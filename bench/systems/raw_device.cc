@@ -2,8 +2,8 @@
 #include <mutex>
 #include <string>
 
-#include "azoth/canonical/write_set.h"
 #include "azoth/core/file.h"
+#include "fill.h"
 #include "system.h"
 
 namespace azoth::bench {
@@ -15,14 +15,7 @@ constexpr std::uint64_t kHeaderBytes = 64;  // of a batch in Azoth's journal, wh
 
 // What Azoth's journal takes for this change alone.
 std::uint64_t journal_bytes(const Change& change) {
-  WriteSet set;
-  set.put(change.key, change.value);
-  if (!change.type.empty()) {
-    Event event{.type = change.type, .tags = {}, .payload = change.payload};
-    if (!change.tag.empty()) event.tags.push_back(change.tag);
-    set.append(event);
-  }
-  return (kHeaderBytes + set.bytes() + kHeaderBytes - 1) / kHeaderBytes * kHeaderBytes;
+  return (kHeaderBytes + to_write_set(change).bytes() + kHeaderBytes - 1) / kHeaderBytes * kHeaderBytes;
 }
 
 class RawDevice final : public System {

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "azoth/core/codec.h"
 #include "azoth/core/event.h"
@@ -65,11 +67,13 @@ Sample commit_batches(const Batches& batches, const Prepare& prepare, const Comm
 
 Sample azoth_round(Db& db, const Batches& batches, unsigned round) {
   Events events(batches, round);
-  return commit_batches(batches, [] {}, [&] {
-    WriteSet set;
-    for (std::uint64_t i = 0; i < kEvents; ++i) set.append(events.next());
-    db.submit(std::move(set), {}, {.timeout = std::chrono::minutes(1)}).value().wait();
-  });
+  return commit_batches(
+      batches, [] {},
+      [&] {
+        WriteSet set;
+        for (std::uint64_t i = 0; i < kEvents; ++i) set.append(events.next());
+        db.submit(std::move(set), {}, {.timeout = std::chrono::minutes(1)}).value().wait();
+      });
 }
 
 // The rows that Azoth writes, encoded before the clock runs.
@@ -79,7 +83,8 @@ class BareAppender {
 
   Sample round(const Batches& batches, unsigned round) {
     Events events(batches, round);
-    return commit_batches(batches, [&] { encode(events); }, [&] { commit(); });
+    return commit_batches(
+        batches, [&] { encode(events); }, [&] { commit(); });
   }
 
  private:
@@ -159,10 +164,9 @@ Contest contest(const char* name, const Settings& settings, Scratch& scratch, bo
 }  // namespace
 
 void add_batch_workloads(std::vector<Workload>& all) {
-  all.push_back({"append-batch", "10,000 events a transaction, without tags",
-                 [](const Settings& settings, Scratch& scratch) {
-                   return contest("append-batch", settings, scratch, false);
-                 }});
+  all.push_back(
+      {"append-batch", "10,000 events a transaction, without tags",
+       [](const Settings& settings, Scratch& scratch) { return contest("append-batch", settings, scratch, false); }});
   all.push_back({"append-batch-tagged", "the same, each event with one of 100,000 tags",
                  [](const Settings& settings, Scratch& scratch) {
                    return contest("append-batch-tagged", settings, scratch, true);

@@ -1,7 +1,8 @@
 // Commits: one put, one event and one tag each, on systems that start empty; and updates of a state of many keys.
 //
 // Sustained means that what a system gathers in memory is moved to its place while it is measured: each round warms up
-// until that has begun, and is long enough for it to go on. A burst fits the memory and is measured on a settled system.
+// until that has begun, and is long enough for it to go on. A burst fits the memory and is measured on a settled
+// system.
 #include <memory>
 #include <optional>
 #include <utility>
@@ -113,9 +114,7 @@ Contest commit_pipelined_burst(const Settings& settings, Scratch& scratch) {
 
 }  // namespace
 
-std::string_view safety_name(Safety safety) {
-  return safety == Safety::PowerCut ? "power cut" : "process death";
-}
+std::string_view safety_name(Safety safety) { return safety == Safety::PowerCut ? "power cut" : "process death"; }
 
 void add_commit_workloads(std::vector<Workload>& all) {
   all.push_back({"commit-durable", "one thread, one synced commit at a time", commit_durable});
@@ -125,8 +124,8 @@ void add_commit_workloads(std::vector<Workload>& all) {
   all.push_back({"update-many-64", "64 threads updating keys of many at random, without events, each commit synced",
                  update_many_64});
   all.push_back({"commit-written", "one thread, commits that survive the process but are not synced", commit_written});
-  all.push_back({"commit-pipelined-sustained", "16 threads with 64 synced commits in flight each",
-                 commit_pipelined_sustained});
+  all.push_back(
+      {"commit-pipelined-sustained", "16 threads with 64 synced commits in flight each", commit_pipelined_sustained});
   all.push_back({"commit-pipelined-burst", "the same in bursts that fit the memory", commit_pipelined_burst});
 }
 

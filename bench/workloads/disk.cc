@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "azoth/db.h"
+#include "fill.h"
 #include "load.h"
 #include "process.h"
 #include "sync_counter.h"
@@ -31,13 +32,8 @@ void commit(Db& db, std::uint64_t commits, const Settings& settings) {
   ChangeSource changes(settings, {}, 0, 0);
   std::deque<Ticket> in_flight;
   for (std::uint64_t i = 0; i < commits; ++i) {
-    Change change = changes.next();
-    WriteSet set;
-    set.put(change.key, change.value);
-    Event event{.type = change.type, .tags = {}, .payload = change.payload};
-    if (!change.tag.empty()) event.tags.push_back(change.tag);
-    set.append(event);
-    in_flight.push_back(std::move(db.submit(std::move(set), {}, {.timeout = std::chrono::minutes(1)})).value());
+    in_flight.push_back(
+        std::move(db.submit(to_write_set(changes.next()), {}, {.timeout = std::chrono::minutes(1)})).value());
     if (in_flight.size() < kInFlight) continue;
     in_flight.front().wait();
     in_flight.pop_front();
@@ -59,7 +55,8 @@ std::vector<Figure> bytes(const Settings& settings, Scratch& scratch, const Prog
     Written after = written_so_far();
     double payload = payload_bytes(2 * commits, settings);
     figures.push_back({"bytes", "commits", static_cast<double>(commits), "commits"});
-    add("handed to write calls per payload byte", static_cast<double>(after.handed_over - before.handed_over) / payload);
+    add("handed to write calls per payload byte",
+        static_cast<double>(after.handed_over - before.handed_over) / payload);
     add("sent to the device (whole pages) per payload byte",
         static_cast<double>(after.to_device - before.to_device) / payload);
     double kept = payload_bytes(commits + db.status().state_keys, settings);
@@ -86,9 +83,10 @@ std::vector<Figure> idle(const Settings& settings, Scratch& scratch, const Progr
     Written before = written_so_far();
     std::this_thread::sleep_for(std::chrono::seconds(1));
     Written after = written_so_far();
-    figures = {{"idle", "syncs of the whole process in a second", static_cast<double>(syncs_so_far() - process), "syncs", 0.0},
-               {"idle", "of which the journal's", static_cast<double>(db.status().syncs - journal), "syncs", 0.0},
-               {"idle", "bytes written in a second", static_cast<double>(after.to_device - before.to_device), "bytes"}};
+    figures = {
+        {"idle", "syncs of the whole process in a second", static_cast<double>(syncs_so_far() - process), "syncs", 0.0},
+        {"idle", "of which the journal's", static_cast<double>(db.status().syncs - journal), "syncs", 0.0},
+        {"idle", "bytes written in a second", static_cast<double>(after.to_device - before.to_device), "bytes"}};
   }
   std::filesystem::remove_all(store);
   return figures;

@@ -1,5 +1,7 @@
 // Reading the log: all of it in order, or the events of one tag after another.
+#include <algorithm>
 #include <cstdint>
+#include <string>
 
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
@@ -17,7 +19,9 @@ constexpr std::uint64_t kEventsOfTag = 10;
 std::uint64_t tags(const Settings& settings) { return std::max<std::uint64_t>(1, settings.events / kEventsOfTag); }
 
 void use(std::uint64_t number) { asm volatile("" : : "r"(number) : "memory"); }
-void use(std::string_view bytes) { use(static_cast<std::uint64_t>(bytes.front()) + static_cast<std::uint64_t>(bytes.back())); }
+void use(std::string_view bytes) {
+  use(static_cast<std::uint64_t>(bytes.front()) + static_cast<std::uint64_t>(bytes.back()));
+}
 
 void use(const EventView& event) {
   use(event.id());
@@ -108,24 +112,22 @@ Sample by_tag_lmdb(const Settings& settings, Twin& twin, unsigned round) {
 void fill(Db& db, const Settings& settings) { fill_events(db, settings.events, tags(settings), settings.value_size); }
 
 Contest replay_log(const Settings& settings, Scratch& scratch) {
-  TwinReaders readers{
-      .workload = "replay-log",
-      .unit = "events",
-      .reference = "lmdb cursor",
-      .at_least = 0.5,
-      .azoth = [settings](Twin& twin, unsigned) { return replay_azoth(settings, twin); },
-      .lmdb = [settings](Twin& twin, unsigned) { return replay_lmdb(settings, twin); }};
+  TwinReaders readers{.workload = "replay-log",
+                      .unit = "events",
+                      .reference = "lmdb cursor",
+                      .at_least = 0.5,
+                      .azoth = [settings](Twin& twin, unsigned) { return replay_azoth(settings, twin); },
+                      .lmdb = [settings](Twin& twin, unsigned) { return replay_lmdb(settings, twin); }};
   return twin_contest(readers, scratch, {}, [settings](Db& db) { fill(db, settings); });
 }
 
 Contest events_of_tag(const Settings& settings, Scratch& scratch) {
-  TwinReaders readers{
-      .workload = "events-of-tag",
-      .unit = "events",
-      .reference = "lmdb index",
-      .at_least = 0.7,
-      .azoth = [settings](Twin& twin, unsigned round) { return by_tag_azoth(settings, twin, round); },
-      .lmdb = [settings](Twin& twin, unsigned round) { return by_tag_lmdb(settings, twin, round); }};
+  TwinReaders readers{.workload = "events-of-tag",
+                      .unit = "events",
+                      .reference = "lmdb index",
+                      .at_least = 0.7,
+                      .azoth = [settings](Twin& twin, unsigned round) { return by_tag_azoth(settings, twin, round); },
+                      .lmdb = [settings](Twin& twin, unsigned round) { return by_tag_lmdb(settings, twin, round); }};
   return twin_contest(readers, scratch, {}, [settings](Db& db) { fill(db, settings); });
 }
 

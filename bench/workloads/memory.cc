@@ -18,9 +18,9 @@ namespace {
 
 constexpr double kMiB = 1 << 20;
 
-// What the configuration allows: three Deltas, and the pages that LMDB holds for one transaction of the flusher, of which
-// it keeps the memory. A store that is large enough for each row of a Delta to lie on a page of its own comes close to it;
-// a larger one must not take more. The tenth is the heap's.
+// What the configuration allows: three Deltas, and the pages that LMDB holds for one transaction of the flusher, of
+// which it keeps the memory. A store that is large enough for each row of a Delta to lie on a page of its own comes
+// close to it; a larger one must not take more. The tenth is the heap's.
 double allowed_mib() {
   constexpr double kDeltas = 3;
   constexpr double kLmdbPages = 131'071;
@@ -40,8 +40,7 @@ std::vector<Figure> memory(const Settings& settings, Scratch& scratch, const Pro
     Child child({"memory", store.native(), std::to_string(size), std::to_string(settings.value_size),
                  fmt::format("{}", seconds)});
     peaks.push_back(std::stod(child.hear()) / kMiB);
-    figures.push_back({"memory", fmt::format("most at {} keys and events", size), peaks.back(), "MiB",
-                       allowed_mib()});
+    figures.push_back({"memory", fmt::format("most at {} keys and events", size), peaks.back(), "MiB", allowed_mib()});
     child.kill();
     std::filesystem::remove_all(store);
   }

@@ -1,7 +1,11 @@
 // Reading one key after another, in random order, on one thread: with a snapshot of its own for each, or with one for
 // all; from LMDB alone, or past a full Delta that has other keys between those that are read.
+#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "azoth/core/error.h"
 #include "content.h"
@@ -37,17 +41,19 @@ TwinReaders own_snapshots(const Settings& settings, double at_least) {
           .unit = "reads",
           .reference = "lmdb renew+get",
           .at_least = at_least,
-          .azoth = [settings](Twin& twin, unsigned round) {
-            return random_reads(settings, round, [&](std::string_view key) { use(twin.db().read().get(key)); });
-          },
-          .lmdb = [settings](Twin& twin, unsigned round) {
-            BareSnapshot snapshot(twin.lmdb());
-            return random_reads(settings, round, [&](std::string_view key) {
-              snapshot.reset();
-              snapshot.renew();
-              use(snapshot.get(twin.lmdb().state, key));
-            });
-          }};
+          .azoth =
+              [settings](Twin& twin, unsigned round) {
+                return random_reads(settings, round, [&](std::string_view key) { use(twin.db().read().get(key)); });
+              },
+          .lmdb =
+              [settings](Twin& twin, unsigned round) {
+                BareSnapshot snapshot(twin.lmdb());
+                return random_reads(settings, round, [&](std::string_view key) {
+                  snapshot.reset();
+                  snapshot.renew();
+                  use(snapshot.get(twin.lmdb().state, key));
+                });
+              }};
 }
 
 TwinReaders one_snapshot(const Settings& settings, double at_least) {
@@ -55,15 +61,17 @@ TwinReaders one_snapshot(const Settings& settings, double at_least) {
           .unit = "reads",
           .reference = "lmdb get",
           .at_least = at_least,
-          .azoth = [settings](Twin& twin, unsigned round) {
-            ReadTxn snapshot = twin.db().read();
-            return random_reads(settings, round, [&](std::string_view key) { use(snapshot.get(key)); });
-          },
-          .lmdb = [settings](Twin& twin, unsigned round) {
-            BareSnapshot snapshot(twin.lmdb());
-            return random_reads(settings, round,
-                                [&](std::string_view key) { use(snapshot.get(twin.lmdb().state, key)); });
-          }};
+          .azoth =
+              [settings](Twin& twin, unsigned round) {
+                ReadTxn snapshot = twin.db().read();
+                return random_reads(settings, round, [&](std::string_view key) { use(snapshot.get(key)); });
+              },
+          .lmdb =
+              [settings](Twin& twin, unsigned round) {
+                BareSnapshot snapshot(twin.lmdb());
+                return random_reads(settings, round,
+                                    [&](std::string_view key) { use(snapshot.get(twin.lmdb().state, key)); });
+              }};
 }
 
 // As many other keys as fit without the Delta being full, which would have it flushed.
@@ -101,17 +109,17 @@ Contest contest(const char* name, TwinReaders readers, const Settings& settings,
 }  // namespace
 
 void add_point_read_workloads(std::vector<Workload>& all) {
-  all.push_back({"get-own-snapshot", "random point reads, a snapshot for each",
-                 [](const Settings& settings, Scratch& scratch) {
-                   return contest("get-own-snapshot", own_snapshots(settings, 0.7), settings, scratch, false);
-                 }});
-  all.push_back({"get-one-snapshot", "the same, one snapshot for all",
-                 [](const Settings& settings, Scratch& scratch) {
+  all.push_back(
+      {"get-own-snapshot", "random point reads, a snapshot for each", [](const Settings& settings, Scratch& scratch) {
+         return contest("get-own-snapshot", own_snapshots(settings, 0.7), settings, scratch, false);
+       }});
+  all.push_back({"get-one-snapshot", "the same, one snapshot for all", [](const Settings& settings, Scratch& scratch) {
                    return contest("get-one-snapshot", one_snapshot(settings, 0.9), settings, scratch, false);
                  }});
   all.push_back({"get-past-delta-own-snapshot", "the same past a full Delta, a snapshot for each",
                  [](const Settings& settings, Scratch& scratch) {
-                   return contest("get-past-delta-own-snapshot", own_snapshots(settings, 0.35), settings, scratch, true);
+                   return contest("get-past-delta-own-snapshot", own_snapshots(settings, 0.35), settings, scratch,
+                                  true);
                  }});
   all.push_back({"get-past-delta-one-snapshot", "the same past a full Delta, one snapshot for all",
                  [](const Settings& settings, Scratch& scratch) {

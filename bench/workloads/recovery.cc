@@ -11,6 +11,7 @@
 #include "azoth/db.h"
 #include "bare_lmdb.h"
 #include "child.h"
+#include "fill.h"
 #include "load.h"
 #include "workload.h"
 
@@ -65,8 +66,8 @@ std::vector<Figure> open_after_crash(const Settings& settings, Scratch& scratch,
                       static_cast<double>(kFullJournal) / static_cast<double>(crashed.journal_bytes));
     Status status = db.status();
     if (status.recovery.recovered_commits != crashed.commits || status.flushed_seq != crashed.commits) {
-      throw Error(ErrorCode::Corruption, fmt::format("{} commits of {} were recovered", status.recovery.recovered_commits,
-                                                     crashed.commits));
+      throw Error(ErrorCode::Corruption,
+                  fmt::format("{} commits of {} were recovered", status.recovery.recovered_commits, crashed.commits));
     }
     db.close();
     std::filesystem::remove_all(store);
@@ -97,10 +98,7 @@ void crash_child(const std::vector<std::string>& arguments) {
   ChangeSource changes(settings, {}, 0, 0);
   Crashed done;
   while (done.journal_bytes < bytes) {
-    Change change = changes.next();
-    WriteSet set;
-    set.put(change.key, change.value);
-    set.append({.type = change.type, .tags = {change.tag}, .payload = change.payload});
+    WriteSet set = to_write_set(changes.next());
     done.journal_bytes += set.bytes();
     ++done.commits;
     db.submit(std::move(set), {}, {.timeout = std::chrono::minutes(1)}).value();
@@ -111,8 +109,8 @@ void crash_child(const std::vector<std::string>& arguments) {
 }
 
 void add_recovery_workloads(std::vector<Workload>& all) {
-  all.push_back({"open-after-crash", "opening a store whose process was killed with a full journal", {},
-                 open_after_crash});
+  all.push_back(
+      {"open-after-crash", "opening a store whose process was killed with a full journal", {}, open_after_crash});
 }
 
 }  // namespace azoth::bench

@@ -2,13 +2,14 @@
 //
 // A device stalls by itself, too. What it shows is measured twice: alone, in turns with the load, and by a probe beside
 // the load that syncs a few bytes in a file of its own now and then. The probe also feels what the load does to the
-// device, so what is beyond the probe is Azoth's own, and what is beyond the device alone includes the device being busy.
+// device, so what is beyond the probe is Azoth's own, and what is beyond the device alone includes the device being
+// busy.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <charconv>
+#include <chrono>
 #include <memory>
 #include <thread>
 
@@ -23,7 +24,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kAtMostBeyond = 50;  // ms
+constexpr double kAtMostBeyond = 50;   // ms
 constexpr double kLeastSeconds = 1.5;  // a round: a Delta is flushed each second at the latest
 
 class Probe {
@@ -64,7 +65,8 @@ std::uint64_t newest_segment(const std::filesystem::path& store) {
   for (const auto& entry : std::filesystem::directory_iterator(store / "journal")) {
     std::string name = entry.path().filename().native();
     std::uint64_t number = 0;
-    if (std::from_chars(name.data(), name.data() + name.size(), number).ec == std::errc()) newest = std::max(newest, number);
+    if (std::from_chars(name.data(), name.data() + name.size(), number).ec == std::errc())
+      newest = std::max(newest, number);
   }
   return newest;
 }
@@ -125,9 +127,7 @@ std::vector<Figure> figures(const std::string& name, const Seen& seen) {
 
 std::vector<Figure> stalls(const Settings& settings, Scratch& scratch, const Progress& progress) {
   // Large values, so that one thread fills Deltas and segments, too.
-  Load load{.value_size = 65536,
-            .warm_up = settings.seconds / 4,
-            .seconds = std::max(settings.seconds, kLeastSeconds)};
+  Load load{.value_size = 65536, .warm_up = settings.seconds / 4, .seconds = std::max(settings.seconds, kLeastSeconds)};
   return figures("stalls", watch(load, settings, scratch, progress));
 }
 

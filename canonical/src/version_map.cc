@@ -20,9 +20,7 @@ int compare(const VersionMap::Node& node, Space space, std::string_view key, Com
 // About three keys a word in a full Delta: then one search in some hundreds goes on for nothing.
 constexpr std::size_t kBytesPerFilterWord = 1024;
 
-std::uint64_t hash_of(Space space, std::string_view key) {
-  return checksum64(key, static_cast<std::uint64_t>(space));
-}
+std::uint64_t hash_of(Space space, std::string_view key) { return checksum64(key, static_cast<std::uint64_t>(space)); }
 
 // Four bits of a word, by the part of the hash that did not choose the word.
 std::uint64_t filter_bits(std::uint64_t hash) {

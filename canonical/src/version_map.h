@@ -2,11 +2,11 @@
 //
 // A skip list, after W. Pugh, "Skip Lists: A Probabilistic Alternative to Balanced Trees" (1990). One thread inserts at
 // a time; any number of threads read without locks while it does, because a node is complete before a release store
-// links it and is never changed or unlinked afterwards. Within a key the newest version comes first, so one search finds
-// what a snapshot sees of a key. Nodes carry their key, so that a search touches one cache line a step; values stay in
-// the records. A Bloom filter (B. H. Bloom, 1970) of one word a key answers most searches for keys that are not there: what
-// LMDB holds is read past several Deltas. (A library's concurrent map was considered: the ones at hand walk only forwards, and a snapshot is also
-// scanned in reverse.)
+// links it and is never changed or unlinked afterwards. Within a key the newest version comes first, so one search
+// finds what a snapshot sees of a key. Nodes carry their key, so that a search touches one cache line a step; values
+// stay in the records. A Bloom filter (B. H. Bloom, 1970) of one word a key answers most searches for keys that are not
+// there: what LMDB holds is read past several Deltas. (A library's concurrent map was considered: the ones at hand walk
+// only forwards, and a snapshot is also scanned in reverse.)
 #pragma once
 
 #include <atomic>
@@ -68,7 +68,7 @@ class VersionMap {
   Arena& arena_;
   Node* head_;
   std::atomic<int> height_{1};
-  const std::size_t filter_words_;               // a power of two, or 0
+  const std::size_t filter_words_;            // a power of two, or 0
   std::atomic<FilterWord*> filter_{nullptr};  // made for the first key
   std::size_t size_ = 0;
   std::uint64_t random_ = 0x9e3779b97f4a7c15;

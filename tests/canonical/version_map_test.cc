@@ -134,8 +134,8 @@ TEST(VersionMap, KeysAreOrderedAsBytesAndVersionsNewestFirst) {
   CommitSeq seq = 0;
   for (const std::string& key : keys) map.set(key, ++seq, "");
   map.set("a", ++seq, "");
-  EXPECT_THAT(map.walk(), ElementsAre("\0@4"s, "\0\0@7"s, "a@10", "a@5", "a\0@3"s, "ab@8", "\x7F@2", "\x80@6",
-                                      "\xFF@9", "\xFF\xFF@1"));
+  EXPECT_THAT(map.walk(), ElementsAre("\0@4"s, "\0\0@7"s, "a@10", "a@5", "a\0@3"s, "ab@8", "\x7F@2", "\x80@6", "\xFF@9",
+                                      "\xFF\xFF@1"));
 }
 
 TEST(VersionMap, SeekBeforeAnswersThePrecedingKey) {
