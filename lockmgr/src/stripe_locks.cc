@@ -23,9 +23,10 @@ LockMode mode_of_wish(std::uint32_t wish) { return (wish & 1) != 0 ? LockMode::S
 [[noreturn]] void throw_closed() { throw Error(ErrorCode::Closed, "the store was closed; open it again to go on"); }
 
 [[noreturn]] void throw_nested() {
-  throw Error(ErrorCode::NestedUse,
-              "this thread already holds locks on keys and could wait for itself; declare all keys in one transaction, or "
-              "end the first transaction before the second");
+  throw Error(
+      ErrorCode::NestedUse,
+      "this thread already holds locks on keys and could wait for itself; declare all keys in one transaction, or "
+      "end the first transaction before the second");
 }
 
 std::size_t checked_count(std::size_t stripes) {
@@ -97,7 +98,9 @@ std::uint32_t StripeLocks::note_wishes(StripeGuard& guard, std::span<const LockK
 
 void StripeLocks::wait_for(std::uint32_t wish, std::span<const LockKey> keys, Patience& patience) {
   const Deadline began = std::chrono::steady_clock::now();
-  if (!patience.deadline_is_known) patience.deadline = deadline_after(patience.timeout);
+  if (!patience.deadline_is_known) {
+    patience.deadline = patience.timeout > nanoseconds::zero() ? deadline_after(patience.timeout) : began;
+  }
   patience.deadline_is_known = true;
   Stripe& stripe = stripes_[stripe_of_wish(wish)];
   Stripe::Result result = Stripe::Result::TimedOut;
@@ -112,12 +115,11 @@ void StripeLocks::wait_for(std::uint32_t wish, std::span<const LockKey> keys, Pa
   if (result == Stripe::Result::Taken) return;
   if (result == Stripe::Result::Closed) throw_closed();
   timeouts_.fetch_add(1, std::memory_order_relaxed);
-  const auto key = std::find_if(keys.begin(), keys.end(), [&](const LockKey& wanted) {
-    return stripe_of(wanted.key) == stripe_of_wish(wish);
-  });
+  const auto key = std::find_if(keys.begin(), keys.end(),
+                                [&](const LockKey& wanted) { return stripe_of(wanted.key) == stripe_of_wish(wish); });
   throw Error(ErrorCode::LockTimeout,
-              "no " + std::string(mode_of_wish(wish) == LockMode::Shared ? "shared" : "exclusive") + " lock on the key " +
-                  printable(key->key) + " after waiting " +
+              "no " + std::string(mode_of_wish(wish) == LockMode::Shared ? "shared" : "exclusive") +
+                  " lock on the key " + printable(key->key) + " after waiting " +
                   std::to_string(std::chrono::duration_cast<milliseconds>(patience.waited).count()) +
                   " ms: other transactions hold its stripe; try again, allow more time, or hold locks for less");
 }
