@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "stripe.h"
 #include "stripe_testing.h"
 #include "support/seed.h"
 
@@ -222,6 +223,18 @@ TEST(StripeLocks, ClosingSendsEveryWaiterAway) {
   EXPECT_EQ(closed, 6);
   EXPECT_EQ(locks.waiting(), 0u);
   EXPECT_TRUE(second.covers(five, kExclusive));  // what is held stays held
+}
+
+// What an acquisition does that looked whether the locks are closed just before they were.
+TEST(Stripe, ClosedBetweenTheFirstLookAndTheQueueItIsNotWaitedFor) {
+  Stripe stripe;
+  std::atomic<bool> closed{true};
+  std::atomic<std::uint32_t> waiting{0};
+  ASSERT_TRUE(stripe.try_lock(kExclusive));
+  stripe.close();
+  EXPECT_EQ(stripe.lock_until(kShared, kNoDeadline, closed, waiting), Stripe::Result::Closed);
+  EXPECT_EQ(stripe.lock_until(kExclusive, kNoDeadline, closed, waiting), Stripe::Result::Closed);
+  stripe.unlock(kExclusive);
 }
 
 TEST(StripeLocks, ClosingInTheMiddleOfTrafficEndsIt) {
