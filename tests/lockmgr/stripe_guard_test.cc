@@ -21,6 +21,7 @@ using test::code_of;
 using test::held;
 using test::hold;
 using test::is_free;
+using test::kAtOnce;
 using test::kExclusive;
 using test::key_in;
 using test::kForever;
@@ -85,12 +86,12 @@ TEST(StripeLocks, AcquiringWithAGuardInHandIsNestedUse) {
   EXPECT_TRUE(is_free(locks, {two}));
 }
 
-TEST(StripeLocks, AFailedAcquisitionIsNotNested) {
+TEST(StripeLocks, AFailedAcquisitionLeavesNoMarkOnItsThread) {
   StripeLocks locks(8);
-  auto other = hold(locks, {{"a"}});
-  EXPECT_FALSE(is_free(locks, {"a"}));
-  EXPECT_EQ(code_of([&] { auto guard = locks.acquire({{key_in(locks, 0)}}, kForever); }),
-            locks.stripe_of("a") == 0 ? std::optional(ErrorCode::LockTimeout) : std::nullopt);
+  const std::string two = key_in(locks, 2), five = key_in(locks, 5);
+  auto other = hold(locks, {{five}});
+  EXPECT_EQ(code_of([&] { auto none = locks.acquire({{two}, {five}}, kAtOnce); }), ErrorCode::LockTimeout);
+  EXPECT_TRUE(is_free(locks, {two}));
 }
 
 TEST(StripeLocks, OtherLocksOfTheSameThreadAreNotNested) {
