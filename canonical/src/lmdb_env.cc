@@ -380,8 +380,8 @@ void LmdbEnv::publish(std::uint64_t txn_id, CommitSeq last_commit) {
 }
 
 LmdbReadTxn LmdbEnv::begin_read() {
-  LmdbReader* reader = nullptr;
-  {
+  LmdbReader* reader = spare_reader_.exchange(nullptr, std::memory_order_acquire);
+  if (reader == nullptr) {
     std::lock_guard lock(pool_mutex_);
     if (!pool_.empty()) {
       reader = pool_.back();
@@ -431,6 +431,8 @@ void LmdbEnv::give_back(LmdbReader* reader) noexcept {
   live_readers_.fetch_sub(1, std::memory_order_relaxed);
   reader->since.store(0, std::memory_order_relaxed);
   mdb_txn_reset(reader->txn);
+  LmdbReader* none = nullptr;
+  if (spare_reader_.compare_exchange_strong(none, reader, std::memory_order_release, std::memory_order_relaxed)) return;
   std::lock_guard lock(pool_mutex_);
   pool_.push_back(reader);  // there is room
 }

@@ -192,6 +192,8 @@ class LmdbEnv {
   std::mutex own_reader_mutex_;
   MDB_txn* own_reader_ = nullptr;
 
+  std::atomic<LmdbReader*> spare_reader_{nullptr};  // one more of the pool, without its mutex
+
   std::mutex pool_mutex_;
   std::vector<std::unique_ptr<LmdbReader>> readers_;  // all that there are
   std::vector<LmdbReader*> pool_;                     // of them, reset and ready to be renewed

@@ -1,27 +1,63 @@
 #include "replay_into_lmdb.h"
 
+#include <future>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace azoth {
+
+namespace {
+
+// Fills one Delta while the one before it is flushed: both take about as long.
+class Replay {
+ public:
+  Replay(LmdbEnv& env, const Rows& rows, const Head& head, std::size_t delta_bytes)
+      : env_(env), rows_(rows), delta_bytes_(delta_bytes), last_event_(head.last_event), delta_(next(head.last_commit)) {}
+
+  void insert(std::string_view record) {
+    delta_->insert(std::string(record));
+    if (delta_->bytes() >= delta_bytes_) flush();
+  }
+
+  EventId finish() {
+    flush();
+    if (flushing_.valid()) flushing_.get();
+    return last_event_;
+  }
+
+ private:
+  std::unique_ptr<Delta> next(CommitSeq last_commit) const {
+    return std::make_unique<Delta>(last_commit + 1, last_event_ + 1, delta_bytes_);
+  }
+
+  void flush() {
+    if (delta_->empty()) return;
+    if (flushing_.valid()) flushing_.get();  // with what it threw
+    CommitSeq last_commit = delta_->last_commit();
+    last_event_ = delta_->last_event(last_commit);
+    flushing_ = std::async(std::launch::async, [this, full = std::shared_ptr<Delta>(std::move(delta_))] {
+      flush_delta(env_, rows_, *full);
+    });
+    delta_ = next(last_commit);
+  }
+
+  LmdbEnv& env_;
+  const Rows& rows_;
+  const std::size_t delta_bytes_;
+  EventId last_event_;
+  std::unique_ptr<Delta> delta_;
+  std::future<void> flushing_;  // its destructor waits
+};
+
+}  // namespace
 
 EventId replay_into_lmdb(LmdbEnv& env, const Rows& rows, FileSystem& fs, const std::filesystem::path& directory,
                          const JournalIdentity& identity, const ReplayPlan& plan, const Head& head,
                          std::size_t delta_bytes) {
-  EventId last_event = head.last_event;
-  auto delta = std::make_unique<Delta>(head.last_commit + 1, last_event + 1, delta_bytes);
-  auto flush = [&] {
-    if (delta->empty()) return;
-    flush_delta(env, rows, *delta);
-    last_event = delta->last_event(delta->last_commit());
-    delta = std::make_unique<Delta>(delta->last_commit() + 1, last_event + 1, delta_bytes);
-  };
-  replay(fs, directory, identity, plan, head.last_commit, [&](std::string_view record) {
-    delta->insert(std::string(record));
-    if (delta->bytes() >= delta_bytes) flush();
-  });
-  flush();
-  return last_event;
+  Replay into(env, rows, head, delta_bytes);
+  replay(fs, directory, identity, plan, head.last_commit, [&](std::string_view record) { into.insert(record); });
+  return into.finish();
 }
 
 }  // namespace azoth
