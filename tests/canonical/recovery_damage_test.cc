@@ -21,6 +21,13 @@ CommitSeq told_durable(DamagedJournal& journal) {
   return std::max(told, files.newest()->header->first_commit - 1);
 }
 
+// The thread sanitizer makes this many times slower, and finds nothing in what one thread does: it tries some places only.
+#ifdef __SANITIZE_THREAD__
+constexpr std::uint64_t kThin = 16;
+#else
+constexpr std::uint64_t kThin = 1;
+#endif
+
 struct Tally {
   int whole = 0;
   int shorter = 0;
@@ -70,6 +77,7 @@ std::vector<std::pair<std::uint64_t, std::uint64_t>> places(DamagedJournal& jour
   for (const PlacedBatch& placed : journal.batches) {
     std::uint64_t end = align_batch(placed.header.length);
     for (std::uint64_t at = 0; at < end; ++at) {
+      if (at % kThin != 0) continue;
       if (at < 200 || at + 100 > end || at % 977 == 0) result.emplace_back(placed.segment, placed.offset + at);
     }
   }
@@ -105,7 +113,7 @@ TEST(DamagedJournal, ATruncatedFileNeverMakesAWrongRecord) {
   for (const JournalFiles::Segment& segment : files.segments) {
     std::string whole = journal.bytes(segment.number, 0, kSegmentBytes);
     bool newest = &segment == files.newest();
-    for (std::uint64_t size = kSegmentBytes - 1; size > 0; size -= std::min<std::uint64_t>(size, 97)) {
+    for (std::uint64_t size = kSegmentBytes - 1; size > 0; size -= std::min<std::uint64_t>(size, 97 * kThin)) {
       journal.disk.open(DamagedJournal::path(segment.number), FileSystem::Mode::Write)->truncate(size);
       // A newest segment that has lost its first batches looks like one that was never begun: nothing tells.
       CommitSeq left = newest && size < 30'000 ? files.newest()->header->first_commit - 1 : told;
