@@ -143,7 +143,7 @@ TEST(DamagedJournal, LostAndMisplacedSectorsNeverMakeAWrongRecord) {
   }
   auto some_segment = [&] { return numbers[random() % numbers.size()]; };
   Tally tally;
-  for (int round = 0; round < 6000 && !HasFailure(); ++round) {
+  for (std::uint64_t round = 0; round < 6000 / kThin && !HasFailure(); ++round) {
     std::map<std::uint64_t, std::string> before;
     std::string what = "round " + std::to_string(round);
     for (std::uint64_t changes = 1 + random() % 3; changes > 0; --changes) {
