@@ -71,13 +71,15 @@ Deadline Flusher::next_wake_up() const {
 
 void Flusher::flush_oldest() {
   std::shared_ptr<const Delta> delta = sequencer_.oldest_frozen();
-  group_.wait_for_all(delta->last_commit(), Durability::Durable, kNoDeadline);
+  CommitSeq last_commit = delta->last_commit();
+  group_.wait_for_all(last_commit, Durability::Durable, kNoDeadline);
   if (!try_flush(*delta)) return;
   back_off_ = std::chrono::milliseconds{0};
   sequencer_.drop_oldest();
-  state_.marks.flushed.store(delta->last_commit(), std::memory_order_release);
+  delta.reset();  // whoever waits for the flush finds its memory free, unless a snapshot has it
+  state_.marks.flushed.store(last_commit, std::memory_order_release);
   note_space();
-  journal_.trim(delta->last_commit());
+  journal_.trim(last_commit);
   clear_stale_readers_now_and_then();
   flushes_.fetch_add(1, std::memory_order_relaxed);
   std::lock_guard lock(mutex_);
