@@ -223,7 +223,7 @@ std::optional<std::string_view> LmdbWriteTxn::get(Table table, std::string_view 
 }
 
 void LmdbWriteTxn::put(Table table, std::string_view key, std::string_view value) {
-  std::memcpy(reserve(table, key, value.size(), false), value.data(), value.size());
+  value.copy(reserve(table, key, value.size(), false), value.size());
 }
 
 char* LmdbWriteTxn::reserve(Table table, std::string_view key, std::size_t size, bool append) {

@@ -29,7 +29,7 @@ Uuid take_uuid(codec::Reader& reader) {
 class TagKey {
  public:
   explicit TagKey(std::string_view tag) : size_(tag.size() + 1) {
-    std::memcpy(bytes_.data(), tag.data(), tag.size());
+    tag.copy(bytes_.data(), tag.size());
     bytes_[tag.size()] = '\0';
   }
   std::string_view with(EventId id) {
@@ -118,7 +118,7 @@ EventView Rows::event(EventId id, std::string_view row, bool verify) const {
 void Rows::put_value(LmdbWriteTxn& txn, Table table, std::string_view key, std::string_view value) const {
   char* to = txn.reserve(table, key, kValuePrefixBytes + value.size(), false);
   codec::store(to, checksum(key, value));
-  std::memcpy(to + kValuePrefixBytes, value.data(), value.size());
+  value.copy(to + kValuePrefixBytes, value.size());
 }
 
 void Rows::append_event(LmdbWriteTxn& txn, const EventView& event) const {
@@ -129,7 +129,7 @@ void Rows::append_event(LmdbWriteTxn& txn, const EventView& event) const {
   char* to = txn.reserve(Table::Events, key_view, size, true);
   codec::store(to + 4, event.commit_seq());
   codec::store(to + 12, static_cast<std::int64_t>(event.commit_time().time_since_epoch().count()));
-  std::memcpy(to + kEventPrefixBytes, event.body().data(), event.body().size());
+  event.body().copy(to + kEventPrefixBytes, event.body().size());
   codec::store(to, checksum(key_view, {to + 4, size - 4}));
 }
 

@@ -44,7 +44,7 @@ TagIndex::Tag* TagIndex::make_tag(std::string_view tag, std::uint64_t hash, Tag*
   Chunk* chunk = make_chunk(kFirstChunk, nullptr);
   Tag* node = new (arena_.allocate(sizeof(Tag) + tag.size())) Tag{next, hash, {chunk}, 0};
   node->size = static_cast<std::uint32_t>(tag.size());
-  std::memcpy(reinterpret_cast<char*>(node + 1), tag.data(), tag.size());
+  tag.copy(reinterpret_cast<char*>(node + 1), tag.size());
   return node;
 }
 

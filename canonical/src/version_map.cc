@@ -68,7 +68,7 @@ VersionMap::Node* VersionMap::make_node(int height, Space space, std::string_vie
   node->space = space;
   node->height = static_cast<std::uint8_t>(height);
   for (std::size_t i = 1; i < links; ++i) new (&node->next[i]) std::atomic<Node*>(nullptr);
-  std::memcpy(reinterpret_cast<char*>(node->next + links), key.data(), key.size());
+  key.copy(reinterpret_cast<char*>(node->next + links), key.size());
   return node;
 }
 

@@ -45,7 +45,7 @@ class WriteTxnState {
     check_key(key);
     check_room(kSetBytes + key.size() + value.size());
     char* copy = arena_.allocate(value.size() + 1);  // never null: that would be a deletion
-    std::memcpy(copy, value.data(), value.size());
+    value.view().copy(copy, value.size());
     set_.put(key, value);
     own_.insert(Space::State, key, ++operations_, copy, static_cast<std::uint32_t>(value.size()));
   }
