@@ -39,13 +39,6 @@ inline FileBytes files_in(const std::filesystem::path& directory) {
   return files;
 }
 
-// As a kill at this moment would leave it. Nothing may be going on in the store.
-inline void copy_store(const std::filesystem::path& from, const std::filesystem::path& to) {
-  std::filesystem::remove_all(to);
-  std::filesystem::copy(from, to, std::filesystem::copy_options::recursive);
-  std::filesystem::remove(to / "lock");
-}
-
 class DamagedStore {
  public:
   static constexpr CommitSeq kInLmdb = 10;

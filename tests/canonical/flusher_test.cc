@@ -215,11 +215,6 @@ TEST_F(FlusherTest, ADeltaStaysVisibleUntilLmdbHasIt) {
   }
 }
 
-// What a kill at this moment leaves: a copy of everything, as it is in the page cache.
-void copy_store(const std::filesystem::path& from, const std::filesystem::path& to) {
-  std::filesystem::copy(from, to, std::filesystem::copy_options::recursive);
-}
-
 TEST_F(FlusherTest, TheJournalIsTrimmedOnlyBehindLmdb) {
   for (const char* point : {"flush.apply", "lmdb.commit"}) {
     Hold flush(point);
@@ -227,7 +222,7 @@ TEST_F(FlusherTest, TheJournalIsTrimmedOnlyBehindLmdb) {
     store_->flush();
     CommitSeq last = store_->status().applied_seq;
     test::TempDir parent;
-    copy_store(store_.directory(), parent.path() / "copy");
+    test::copy_store(store_.directory(), parent.path() / "copy");
     {
       auto copy = Store::open(parent.path() / "copy", store_.options());
       EXPECT_EQ(copy->status().applied_seq, last) << point;
