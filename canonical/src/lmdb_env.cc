@@ -1,6 +1,7 @@
 #include "lmdb_env.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -337,13 +338,16 @@ void LmdbEnv::finish_for_dead_writer() {
   mdb_txn_abort(txn);
 }
 
-// For a writer that will be opened with more; if there is no address space for that, what the file needs has to do.
-// Before there is any transaction.
+// For a writer that will be opened with more; if there is no address space for that, what the file needs has to do. That
+// is tried out first, because LMDB gives its map up before it knows. Before there is any transaction.
 void LmdbEnv::raise_map_size(std::uint64_t bytes) {
   MDB_envinfo info{};
   check(mdb_env_info(env_, &info), "asking LMDB for its size");
-  if (info.me_mapsize >= bytes || mdb_env_set_mapsize(env_, bytes) == MDB_SUCCESS) return;
-  check(mdb_env_set_mapsize(env_, info.me_mapsize), "setting LMDB's map size");  // LMDB has given the old map up
+  if (info.me_mapsize >= bytes) return;
+  void* room = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return;
+  munmap(room, bytes);
+  check(mdb_env_set_mapsize(env_, bytes), "setting LMDB's map size");
 }
 
 // LMDB does not write the pages that a transaction took and gave back. If they are the last ones, and were not
