@@ -16,8 +16,8 @@ Sequencer::Result BulkCommit::commit(WriteSet& set, const Evaluate& evaluate, De
   if (auto rejection = evaluate()) return Sequencer::Rejected{std::move(*rejection), before};
   if (closure.take_room(deadline)) group_.start_segment(before + 1);
   write(*closure.place(set));
+  flusher_.note_bulk(before + 1);  // while closed: once it is open, the store may be closed and LMDB gone
   Sequencer::Sequenced done = closure.finish();
-  flusher_.note_bulk(done.info.commit_seq);
   group_.wait(*done.batch, done.info.commit_seq, Durability::Written, kNoDeadline);
   return done;
 }

@@ -282,9 +282,9 @@ void Sequencer::drop_oldest() {
   std::shared_ptr<const View> old = view();  // whose last Delta is freed outside the lock
   std::lock_guard lock(mutex_);
   auto view = std::make_shared<View>(*view_);
-  admission_.release(view->deltas.back()->bytes());
   std::erase_if(dropped_, [](const auto& delta) { return delta.expired(); });
   dropped_.push_back(view->deltas.back());
+  admission_.release(view->deltas.back()->bytes());  // when nothing can fail any more
   view->deltas.pop_back();
   publish(std::move(view));
 }
