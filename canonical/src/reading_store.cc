@@ -232,15 +232,7 @@ Status ReadingStore::status() {
     status.failure =
         "writing failed in the process that has the store open; durable up to commit " + std::to_string(*failed_at);
   }
-  LmdbEnv::Space space = environment->lmdb.space();
-  status.map_bytes = space.map_bytes;
-  status.map_used_bytes = space.used();
-  status.map_soft_limit_bytes = soft_limit(space.map_bytes);
-  status.oldest_reader_age = environment->lmdb.oldest_reader_age();
-  LmdbEnv::Readers all = environment->lmdb.readers_of_all_processes();
-  status.all_readers = all.snapshots;
-  status.oldest_reader_lag = all.oldest_lag;
-  status.readers = environment->lmdb.live_readers();
+  describe_lmdb(environment->lmdb, status);
   return status;
 }
 

@@ -8,6 +8,7 @@
 
 #include "azoth/canonical/store.h"
 #include "azoth/core/error.h"
+#include "bulk_rows.h"
 #include "environment.h"
 #include "replay_into_lmdb.h"
 #include "salvage.h"
@@ -56,6 +57,7 @@ class Repair {
       row_ = rows.store(txn);
       check_store_id(row_, store_id_, paths_);
       head_ = rows.head(txn);
+      ends_in_bulk_ = was_bulk(txn, head_.last_commit);
     });
     identity_ = {store_id_, row_.timeline(), row_.lineage, row_.first_segment};
     report_.timeline = row_.lineage.front();
@@ -71,7 +73,8 @@ class Repair {
   // Plans a recovery and goes through its records, as opening would.
   std::optional<std::string> why_open_refuses() {
     try {
-      ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files_, head_.last_commit, head_.clean);
+      ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files_, head_.last_commit, head_.clean,
+                                      ends_in_bulk_);
       report_.kept_event = head_.last_event;
       replay(fs_, paths_.journal, identity_, plan, head_.last_commit,
              [this](std::string_view record) { report_.kept_event += RecordReader(record).header().events; });
@@ -174,6 +177,7 @@ class Repair {
   const Uuid store_id_;
   StoreRow row_;
   Head head_;
+  bool ends_in_bulk_ = false;  // LMDB
   JournalIdentity identity_;
   JournalFiles files_;
   Salvage salvage_;

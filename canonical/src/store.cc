@@ -120,6 +120,18 @@ JournalIdentity journal_identity(const StoreRow& row, const Uuid& store_id, cons
   return {row.store_id, row.timeline(), row.lineage, row.first_segment};
 }
 
+void describe_lmdb(LmdbEnv& lmdb, Status& status) {
+  LmdbEnv::Space space = lmdb.space();
+  status.map_bytes = space.map_bytes;
+  status.map_used_bytes = space.used();
+  status.map_soft_limit_bytes = soft_limit(space.map_bytes);
+  LmdbEnv::Readers all = lmdb.readers_of_all_processes();
+  status.all_readers = all.snapshots;
+  status.oldest_reader_lag = all.oldest_lag;
+  status.readers = lmdb.live_readers();
+  status.oldest_reader_age = lmdb.oldest_reader_age();
+}
+
 Meta make_meta(const Snapshot& snapshot, const JournalIdentity& identity, Timestamp created) {
   return {.store_id = identity.store_id,
           .format_version = kFormatVersion,

@@ -22,6 +22,9 @@ std::optional<EventId> sealed_event(const Snapshot& snapshot);
 JournalIdentity journal_identity(const StoreRow& row, const Uuid& store_id, const StorePaths& paths);
 void check_store_id(const StoreRow& row, const Uuid& store_id, const StorePaths& paths);
 
+// What a status says of LMDB and its readers.
+void describe_lmdb(LmdbEnv& lmdb, Status& status);
+
 Meta make_meta(const Snapshot& snapshot, const JournalIdentity& identity, Timestamp created);
 
 class StoreImpl {

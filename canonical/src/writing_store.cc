@@ -318,15 +318,7 @@ Status WritingStore::status() {
   status.waiting_writers = admission_.waiting() + static_cast<std::uint32_t>(sequencer_->waiting());
   status.journal_bytes = journal_->disk_bytes();
   status.journal_segments = journal_->segments_on_disk();
-  status.readers = view->environment->lmdb.live_readers();
-  LmdbEnv::Space space = view->environment->lmdb.space();
-  status.map_bytes = space.map_bytes;
-  status.map_used_bytes = space.used();
-  status.map_soft_limit_bytes = soft_limit(space.map_bytes);
-  status.oldest_reader_age = view->environment->lmdb.oldest_reader_age();
-  LmdbEnv::Readers all = view->environment->lmdb.readers_of_all_processes();
-  status.all_readers = all.snapshots;
-  status.oldest_reader_lag = all.oldest_lag;
+  describe_lmdb(view->environment->lmdb, status);
   status.pinned_delta_bytes = sequencer_->pinned_bytes();
   status.batches = group_->batches();
   status.syncs = group_->syncs();
