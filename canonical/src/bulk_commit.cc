@@ -13,7 +13,9 @@ Sequencer::Result BulkCommit::commit(WriteSet& set, const Evaluate& evaluate, De
   flusher_.flush_all(deadline);
   closure.check();
   CommitSeq before = state_.marks.applied.load();
-  if (auto rejection = evaluate()) return Sequencer::Rejected{std::move(*rejection), before};
+  if (Rejection rejection = evaluate(); !rejection.failures.empty()) {
+    return Sequencer::Rejected{std::move(rejection), before};
+  }
   if (closure.take_room(deadline)) group_.start_segment(before + 1);
   write(*closure.place(set));
   flusher_.note_bulk(before + 1);  // while closed: once it is open, the store may be closed and LMDB gone

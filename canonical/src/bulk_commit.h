@@ -37,7 +37,7 @@ class BulkCommit {
         state_(state) {}
 
   // Evaluates the transaction's conditions on everything that was sequenced before it.
-  using Evaluate = std::function<std::optional<Rejection>()>;
+  using Evaluate = std::function<Rejection()>;
 
   // Returns when the transaction is durable and the journal knows it. Throws as Sequencer::commit does, with nothing
   // changed: Backpressure when others, or the flush of what was before, do not end in time; NoSpace when LMDB has no

@@ -42,6 +42,17 @@ EventRange ReadTxn::events(EventQuery query) const {
   return EventRange(std::make_unique<EventCursor>(*snapshot_, std::move(query)));
 }
 
+GuardedEvents ReadTxn::guarded(std::vector<EventPattern> patterns, EventId after) const {
+  return {*snapshot_, after, Condition::no_event(std::move(patterns), last_event())};
+}
+
+EventId ReadTxn::tag_version(std::string_view tag) const { return snapshot_->newest_event(tag); }
+
+EventRange GuardedEvents::events() const {
+  const auto& patterns = std::get<Condition::NoEvent>(unchanged_.kind()).patterns;
+  return EventRange(std::make_unique<EventCursor>(*snapshot_, patterns, after_));
+}
+
 template <class Cursor, class Item>
 CursorRange<Cursor, Item>::CursorRange(std::unique_ptr<Cursor> cursor) : cursor_(std::move(cursor)) {}
 template <class Cursor, class Item>

@@ -8,6 +8,8 @@ namespace azoth {
 
 namespace {
 
+constexpr std::size_t kCommandNumbers = 36;  // before the fingerprint, in the row of a command
+
 [[noreturn]] void malformed(const char* what) {
   throw Error(ErrorCode::Corruption, std::string("a journal record is malformed: ") + what);
 }
@@ -71,7 +73,7 @@ void RecordBuilder::put(WriteSet& set, Space space, std::string_view key, std::s
   codec::append(set.record_, static_cast<std::uint32_t>(value.size()));
   set.record_.append(key).append(value);
   ++set.counts_.operations;
-  ++set.counts_.puts;
+  if (space == Space::State) ++set.counts_.puts;
 }
 
 void RecordBuilder::del(WriteSet& set, Space space, std::string_view key) {
@@ -81,6 +83,14 @@ void RecordBuilder::del(WriteSet& set, Space space, std::string_view key) {
   codec::append(set.record_, static_cast<std::uint16_t>(key.size()));
   set.record_.append(key);
   ++set.counts_.operations;
+  if (space == Space::State) ++set.counts_.deletes;
+}
+
+void RecordBuilder::put_command(WriteSet& set, std::string_view id, std::string_view fingerprint_hash) {
+  std::string row(kCommandNumbers, '\0');
+  row.append(fingerprint_hash);
+  put(set, Space::Command, id, row);
+  set.counts_.command_row = set.record_.size() - row.size();
 }
 
 void RecordBuilder::seal(WriteSet& set, CommitSeq commit_seq, Timestamp time, EventId first_event) {
@@ -92,7 +102,16 @@ void RecordBuilder::seal(WriteSet& set, CommitSeq commit_seq, Timestamp time, Ev
   codec::store(header + 12, std::uint32_t{0});
   codec::store(header + 16, commit_seq);
   codec::store(header + 24, static_cast<std::int64_t>(time.time_since_epoch().count()));
-  codec::store(header + 32, set.counts_.events == 0 ? EventId{0} : first_event);
+  first_event = set.counts_.events == 0 ? EventId{0} : first_event;
+  codec::store(header + 32, first_event);
+  if (set.counts_.command_row == 0) return;
+  char* row = header + set.counts_.command_row;
+  codec::store(row, commit_seq);
+  codec::store(row + 8, first_event);
+  codec::store(row + 16, static_cast<std::int64_t>(time.time_since_epoch().count()));
+  codec::store(row + 24, set.counts_.events);
+  codec::store(row + 28, set.counts_.puts);
+  codec::store(row + 32, set.counts_.deletes);
 }
 
 }  // namespace azoth

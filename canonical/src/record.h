@@ -72,6 +72,8 @@ class RecordBuilder {
  public:
   static void put(WriteSet& set, Space space, std::string_view key, std::string_view value);
   static void del(WriteSet& set, Space space, std::string_view key);
+  // The row of the command that the set carries out (commands.h); one at most.
+  static void put_command(WriteSet& set, std::string_view id, std::string_view fingerprint_hash);
 
   // Fills in the header; what remains is bytes().
   static void seal(WriteSet& set, CommitSeq commit_seq, Timestamp time, EventId first_event);

@@ -1,6 +1,5 @@
 #include "sequencer.h"
 
-#include <limits>
 #include <new>
 #include <utility>
 
@@ -15,7 +14,6 @@ namespace {
 // A Delta with more rows than this is followed by a new one, so that flushing it dirties fewer pages than LMDB holds in
 // memory for one transaction (131,071).
 constexpr std::size_t kMaxRows = 100'000;
-constexpr CommitSeq kNewest = std::numeric_limits<CommitSeq>::max();
 
 }  // namespace
 
@@ -34,8 +32,9 @@ Sequencer::Sequencer(std::shared_ptr<Environment> environment, Journal& journal,
   views_->store(view_);
 }
 
-Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> conditions, CommitSeq evaluated_at,
-                                    Durability level, Deadline deadline, Gate::Writer writer) {
+Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> conditions,
+                                    const Evaluated& evaluated, Durability level, Deadline deadline,
+                                    Gate::Writer writer) {
   Timestamp now = clock_.now();
   std::unique_lock lock(mutex_);
   while (true) {
@@ -44,7 +43,7 @@ Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> co
     if (set.empty() || make_room(set.bytes())) break;
     wait_for_journal_room(lock, deadline);
   }
-  if (auto result = check_conditions(conditions, evaluated_at)) return *result;
+  if (auto result = check_conditions(conditions, evaluated)) return *result;
   CommitInfo info;
   info.commit_seq = state_.marks.applied.load(std::memory_order_relaxed);
   if (set.empty()) return Sequenced{info, nullptr};
@@ -138,27 +137,15 @@ void Sequencer::finish_open_batch() {
   open_ = false;
 }
 
-// What came since the evaluation is all in the Deltas, and so is the newest value of a key that changed.
+// What came since the evaluation is all in the Deltas, unless the oldest of them begins later.
 std::optional<Sequencer::Result> Sequencer::check_conditions(std::span<const Condition> conditions,
-                                                             CommitSeq evaluated_at) const {
+                                                             const Evaluated& evaluated) const {
   CommitSeq applied = state_.marks.applied.load(std::memory_order_relaxed);
-  if (conditions.empty() || applied <= evaluated_at) return std::nullopt;
-  if (view_->deltas.back()->first_commit() > evaluated_at + 1) return Stale{};
-  for (const Condition& condition : conditions) {
-    const VersionMap::Node* node = newest_version(condition.key());
-    if (node == nullptr || node->commit_seq <= evaluated_at) continue;
-    std::optional<std::string_view> value;
-    if (!node->removed()) value = node->value_view();
-    if (auto rejection = condition.evaluate(value)) return Rejected{*rejection, applied};
-  }
-  return std::nullopt;
-}
-
-const VersionMap::Node* Sequencer::newest_version(std::string_view key) const {
-  for (const auto& delta : view_->deltas) {
-    if (const VersionMap::Node* node = delta->versions().find(Space::State, key, kNewest)) return node;
-  }
-  return nullptr;
+  if (conditions.empty() || applied <= evaluated.at) return std::nullopt;
+  if (view_->deltas.back()->first_commit() > evaluated.at + 1) return Stale{};
+  auto failure = violated_since(conditions, view_->deltas, evaluated);
+  if (!failure) return std::nullopt;
+  return Rejected{{{std::move(*failure)}}, applied};
 }
 
 CommitInfo Sequencer::next_info(const WriteSet& set, Timestamp time) const {

@@ -24,6 +24,7 @@
 #include "azoth/canonical/write_set.h"
 #include "batch.h"
 #include "commit_state.h"
+#include "condition_check.h"
 #include "delta.h"
 #include "gate.h"
 #include "histogram.h"
@@ -58,12 +59,12 @@ class Sequencer {
     Rejection rejection;
     CommitSeq at;  // the commit it rests on
   };
-  struct Stale {};  // the conditions were evaluated too long ago: evaluate them again
+  struct Stale {};  // the conditions were evaluated too long ago to know what came since: evaluate them again
   using Result = std::variant<Sequenced, Rejected, Stale>;
 
-  // `conditions` held at commit `evaluated_at`. Throws as Store::submit does; on anything but Sequenced the set is
-  // untouched.
-  Result commit(WriteSet& set, std::span<const Condition> conditions, CommitSeq evaluated_at, Durability level,
+  // `conditions` held when they were evaluated, and the keys they are on have been locked since before that. Throws as
+  // Store::submit does; on anything but Sequenced the set is untouched.
+  Result commit(WriteSet& set, std::span<const Condition> conditions, const Evaluated& evaluated, Durability level,
                 Deadline deadline, Gate::Writer writer = Gate::Writer::User);
 
   // Shuts everyone else out, for a bulk transaction; at its end they go on, in the order in which they came.
@@ -117,8 +118,7 @@ class Sequencer {
   void check_space(const WriteSet& set) const;
   bool make_room(std::size_t record_bytes);
   void finish_open_batch();
-  std::optional<Result> check_conditions(std::span<const Condition> conditions, CommitSeq evaluated_at) const;
-  const VersionMap::Node* newest_version(std::string_view key) const;
+  std::optional<Result> check_conditions(std::span<const Condition> conditions, const Evaluated& evaluated) const;
   bool freeze_locked();
   void publish(std::shared_ptr<const View> view);
   CommitInfo next_info(const WriteSet& set, Timestamp time) const;

@@ -1,6 +1,7 @@
 #include "settings.h"
 
 #include "azoth/core/error.h"
+#include "azoth/lockmgr/stripe_locks.h"
 
 namespace azoth {
 
@@ -19,6 +20,8 @@ void check_options(const Options& options) {
   check_option(options.delta_bytes >= limits::kMinDeltaBytes, "delta_bytes must be at least 64 KiB");
   check_option(options.map_bytes >= limits::kMinMapBytes, "map_bytes must be at least 1 MiB");
   check_option(options.max_readers >= 2, "max_readers must be at least 2");
+  check_option(options.stripes >= 1 && options.stripes <= StripeLocks::kMaxStripes, "stripes must be 1 to 1048576");
+  check_option(options.command_retention.count() >= 0, "command_retention must not be negative");
   auto sensible = [](std::chrono::milliseconds time) { return time.count() > 0 && time <= std::chrono::hours(24) * 365; };
   check_option(sensible(options.sync_interval), "sync_interval must be positive and at most a year");
   check_option(sensible(options.delta_age), "delta_age must be positive and at most a year");

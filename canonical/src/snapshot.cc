@@ -5,6 +5,7 @@
 
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
+#include "event_match.h"
 
 namespace azoth {
 
@@ -129,6 +130,25 @@ std::optional<EventView> Snapshot::lmdb_event(EventId id) const {
   return rows().event(id, *row, verify_reads());
 }
 
+EventId Snapshot::newest_event(std::string_view tag) const {
+  for (const Delta* delta : deltas_) {
+    const TagIndex::Tag* found = delta->tags().find(tag);
+    EventId newest = TagIndex::newest(found);
+    if (newest == 0) continue;
+    EventId last = delta->last_event(commit_);
+    if (newest <= last) return newest;
+    TagIds ids(found, 0, last);
+    if (!ids.empty()) return ids[ids.size() - 1];
+  }
+  std::string prefix(tag);
+  prefix += '\0';
+  LmdbCursor cursor = lmdb_.cursor(Table::Tags);
+  if (!cursor.seek_before(prefix + event_key(last_lmdb_event() + 1))) return 0;
+  std::string_view key = cursor.key();
+  bool of_this_tag = key.size() == prefix.size() + 8 && key.starts_with(prefix);
+  return of_this_tag ? codec::load_big(key.data() + prefix.size()) : 0;
+}
+
 // LMDB knows how many it has; what the Deltas add and remove is looked up key by key.
 std::uint64_t count_keys(const Snapshot& snapshot) {
   std::uint64_t keys = snapshot.head().state_keys;
@@ -219,9 +239,9 @@ void StateCursor::find_next() {
   }
 }
 
-// --- EventCursor
+// --- QueryCursor
 
-EventCursor::EventCursor(const Snapshot& snapshot, EventQuery query)
+QueryCursor::QueryCursor(const Snapshot& snapshot, EventQuery query)
     : snapshot_(snapshot), query_(std::move(query)), left_(query_.limit) {
   EventId last = std::min(query_.to, snapshot.last_event());
   if (query_.after >= last) return;
@@ -237,20 +257,20 @@ EventCursor::EventCursor(const Snapshot& snapshot, EventQuery query)
   advance();
 }
 
-void EventCursor::add_part(const Delta* delta, EventId first, EventId last) {
+void QueryCursor::add_part(const Delta* delta, EventId first, EventId last) {
   if (first > last) return;
   Part part{delta, first, last, {}};
   if (delta != nullptr && !query_.tags.empty()) part.ids = TagIds(delta->tags().find(query_.tags[0]), first - 1, last);
   parts_.push_back(std::move(part));
 }
 
-void EventCursor::advance() {
+void QueryCursor::advance() {
   valid_ = false;
   while (left_ > 0 && part_ < parts_.size()) {
     auto event = next_in(parts_[part_]);
     if (!event) {
       ++part_;
-    } else if (matches(*event)) {
+    } else if (matches(*event, query_.types, query_.tags)) {
       event_ = *event;
       valid_ = true;
       --left_;
@@ -259,11 +279,11 @@ void EventCursor::advance() {
   }
 }
 
-std::optional<EventView> EventCursor::next_in(Part& part) {
+std::optional<EventView> QueryCursor::next_in(Part& part) {
   return part.delta != nullptr ? next_in_delta(part) : next_in_lmdb(part);
 }
 
-std::optional<EventView> EventCursor::next_in_delta(Part& part) {
+std::optional<EventView> QueryCursor::next_in_delta(Part& part) {
   std::size_t size = query_.tags.empty() ? part.last - part.first + 1 : part.ids.size();
   if (part.taken == size) return std::nullopt;
   std::size_t index = query_.reverse ? size - 1 - part.taken : part.taken;
@@ -271,7 +291,7 @@ std::optional<EventView> EventCursor::next_in_delta(Part& part) {
   return part.delta->event(query_.tags.empty() ? part.first + index : part.ids[index]);
 }
 
-std::optional<EventView> EventCursor::next_in_lmdb(Part& part) {
+std::optional<EventView> QueryCursor::next_in_lmdb(Part& part) {
   bool by_tag = !query_.tags.empty();
   bool found = false;
   if (part.taken == 0) {
@@ -300,11 +320,37 @@ std::optional<EventView> EventCursor::next_in_lmdb(Part& part) {
   return event;
 }
 
-bool EventCursor::matches(const EventView& event) const {
-  const auto& types = query_.types;
-  if (!types.empty() && std::find(types.begin(), types.end(), event.type()) == types.end()) return false;
-  return std::all_of(query_.tags.begin(), query_.tags.end(),
-                     [&](const std::string& tag) { return event.tags().contains(tag); });
+// --- EventCursor
+
+namespace {
+
+EventQuery query_of(const EventPattern& pattern, EventId after) {
+  return {.after = after, .types = pattern.types, .tags = pattern.tags};
+}
+
+}  // namespace
+
+EventCursor::EventCursor(const Snapshot& snapshot, const std::vector<EventPattern>& patterns, EventId after)
+    : first_(snapshot, query_of(patterns.front(), after)) {
+  for (std::size_t i = 1; i < patterns.size(); ++i) others_.emplace_back(snapshot, query_of(patterns[i], after));
+}
+
+const QueryCursor& EventCursor::nearest() const {
+  const QueryCursor* nearest = &first_;
+  for (const QueryCursor& other : others_) {
+    if (other.valid() && (!nearest->valid() || other.event().id() < nearest->event().id())) nearest = &other;
+  }
+  return *nearest;
+}
+
+// All that stand on the event go on: it counts once.
+void EventCursor::advance() {
+  if (others_.empty()) return first_.advance();
+  EventId id = event().id();
+  if (first_.valid() && first_.event().id() == id) first_.advance();
+  for (QueryCursor& other : others_) {
+    if (other.valid() && other.event().id() == id) other.advance();
+  }
 }
 
 }  // namespace azoth

@@ -6,9 +6,12 @@
 // events of (M, S].
 #pragma once
 
+#include <list>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "azoth/canonical/read_txn.h"
@@ -50,6 +53,7 @@ class Snapshot {
   std::optional<std::string_view> get(Space space, std::string_view key) const;
   std::optional<EventView> event(EventId id) const;
   std::optional<EventView> lmdb_event(EventId id) const;
+  EventId newest_event(std::string_view tag) const;  // that carries the tag; 0 if none does
   Head head() const { return environment_->rows.head(lmdb_); }
 
   const std::vector<const Delta*>& deltas() const { return deltas_; }  // that count here, newest first
@@ -96,10 +100,10 @@ class StateCursor {
   std::string_view value_;
 };
 
-// Events in id order: LMDB's, then those of the Deltas, oldest first; or all of that backwards.
-class EventCursor {
+// The events of one query in id order: LMDB's, then those of the Deltas, oldest first; or all of that backwards.
+class QueryCursor {
  public:
-  EventCursor(const Snapshot& snapshot, EventQuery query);
+  QueryCursor(const Snapshot& snapshot, EventQuery query);
 
   bool valid() const { return valid_; }
   const EventView& event() const { return event_; }
@@ -118,7 +122,6 @@ class EventCursor {
   std::optional<EventView> next_in(Part& part);
   std::optional<EventView> next_in_delta(Part& part);
   std::optional<EventView> next_in_lmdb(Part& part);
-  bool matches(const EventView& event) const;
 
   const Snapshot& snapshot_;
   const EventQuery query_;
@@ -129,6 +132,23 @@ class EventCursor {
   std::string tag_prefix_;
   bool valid_ = false;
   EventView event_;
+};
+
+// Events of one query, or forwards those of several, each once.
+class EventCursor {
+ public:
+  EventCursor(const Snapshot& snapshot, EventQuery query) : first_(snapshot, std::move(query)) {}
+  EventCursor(const Snapshot& snapshot, const std::vector<EventPattern>& patterns, EventId after);
+
+  bool valid() const { return nearest().valid(); }
+  const EventView& event() const { return nearest().event(); }
+  void advance();
+
+ private:
+  const QueryCursor& nearest() const;
+
+  QueryCursor first_;
+  std::list<QueryCursor> others_;
 };
 
 }  // namespace azoth

@@ -14,6 +14,10 @@ class Reporter {
   void counter(std::string_view name, std::string_view help, std::uint64_t value) {
     callback_({.name = name, .help = help, .kind = Metric::Kind::Counter, .value = static_cast<double>(value)});
   }
+  void seconds(std::string_view name, std::string_view help, std::chrono::nanoseconds time) {
+    double value = std::chrono::duration<double>(time).count();
+    callback_({.name = name, .help = help, .kind = Metric::Kind::Counter, .value = value});
+  }
   template <class Number>
   void gauge(std::string_view name, std::string_view help, Number value, std::string_view labels = {}) {
     callback_({.name = name,
@@ -78,6 +82,11 @@ void report_measures(const Measured& parts, const MetricCallback& callback) {
   Reporter report(callback);
   const GroupCommit::Measures& group = parts.group.measures();
   report.counter("azoth_rejections_total", "Transactions whose conditions did not hold.", parts.rejections);
+  report.counter("azoth_repeated_commands_total", "Commands that had been carried out before.", parts.repeats);
+  const StripeLocks& locks = parts.stripe_locks;
+  report.counter("azoth_lock_waits_total", "Transactions that waited for keys.", locks.waits());
+  report.seconds("azoth_lock_wait_seconds_total", "How long all of them waited.", locks.time_waited());
+  report.counter("azoth_lock_timeouts_total", "Those that gave up.", locks.timeouts());
   report.counter("azoth_journal_written_bytes_total", "Bytes written to the journal.", group.bytes.load());
   report.counter("azoth_stalls_total", "Waits for a commit of more than 50 ms.", group.stalls.load());
   report.sizes("azoth_batch_commits", "Commits of one write of the journal.", group.batch_commits);

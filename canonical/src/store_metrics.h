@@ -2,6 +2,7 @@
 #pragma once
 
 #include "azoth/canonical/store.h"
+#include "azoth/lockmgr/stripe_locks.h"
 #include "bulk_commit.h"
 
 namespace azoth {
@@ -10,11 +11,13 @@ void report_status(const Status& status, const MetricCallback& callback);
 
 struct Measured {
   const Admission& admission;
+  const StripeLocks& stripe_locks;
   const Sequencer& sequencer;
   const GroupCommit& group;
   const Flusher& flusher;
   const BulkCommit& bulk;
   std::uint64_t rejections;
+  std::uint64_t repeats;
 };
 void report_measures(const Measured& parts, const MetricCallback& callback);
 

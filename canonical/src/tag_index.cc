@@ -62,6 +62,14 @@ const TagIndex::Tag* TagIndex::find(std::string_view tag) const {
   return node;
 }
 
+EventId TagIndex::newest(const Tag* tag) {
+  const Chunk* chunk = tag == nullptr ? nullptr : tag->newest.load(std::memory_order_acquire);
+  for (; chunk != nullptr; chunk = chunk->older) {
+    if (std::uint32_t count = chunk->count.load(std::memory_order_acquire)) return chunk->ids[count - 1];
+  }
+  return 0;
+}
+
 std::vector<const TagIndex::Tag*> TagIndex::sorted() const {
   std::vector<const Tag*> tags;
   const std::atomic<Tag*>* buckets = buckets_.load(std::memory_order_acquire);

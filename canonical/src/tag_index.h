@@ -42,6 +42,7 @@ class TagIndex {
 
   void insert(std::string_view tag, EventId id);  // ids ascend
   const Tag* find(std::string_view tag) const;
+  static EventId newest(const Tag* tag);  // 0 without a tag
   std::vector<const Tag*> sorted() const;  // when no one inserts any more
 
   std::size_t entries() const { return entries_; }  // the inserter's

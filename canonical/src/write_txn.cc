@@ -37,12 +37,8 @@ class WriteTxnState {
   }
 
   void put(BytesView key, BytesView value) {
-    if (value.size() > store_.options().max_value_bytes) {
-      throw Error(ErrorCode::ValueTooLarge, "the value of key " + printable(key) + " has " +
-                                                std::to_string(value.size()) + " bytes and may have " +
-                                                std::to_string(store_.options().max_value_bytes));
-    }
     check_key(key);
+    store_.check_value(key, value);
     check_room(kSetBytes + key.size() + value.size());
     char* copy = arena_.allocate(value.size() + 1);  // never null: that would be a deletion
     value.view().copy(copy, value.size());
@@ -58,13 +54,7 @@ class WriteTxnState {
   }
 
   EventId append(const Event& event) {
-    event_codec::validate(event);
-    std::size_t size = event_codec::encoded_size(event);
-    if (size > store_.options().max_event_bytes) {
-      throw Error(ErrorCode::EventTooLarge, "the event has " + std::to_string(size) + " bytes and may have " +
-                                                std::to_string(store_.options().max_event_bytes));
-    }
-    check_room(kEventBytes + size);
+    check_room(kEventBytes + store_.check_event(event));
     set_.append(event);
     return next_event_ + set_.events() - 1;
   }
@@ -77,13 +67,7 @@ class WriteTxnState {
   }
 
  private:
-  void check_room(std::size_t bytes) const {
-    std::size_t most = store_.options().max_transaction_bytes;
-    if (set_.bytes() + bytes <= most) return;
-    throw Error(ErrorCode::TransactionTooLarge, "the transaction would have " + std::to_string(set_.bytes() + bytes) +
-                                                    " bytes and may have " + std::to_string(most) +
-                                                    "; commit what it has and begin another");
-  }
+  void check_room(std::size_t bytes) const { store_.check_room(set_, bytes); }
 
   WritingStore& store_;
   bool locked_ = true;

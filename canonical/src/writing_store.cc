@@ -11,6 +11,7 @@
 #include "replay_into_lmdb.h"
 #include "settings.h"
 #include "store_metrics.h"
+#include "user_code.h"
 #include "verify.h"
 
 namespace azoth {
@@ -21,7 +22,8 @@ WritingStore::WritingStore(const std::filesystem::path& directory, const Options
     : options_(options),
       fs_(fs),
       paths_(directory),
-      admission_((kMaxFrozen + 1) * options.delta_bytes, state_.failure) {
+      admission_((kMaxFrozen + 1) * options.delta_bytes, state_.failure),
+      stripe_locks_(options.stripes) {
   check_options(options_);
   identity_.store_id = read_identity(fs_, paths_).store_id;
   recover(open_environment());
@@ -84,67 +86,11 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
 
 // --- Writing
 
-Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> conditions,
-                                     const SubmitOptions& options) {
-  gate_->check(Gate::Writer::User);
-  check_not_nested();
-  check_limits(set);
-  Deadline until = deadline(options.timeout);
-  bool bulk = is_bulk(set);
-  if (!bulk) admission_.wait_for(set.bytes(), until, sequencer_->flusher_signal());
-  if (!transaction_lock_.lock_shared_until(until)) {
-    throw Error(ErrorCode::LockTimeout, "an exclusive transaction did not end in time; try again");
-  }
-  struct Unlock {
-    TransactionLock& lock;
-    ~Unlock() { lock.unlock_shared(); }
-  };
-  std::optional<Sequencer::Result> result;
-  {
-    Unlock unlock{transaction_lock_};
-    do {
-      CommitSeq at = 0;
-      if (auto rejection = evaluate(conditions, at)) {
-        result = Sequencer::Rejected{*rejection, at};
-      } else if (bulk) {
-        auto again = [&] { return evaluate(conditions, at); };
-        result = bulk_commit_->commit(set, again, until, Gate::Writer::User);
-      } else {
-        result = sequencer_->commit(set, conditions, at, options.level, until);
-      }
-    } while (std::holds_alternative<Sequencer::Stale>(*result));
-  }
-  if (auto* rejected = std::get_if<Sequencer::Rejected>(&*result)) {
-    rejections_.fetch_add(1, std::memory_order_relaxed);
-    // The answer waits for what it rests on: a crash must not undo the reason of a rejection that was given.
-    try {
-      group_->wait_for_all(rejected->at, options.level, kNoDeadline);
-    } catch (const Error&) {
-      throw state_.failure.error();  // nothing of this transaction is in doubt
-    }
-    return std::move(rejected->rejection);
-  }
-  auto& sequenced = std::get<Sequencer::Sequenced>(*result);
-  return TicketMaker::make(sequenced.info, options.level, std::move(sequenced.batch), group_);
-}
-
-// Evaluates on the newest applied state; `at` is what it was.
-std::optional<Rejection> WritingStore::evaluate(std::span<const Condition> conditions, CommitSeq& at) const {
-  if (conditions.empty()) return std::nullopt;
-  at = applied();
-  std::unique_ptr<Snapshot> newest = snapshot(at);
-  at = newest->commit_seq();
-  for (const Condition& condition : conditions) {
-    if (auto rejection = condition.evaluate(newest->get(Space::State, condition.key()))) return rejection;
-  }
-  return std::nullopt;
-}
-
 Ticket WritingStore::sequence(WriteSet& set, Durability level, Gate::Writer writer) {
   check_limits(set);
   Sequencer::Result result = is_bulk(set) ? bulk_commit_->commit(
-                                                set, [] { return std::nullopt; }, deadline({}), writer)
-                                          : sequencer_->commit(set, {}, 0, level, deadline({}), writer);
+                                                set, [] { return Rejection{}; }, deadline({}), writer)
+                                          : sequencer_->commit(set, {}, {}, level, deadline({}), writer);
   auto& sequenced = std::get<Sequencer::Sequenced>(result);
   return TicketMaker::make(sequenced.info, level, std::move(sequenced.batch), group_);
 }
@@ -164,6 +110,28 @@ void WritingStore::check_limits(const WriteSet& set) const {
   check(set.largest_value(), options_.max_value_bytes, ErrorCode::ValueTooLarge, "a value");
   check(set.largest_event(), options_.max_event_bytes, ErrorCode::EventTooLarge, "an event");
   check(set.bytes(), options_.max_transaction_bytes, ErrorCode::TransactionTooLarge, "the transaction");
+}
+
+void WritingStore::check_value(std::string_view key, std::string_view value) const {
+  if (value.size() <= options_.max_value_bytes) return;
+  throw Error(ErrorCode::ValueTooLarge, "the value of key " + printable(key) + " has " + std::to_string(value.size()) +
+                                            " bytes and may have " + std::to_string(options_.max_value_bytes));
+}
+
+std::size_t WritingStore::check_event(const Event& event) const {
+  event_codec::validate(event);
+  std::size_t size = event_codec::encoded_size(event);
+  if (size <= options_.max_event_bytes) return size;
+  throw Error(ErrorCode::EventTooLarge, "the event has " + std::to_string(size) + " bytes and may have " +
+                                            std::to_string(options_.max_event_bytes));
+}
+
+void WritingStore::check_room(const WriteSet& set, std::size_t bytes) const {
+  if (set.bytes() + bytes <= options_.max_transaction_bytes) return;
+  throw Error(ErrorCode::TransactionTooLarge, "the transaction would have " + std::to_string(set.bytes() + bytes) +
+                                                  " bytes and may have " +
+                                                  std::to_string(options_.max_transaction_bytes) +
+                                                  "; commit what it has and begin another");
 }
 
 void WritingStore::begin_exclusive(Deadline until) {
@@ -206,6 +174,11 @@ void WritingStore::check_open() const {
 void WritingStore::check_not_nested() const {
   if (group_->notifier().is_this_thread()) {
     throw Error(ErrorCode::NestedUse, "a callback may not make calls that wait for the store; hand them to a thread");
+  }
+  if (UserCode::runs_for(this)) {
+    throw Error(ErrorCode::NestedUse,
+                "this thread runs the body or a validator of a transaction, which this call would wait for; do it "
+                "inside of that transaction, or after it");
   }
   if (exclusive_thread_.load() != std::this_thread::get_id()) return;
   throw Error(ErrorCode::NestedUse,
@@ -332,7 +305,9 @@ Status WritingStore::status() {
 
 void WritingStore::metrics(const MetricCallback& callback) {
   report_status(status(), callback);
-  report_measures({admission_, *sequencer_, *group_, *flusher_, *bulk_commit_, rejections_.load()}, callback);
+  report_measures({admission_, stripe_locks_, *sequencer_, *group_, *flusher_, *bulk_commit_, rejections_.load(),
+                   repeats_.load()},
+                  callback);
 }
 
 void WritingStore::flush(Durability level) {
@@ -372,6 +347,7 @@ void WritingStore::shut_down() {
   sequencer_->change_gate([](Gate& gate) { gate.close(); });
   sequencer_->wait_until_open();
   transaction_lock_.close();
+  stripe_locks_.close();
   admission_.close();
   journal_->refuse_waiters();
   std::optional<Error> failure;

@@ -2,12 +2,18 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <thread>
+#include <variant>
+#include <vector>
 
 #include "admission.h"
+#include "azoth/lockmgr/stripe_locks.h"
 #include "azoth/lockmgr/transaction_lock.h"
 #include "bulk_commit.h"
+#include "commands.h"
 #include "commit_state.h"
 #include "environment.h"
 #include "flusher.h"
@@ -17,6 +23,7 @@
 #include "sequencer.h"
 #include "store_impl.h"
 #include "syncer.h"
+#include "transact.h"
 
 namespace azoth {
 
@@ -26,6 +33,7 @@ class WritingStore : public StoreImpl {
   ~WritingStore() override;
 
   Outcome<Ticket> submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options);
+  Outcome<Ticket> transact(const TransactionPlan& plan, TransactionWork& work);
   EventId seal(Deadline deadline);
   void unseal(Deadline deadline);
   void pause(const std::string& owner, Deadline deadline);
@@ -51,10 +59,14 @@ class WritingStore : public StoreImpl {
   // While the transaction lock is held.
   Ticket sequence(WriteSet& set, Durability level, Gate::Writer writer = Gate::Writer::User);
   const Options& options() const { return options_; }
+  const StripeLocks& stripe_locks() const { return stripe_locks_; }
   CommitSeq applied() const { return state_.marks.applied.load(); }
   EventId next_event() const { return sequencer_->next_event(); }
   Deadline deadline(std::optional<std::chrono::nanoseconds> timeout) const;
   void check_limits(const WriteSet& set) const;
+  void check_value(std::string_view key, std::string_view value) const;
+  std::size_t check_event(const Event& event) const;                // its encoded size
+  void check_room(const WriteSet& set, std::size_t bytes) const;    // for an entry of so many bytes
 
  private:
   std::shared_ptr<Environment> open_environment();
@@ -66,7 +78,17 @@ class WritingStore : public StoreImpl {
   void check_not_nested() const;
   CommitSeq mark(Durability level) const;  // what a snapshot at this level shows
   std::unique_ptr<Snapshot> lmdb_snapshot() const { return snapshot(0); }
-  std::optional<Rejection> evaluate(std::span<const Condition> conditions, CommitSeq& at) const;
+
+  // transact.cc
+  class Locks;
+  // A commit; a command's commit of before; what did not hold; what the user's code has thrown.
+  using Answer = std::variant<Sequencer::Sequenced, CommitInfo, Sequencer::Rejected, std::exception_ptr>;
+  Answer run(const TransactionPlan& plan, TransactionWork& work, LockedReads& reads);
+  Answer place(WriteSet& set, const TransactionPlan& plan, LockedReads& reads);
+  void wait_for_reason(CommitSeq commit, Durability level);
+  void forget_old_commands();
+  void forget(const std::vector<OldCommands::Found>& old);
+
   void shut_down();
 
   const Options options_;
@@ -80,10 +102,15 @@ class WritingStore : public StoreImpl {
   CommitState& state_ = *shared_state_;
   Admission admission_;
   TransactionLock transaction_lock_;
+  StripeLocks stripe_locks_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::atomic<std::thread::id> exclusive_thread_{};  // of the live WriteTxn
   std::atomic<bool> closed_{false};
   std::atomic<std::uint64_t> rejections_{0};
+  std::atomic<std::uint64_t> repeats_{0};  // of commands
+  std::mutex forgetting_;                  // the two below
+  OldCommands old_commands_;
+  std::size_t commands_since_ = 0;  // they were looked through
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Sequencer> sequencer_;
   std::shared_ptr<GroupCommit> group_;

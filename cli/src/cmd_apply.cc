@@ -101,7 +101,7 @@ bool Applier::submit(std::uint64_t number, const Transaction& transaction) {
       db_.submit(write_set_of(transaction), conditions, {.level = args_.durability, .timeout = kPatience});
   if (!outcome) {
     const Rejection& rejection = outcome.rejection();
-    return refuse(number, error_name(ErrorCode::Rejected), rejection.message, &rejection.key);
+    return refuse(number, error_name(ErrorCode::Rejected), rejection.message(), &rejection.failures.front().key);
   }
   queue_.push(number, *outcome);
   return true;

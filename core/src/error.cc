@@ -71,6 +71,12 @@ std::string_view error_name(ErrorCode code) {
       return "nested_use";
     case ErrorCode::Rejected:
       return "rejected";
+    case ErrorCode::UndeclaredKey:
+      return "undeclared_key";
+    case ErrorCode::TooManyKeys:
+      return "too_many_keys";
+    case ErrorCode::CommandMismatch:
+      return "command_mismatch";
     case ErrorCode::NotFound:
       return "not_found";
     case ErrorCode::AlreadyExists:

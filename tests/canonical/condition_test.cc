@@ -21,8 +21,8 @@ using testing::HasSubstr;
 using namespace std::string_literals;
 
 std::string evaluate(const Condition& condition, std::optional<std::string_view> value) {
-  auto rejection = condition.evaluate(value);
-  return rejection ? rejection->message : "holds";
+  auto failure = std::get<Condition::OnKey>(condition.kind()).evaluate(value);
+  return failure ? failure->message : "holds";
 }
 
 TEST(Condition, KeyExists) {
@@ -66,7 +66,7 @@ TEST(Condition, KeysHaveTheirLimits) {
   EXPECT_EQ(code_of([&] { Condition::key_exists(too_long); }), ErrorCode::KeyTooLarge);
   EXPECT_EQ(code_of([&] { Condition::key_absent(too_long); }), ErrorCode::KeyTooLarge);
   EXPECT_EQ(code_of([&] { Condition::key_equals(too_long, "v"); }), ErrorCode::KeyTooLarge);
-  EXPECT_EQ(Condition::key_exists(std::string(limits::kMaxKeyBytes, 'k')).key().size(), limits::kMaxKeyBytes);
+  EXPECT_EQ(code_of([] { Condition::key_exists(std::string(limits::kMaxKeyBytes, 'k')); }), ErrorCode{});
 }
 
 TEST(Condition, KeepsItsOwnCopies) {
@@ -75,7 +75,7 @@ TEST(Condition, KeepsItsOwnCopies) {
   Condition condition = Condition::key_equals(key, value);
   key = "xxx";
   value = "yyyyy";
-  EXPECT_EQ(condition.key(), "key");
+  EXPECT_EQ(std::get<Condition::OnKey>(condition.kind()).key, "key");
   EXPECT_EQ(evaluate(condition, "value"), "holds");
 }
 
@@ -113,15 +113,17 @@ TEST_F(ConditionalSubmit, CommitsOnlyIfAllHold) {
   EXPECT_FALSE(holds({Condition::key_exists("a"), Condition::key_absent("a")}));
 }
 
-TEST_F(ConditionalSubmit, ARejectionNamesTheFirstConditionThatFails) {
+TEST_F(ConditionalSubmit, ARejectionNamesEveryConditionThatFails) {
   put(*store_, "a", "1");
   auto outcome =
       submit({Condition::key_exists("a"), Condition::key_exists("missing"), Condition::key_absent("a")});
   ASSERT_FALSE(outcome);
-  EXPECT_EQ(outcome.rejection().key, "missing");
-  EXPECT_THAT(outcome.rejection().message, HasSubstr("missing"));
+  ASSERT_EQ(outcome.rejection().failures.size(), 2u);
+  EXPECT_EQ(outcome.rejection().failures[0].key, "missing");
+  EXPECT_EQ(outcome.rejection().failures[1].key, "a");
+  EXPECT_THAT(outcome.rejection().message(), AllOf(HasSubstr("key missing"), HasSubstr("key a")));
   EXPECT_EQ(code_of([&] { outcome.value(); }), ErrorCode::Rejected);
-  EXPECT_EQ(message_of([&] { outcome.value(); }), outcome.rejection().message);
+  EXPECT_EQ(message_of([&] { outcome.value(); }), outcome.rejection().message());
 }
 
 TEST_F(ConditionalSubmit, SeesTheNewestValueWhereverItIs) {

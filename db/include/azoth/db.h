@@ -32,6 +32,7 @@ class Db {
   static RepairReport repair(const std::filesystem::path& directory, const Options& options = {},
                              const RepairOptions& repair = {});
 
+  Transaction transaction() { return store_->transaction(); }
   Outcome<Ticket> submit(WriteSet set, std::span<const Condition> conditions = {}, const SubmitOptions& options = {}) {
     return store_->submit(std::move(set), conditions, options);
   }

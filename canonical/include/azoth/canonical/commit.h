@@ -23,6 +23,7 @@ struct CommitInfo {
   std::uint32_t keys_written = 0;  // put operations
   std::uint32_t keys_deleted = 0;  // delete operations
   Timestamp time{};                // of the commit
+  bool already_applied = false;    // a repeat of a command: all of this is of the commit that did it
 };
 
 // Called once with how a commit ended: `failure` is null when it has reached the level, else StoreFailed. On a thread of

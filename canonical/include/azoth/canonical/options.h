@@ -34,6 +34,13 @@ struct Options {
   // How long submit() and begin() wait for locks, memory and journal space unless the call says otherwise.
   std::chrono::nanoseconds timeout = std::chrono::seconds{5};
 
+  // Transactions lock their keys by stripes: of so many, 64 bytes each. More of them for transactions with many keys.
+  std::size_t stripes = 256;
+
+  // How long command ids are remembered at least; for ever if zero. Older ones are removed little by little, by those
+  // who carry out new ones.
+  std::chrono::seconds command_retention{0};
+
   bool verify_reads = true;  // check the checksum of each value and event that is read from LMDB
 
   Clock* clock = nullptr;  // the system clock if null; must outlive the store

@@ -5,15 +5,27 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "azoth/core/error.h"
+#include "azoth/core/ids.h"
 
 namespace azoth {
 
-// Why a transaction was rejected: the first condition that did not hold.
+// A condition that did not hold.
+struct FailedCondition {
+  std::string key = {};   // the key it is about, if it is about one
+  std::string tag = {};   // the tag it is about, if it is about one
+  EventId event = 0;      // the event that is in the way: the first that matches, or the tag's newest
+  std::string message;    // in words
+};
+
+// Why a transaction was rejected: every condition that did not hold. (Of those that a commit violated which came while
+// they were evaluated, only the first.)
 struct Rejection {
-  std::string key;      // the key it is about
-  std::string message;  // in words
+  std::vector<FailedCondition> failures;
+
+  std::string message() const;  // all of them, in words
 };
 
 template <class T>
@@ -36,7 +48,7 @@ class [[nodiscard]] Outcome {
 
  private:
   void check() const {
-    if (!value_) throw Error(ErrorCode::Rejected, rejection_.message);
+    if (!value_) throw Error(ErrorCode::Rejected, rejection_.message());
   }
 
   std::optional<T> value_;

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "azoth/canonical/condition.h"
 #include "azoth/core/bytes.h"
 #include "azoth/core/event.h"
 #include "azoth/core/ids.h"
@@ -85,6 +86,31 @@ class CursorRange {
 using StateRange = CursorRange<StateCursor, StateEntry>;
 using EventRange = CursorRange<EventCursor, EventView>;
 
+// Events that a decision rests on, with the condition that nothing of their kind has come since.
+//
+//   azoth::ReadTxn snapshot = db.read();
+//   azoth::GuardedEvents seats = snapshot.guarded({{.types = {"seat taken"}, .tags = {"course:c1"}}});
+//   for (const azoth::EventView& event : seats.events()) ...                    // is one free?
+//   db.submit(std::move(set), std::array{seats.unchanged()})                    // rejected if one was taken meanwhile
+//
+// Its events live as long as the ReadTxn; the condition is a value of its own.
+class GuardedEvents {
+ public:
+  // In id order, each once, whatever patterns it fits.
+  EventRange events() const;
+  // No event that fits has been appended after this snapshot.
+  const Condition& unchanged() const { return unchanged_; }
+
+ private:
+  friend class ReadTxn;
+  GuardedEvents(const Snapshot& snapshot, EventId after, Condition unchanged)
+      : snapshot_(&snapshot), after_(after), unchanged_(std::move(unchanged)) {}
+
+  const Snapshot* snapshot_;
+  EventId after_;
+  Condition unchanged_;
+};
+
 class ReadTxn {
  public:
   ReadTxn(ReadTxn&&) noexcept;
@@ -105,6 +131,11 @@ class ReadTxn {
   std::optional<EventView> event(EventId id) const;
   // Events in id order (or against it). A query with tags walks the index of its first tag.
   EventRange events(EventQuery query = {}) const;
+
+  // The events after a position that fit any of the patterns, to decide on; errors as Condition::no_event().
+  GuardedEvents guarded(std::vector<EventPattern> patterns, EventId after = 0) const;
+  // The id of the newest event that carries a tag, 0 if none does: what Condition::tag_version() expects.
+  EventId tag_version(std::string_view tag) const;
 
  private:
   friend class Store;

@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "azoth/canonical/command.h"
 #include "azoth/canonical/commit.h"
 #include "azoth/canonical/condition.h"
 #include "azoth/canonical/metrics.h"
@@ -28,6 +29,7 @@
 #include "azoth/canonical/repair.h"
 #include "azoth/canonical/subscription.h"
 #include "azoth/canonical/timeline.h"
+#include "azoth/canonical/transaction.h"
 #include "azoth/canonical/write_set.h"
 #include "azoth/canonical/write_txn.h"
 #include "azoth/core/file.h"
@@ -105,6 +107,7 @@ struct VerifyReport {
 struct SubmitOptions {
   Durability level = Durability::Durable;                 // what Ticket::wait() waits for
   std::optional<std::chrono::nanoseconds> timeout = {};   // Options::timeout if not given
+  std::optional<Command> command = {};                    // see azoth/canonical/command.h
 };
 
 // Called now and then by long work with how far it is; `total` is 0 while unknown.
@@ -137,9 +140,14 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
+  // A transaction that reads, checks and writes keys that it declares: the usual way to write. See
+  // azoth/canonical/transaction.h.
+  Transaction transaction();
+
   // Commits a WriteSet if all conditions hold, without waiting for the journal: the ticket does that. Everything that
   // can go wrong is checked before anything changes: limits (their own codes), NestedUse, Closed, StoreFailed,
-  // Backpressure or LockTimeout on the deadline, NoSpace. An empty set commits nothing and succeeds.
+  // Backpressure or LockTimeout on the deadline, NoSpace. An empty set commits nothing and succeeds. A rejection, and
+  // the answer to a command that was carried out before, come when what they rest on has reached the level.
   //
   // A bulk transaction (Options, "Journal") is durable when submit returns. If LMDB fails while it is committed,
   // StoreFailed says so with outcome_unknown().

@@ -27,6 +27,10 @@ enum class ErrorCode : std::uint16_t {
   NestedUse = 11,  // a call from inside a transaction of the same thread that would wait for itself
   Rejected = 12,   // the value of an Outcome that has none was asked for
 
+  UndeclaredKey = 14,    // a transaction used a key that it has not declared, or wrote one that it shares
+  TooManyKeys = 15,      // were declared
+  CommandMismatch = 16,  // a command id came again with another fingerprint
+
   // The store's state. Nothing was changed.
   NotFound = 20,
   AlreadyExists = 21,

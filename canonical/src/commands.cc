@@ -1,0 +1,96 @@
+#include "commands.h"
+
+#include "azoth/core/bytes.h"
+#include "azoth/core/codec.h"
+#include "azoth/core/digest.h"
+#include "azoth/core/error.h"
+#include "azoth/core/limits.h"
+#include "record.h"
+
+namespace azoth {
+
+namespace {
+
+constexpr std::size_t kFingerprintBytes = 32;
+
+std::string hash_of(std::string_view fingerprint) {
+  if (fingerprint.empty()) return {};
+  Digest digest;
+  digest.add(fingerprint);
+  return *from_hex(digest.finish_hex());
+}
+
+struct Row {
+  CommitInfo info;
+  std::string_view fingerprint;
+};
+
+Row decode(std::string_view id, std::string_view bytes) {
+  codec::Reader reader(bytes);
+  Row row;
+  row.info.commit_seq = reader.read<CommitSeq>();
+  row.info.first_event = reader.read<EventId>();
+  row.info.time = Timestamp(std::chrono::microseconds(reader.read<std::int64_t>()));
+  row.info.events = reader.read<std::uint32_t>();
+  row.info.keys_written = reader.read<std::uint32_t>();
+  row.info.keys_deleted = reader.read<std::uint32_t>();
+  row.info.last_event = row.info.events == 0 ? 0 : row.info.first_event + row.info.events - 1;
+  row.info.already_applied = true;
+  row.fingerprint = reader.rest();
+  bool sound = !reader.failed() && (row.fingerprint.empty() || row.fingerprint.size() == kFingerprintBytes);
+  if (!sound) {
+    throw Error(ErrorCode::Corruption,
+                "the row of command " + printable(id) + " cannot be decoded; restore the store from a backup");
+  }
+  return row;
+}
+
+}  // namespace
+
+void check_command(const Command& command) {
+  if (!command.id.empty() && command.id.size() <= limits::kMaxCommandBytes) return;
+  throw Error(ErrorCode::InvalidArgument, "a command id has 1 to " + std::to_string(limits::kMaxCommandBytes) +
+                                              " bytes, and this one has " + std::to_string(command.id.size()));
+}
+
+std::string command_lock(std::string_view id) {
+  return std::string(1, static_cast<char>(Space::Command)).append(id);
+}
+
+void record_command(WriteSet& set, const Command& command) {
+  RecordBuilder::put_command(set, command.id, hash_of(command.fingerprint));
+}
+
+std::optional<CommitInfo> find_command(const Snapshot& snapshot, const Command& command) {
+  auto bytes = snapshot.get(Space::Command, command.id);
+  if (!bytes) return std::nullopt;
+  Row row = decode(command.id, *bytes);
+  bool both = !row.fingerprint.empty() && !command.fingerprint.empty();
+  if (both && row.fingerprint != hash_of(command.fingerprint)) {
+    throw Error(ErrorCode::CommandMismatch, "command " + printable(command.id) + " was done by commit " +
+                                                std::to_string(row.info.commit_seq) +
+                                                " with other content; a new request needs a new command id");
+  }
+  return row.info;
+}
+
+// Of what LMDB holds: nothing in the Deltas is old.
+std::vector<OldCommands::Found> OldCommands::next(const Snapshot& snapshot, Timestamp before) {
+  std::vector<Found> found;
+  const std::string space(1, static_cast<char>(Space::Command));
+  LmdbCursor cursor = snapshot.lmdb().cursor(Table::System);
+  bool there = cursor.seek(space + after_);
+  if (there && !after_.empty() && cursor.key() == space + after_) there = cursor.next();
+  std::size_t rows = 0;
+  for (; there && cursor.key().starts_with(space); there = cursor.next()) {
+    if (rows++ == kRowsAtOnce) return found;
+    std::string_view id = cursor.key().substr(1);
+    Row row = decode(id, snapshot.rows().value(cursor.key(), cursor.value(), true));
+    if (row.info.time < before) found.push_back({std::string(id), row.info.commit_seq});
+    after_ = id;
+  }
+  after_.clear();  // the end: the next walk begins anew
+  return found;
+}
+
+}  // namespace azoth
