@@ -375,6 +375,15 @@ TEST(Serializability, ATransactionThatContradictsItselfIsInternal) {
   }
 }
 
+TEST(Serializability, AppendsOfOneTransactionInAnotherOrderOrIncompleteAreInternal) {
+  for (const List& shown : {List{2, 1}, List{2}}) {
+    Planted p;
+    p.txn({a("x", 1), a("x", 2)});
+    p.txn({r("x", shown)});
+    EXPECT_TRUE(check_history(p.history).has("internal")) << check_history(p.history).text();
+  }
+}
+
 TEST(Serializability, AReadThatCommitNumbersDoNotExplainIsFoundByReplay) {
   Planted p;  // serializable, but not in the order that the store claims
   p.txn({a("x", 1)});

@@ -47,10 +47,10 @@ void HistoryIndex::index_operations() {
     for (std::uint32_t op = 0; op < ops.size(); ++op) {
       IndexedList& list = lists_[number(ops[op].key)];
       if (ops[op].kind != MicroOp::Kind::Append) continue;
-      const bool last = std::none_of(ops.begin() + op + 1, ops.end(), [&](const MicroOp& later) {
-        return later.kind == MicroOp::Kind::Append && later.key == ops[op].key;
-      });
-      const auto [at, is_new] = list.appends.try_emplace(ops[op].value, IndexedAppend{t, op, last});
+      auto same = [&](const MicroOp& other) { return other.kind == MicroOp::Kind::Append && other.key == ops[op].key; };
+      const auto ordinal = static_cast<std::uint32_t>(std::count_if(ops.begin(), ops.begin() + op, same));
+      const bool last = std::none_of(ops.begin() + op + 1, ops.end(), same);
+      const auto [at, is_new] = list.appends.try_emplace(ops[op].value, IndexedAppend{t, ordinal, last});
       if (is_new) continue;
       refuse(std::to_string(ops[op].value) + " is appended to " + list.name + " by " + txn_name(txn(at->second.txn)) +
              " and by " + txn_name(txn(t)));

@@ -11,9 +11,9 @@
 namespace azoth::test {
 
 struct IndexedAppend {
-  std::uint32_t txn;  // its index in the history
-  std::uint32_t op;
-  bool last;  // the last append of its transaction to the list
+  std::uint32_t txn;      // its index in the history
+  std::uint32_t ordinal;  // from 0, among the appends of its transaction to the list
+  bool last;              // ... the last of them
 };
 
 struct IndexedList {

@@ -143,6 +143,7 @@ void Checker::find_orders() {
 // Every value of it: once is enough for the longest, as the prefixes of it show nothing else.
 void Checker::check_shown(std::uint32_t list, const List& shown, std::uint32_t by) {
   std::unordered_set<ListValue> values;
+  std::unordered_map<std::uint32_t, std::uint32_t> appended;  // by each transaction: how many of its appends
   for (ListValue value : shown) {
     const IndexedAppend* append = index_.append(list, value);
     const std::string text = std::to_string(value);
@@ -155,6 +156,10 @@ void Checker::check_shown(std::uint32_t list, const List& shown, std::uint32_t b
       if (reported_.insert({list, value}).second)
         report("G1a", {append->txn, by},
                shown_by(by, list, shown) + ", but " + name(append->txn) + ", which appended " + text + ", was aborted");
+    } else if (append->ordinal != appended[append->txn]++ && reported_.insert({list, value}).second) {
+      report("internal", {append->txn, by},
+             shown_by(by, list, shown) + ", where " + text + " does not follow what " + name(append->txn) +
+                 " had appended before it");
     }
   }
 }

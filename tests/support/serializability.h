@@ -15,7 +15,8 @@
 //   "incompatible orders"  two reads of a list, neither a prefix of the other
 //   "duplicate value"      a list that shows a value twice
 //   "unwritten value"      a list that shows a value nobody appended
-//   "internal"             a transaction that contradicts what it did or saw before
+//   "internal"             a transaction that contradicts what it did or saw before, or of whose appends to a list one
+//                          is missing before a later one
 //   "G1a"                  a list that shows a value of an aborted transaction
 //   "G1b"                  a read that ends amid the appends of another transaction
 //   "lost update"          a committed append that the final state does not show
