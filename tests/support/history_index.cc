@@ -7,6 +7,8 @@
 namespace azoth::test {
 namespace {
 
+const List kEmpty;
+
 [[noreturn]] void refuse(const std::string& why) { throw std::invalid_argument("not a history: " + why); }
 
 void check_times(const History& history, bool session) {
@@ -34,12 +36,13 @@ HistoryIndex::HistoryIndex(const History& history, const CheckOptions& options) 
   index_operations();
   decide_unknown_outcomes();
   collect_reads();
+  find_longest();
 }
 
 void HistoryIndex::index_operations() {
   auto number = [&](const std::string& key) {
     auto [at, is_new] = list_numbers_.try_emplace(key, static_cast<std::uint32_t>(lists_.size()));
-    if (is_new) lists_.push_back({key, {}});
+    if (is_new) lists_.push_back({.name = key});
     return at->second;
   };
   for (std::uint32_t t = 0; t < size(); ++t) {
@@ -99,13 +102,35 @@ void HistoryIndex::collect_reads() {
   }
 }
 
+void HistoryIndex::find_longest() {
+  for (std::uint32_t list = 0; list < lists_.size(); ++list) {
+    const List* shown = final_list(list);
+    lists_[list].longest = shown != nullptr ? shown : &kEmpty;
+  }
+  for (const IndexedRead& read : reads_) {
+    IndexedList& list = lists_[read.list];
+    if (read.seen->size() <= list.longest->size()) continue;
+    list.longest = read.seen;
+    list.longest_by = read.txn;
+  }
+}
+
 const IndexedAppend* HistoryIndex::append(std::uint32_t list, ListValue value) const {
   const auto at = lists_[list].appends.find(value);
   return at == lists_[list].appends.end() ? nullptr : &at->second;
 }
 
+std::optional<std::uint32_t> HistoryIndex::writer(std::uint32_t list, ListValue value) const {
+  const IndexedAppend* by = append(list, value);
+  return by != nullptr && committed_[by->txn] ? std::optional(by->txn) : std::nullopt;
+}
+
+bool HistoryIndex::is_prefix(std::uint32_t list, const List& seen) const {
+  const List& longest = *lists_[list].longest;
+  return seen.size() <= longest.size() && std::equal(seen.begin(), seen.end(), longest.begin());
+}
+
 const List* HistoryIndex::final_list(std::uint32_t list) const {
-  static const List kEmpty;
   if (!history_.final_state) return nullptr;
   const auto at = history_.final_state->find(lists_[list].name);
   return at == history_.final_state->end() ? &kEmpty : &at->second;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "support/dependency_graph.h"
 #include "support/serializability.h"
 
 namespace azoth::test {
@@ -16,9 +18,13 @@ struct IndexedAppend {
   bool last;              // ... the last of them
 };
 
+constexpr std::uint32_t kFinalState = 0xFFFFFFFF;  // who showed a list, when no transaction did
+
 struct IndexedList {
   std::string name;
-  std::unordered_map<ListValue, IndexedAppend> appends;  // of all transactions, the aborted ones too
+  std::unordered_map<ListValue, IndexedAppend> appends{};  // of all transactions, the aborted ones too
+  const List* longest = nullptr;                           // its versions, as far as anyone saw them
+  std::uint32_t longest_by = kFinalState;                  // who showed that
 };
 
 // A read of a committed transaction.
@@ -45,6 +51,9 @@ class HistoryIndex {
   const std::vector<IndexedRead>& reads() const { return reads_; }
   // Nothing for a value that nobody appended.
   const IndexedAppend* append(std::uint32_t list, ListValue value) const;
+  // The transaction that appended it, if it counts as committed.
+  std::optional<std::uint32_t> writer(std::uint32_t list, ListValue value) const;
+  bool is_prefix(std::uint32_t list, const List& seen) const;  // ... of the longest
   // What the final state shows; null when there is none.
   const List* final_list(std::uint32_t list) const;
 
@@ -52,6 +61,7 @@ class HistoryIndex {
   void index_operations();
   void decide_unknown_outcomes();
   void collect_reads();
+  void find_longest();
 
   const History& history_;
   std::vector<bool> committed_;
@@ -66,6 +76,9 @@ void add_anomaly(CheckResult& result, Anomaly anomaly);
 std::string txn_name(const RecordedTxn& txn);
 // "[1 2 3]", the middle left out when it is long
 std::string list_text(const List& list);
+
+// history_dependencies.cc: nodes are the transactions by their index.
+DependencyGraph find_dependencies(const HistoryIndex& index, const CheckOptions& options);
 
 // history_replay.cc: "replay" and "commit order".
 void replay_commits(const HistoryIndex& index, const CheckOptions& options, CheckResult& result);

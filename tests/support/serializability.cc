@@ -5,40 +5,30 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "support/dependency_graph.h"
 #include "support/history_index.h"
 
 namespace azoth::test {
 namespace {
 
-constexpr std::uint32_t kFinalState = 0xFFFFFFFF;  // who showed a list, when no transaction did
-
 class Checker {
  public:
   Checker(const HistoryIndex& index, const CheckOptions& options, CheckResult& result)
-      : index_(index), options_(options), result_(result), orders_(index.lists().size()), graph_(index.size()) {}
+      : index_(index), options_(options), result_(result) {}
 
   void run() {
     check_internal();
-    find_orders();
-    for (std::uint32_t list = 0; list < orders_.size(); ++list)
-      check_shown(list, *orders_[list].longest, orders_[list].by);
+    for (std::uint32_t list = 0; list < index_.lists().size(); ++list) {
+      check_shown(list, *index_.lists()[list].longest, index_.lists()[list].longest_by);
+    }
     check_prefixes();
     check_intermediate();
     check_lost();
-    add_list_edges();
-    if (options_.session) add_session_edges();
-    if (options_.real_time) add_real_time_edges();
-    result_.edges = graph_.edge_count();
-    for (const DependencyCycle& cycle : graph_.cycles()) report(cycle);
+    DependencyGraph graph = find_dependencies(index_, options_);
+    result_.edges = graph.edge_count();
+    for (const DependencyCycle& cycle : graph.cycles()) report(cycle);
   }
 
  private:
-  struct Order {
-    const List* longest = &kEmpty;
-    std::uint32_t by = kFinalState;
-  };
-
   void report(std::string name, const std::set<std::uint32_t>& txns, std::string text) {
     Anomaly anomaly{std::move(name), {}, std::move(text)};
     for (std::uint32_t t : txns) {
@@ -55,37 +45,19 @@ class Checker {
   }
 
   void check_internal();
-  void find_orders();
   void check_shown(std::uint32_t list, const List& shown, std::uint32_t by);
   void check_prefix(std::uint32_t list, const List& shown, std::uint32_t by);
   void check_prefixes();
   void check_intermediate();
   void check_lost();
 
-  bool is_prefix(std::uint32_t list, const List& seen) const {
-    const List& order = *orders_[list].longest;
-    return seen.size() <= order.size() && std::equal(seen.begin(), seen.end(), order.begin());
-  }
-  // The transaction that appended it, if it counts as committed.
-  std::optional<std::uint32_t> writer(std::uint32_t list, ListValue value) const {
-    const IndexedAppend* append = index_.append(list, value);
-    return append != nullptr && index_.committed(append->txn) ? std::optional(append->txn) : std::nullopt;
-  }
-  void add_list_edges();
-  void add_read_edges(const IndexedRead& read);
-  void add_unseen_edges(std::uint32_t list, std::vector<const IndexedRead*> readers);
-  void add_session_edges();
-  void add_real_time_edges();
   void report(const DependencyCycle& cycle);
   std::string explain(const DependencyEdge& edge) const;
 
-  static inline const List kEmpty{};
   const HistoryIndex& index_;
   const CheckOptions& options_;
   CheckResult& result_;
-  std::vector<Order> orders_;  // of each list: its versions, as far as anyone saw them
   std::set<std::pair<std::uint32_t, ListValue>> reported_;
-  DependencyGraph graph_;
 };
 
 // What a transaction knows of a list from its own operations: the end of it, or all of it.
@@ -130,16 +102,6 @@ void Checker::check_internal() {
   }
 }
 
-void Checker::find_orders() {
-  for (std::uint32_t list = 0; list < orders_.size(); ++list) {
-    if (const List* shown = index_.final_list(list)) orders_[list].longest = shown;
-  }
-  for (const IndexedRead& read : index_.reads()) {
-    Order& order = orders_[read.list];
-    if (read.seen->size() > order.longest->size()) order = {read.seen, read.txn};
-  }
-}
-
 // Every value of it: once is enough for the longest, as the prefixes of it show nothing else.
 void Checker::check_shown(std::uint32_t list, const List& shown, std::uint32_t by) {
   std::unordered_set<ListValue> values;
@@ -165,15 +127,15 @@ void Checker::check_shown(std::uint32_t list, const List& shown, std::uint32_t b
 }
 
 void Checker::check_prefix(std::uint32_t list, const List& shown, std::uint32_t by) {
-  if (is_prefix(list, shown)) return;
-  const Order& order = orders_[list];
-  report("incompatible orders", {order.by, by},
-         shown_by(order.by, list, *order.longest) + ", but " + shown_by(by, list, shown));
+  if (index_.is_prefix(list, shown)) return;
+  const IndexedList& order = index_.lists()[list];
+  report("incompatible orders", {order.longest_by, by},
+         shown_by(order.longest_by, list, *order.longest) + ", but " + shown_by(by, list, shown));
   check_shown(list, shown, by);
 }
 
 void Checker::check_prefixes() {
-  for (std::uint32_t list = 0; list < orders_.size(); ++list) {
+  for (std::uint32_t list = 0; list < index_.lists().size(); ++list) {
     if (const List* shown = index_.final_list(list)) check_prefix(list, *shown, kFinalState);
   }
   for (const IndexedRead& read : index_.reads()) check_prefix(read.list, *read.seen, read.txn);
@@ -188,13 +150,13 @@ void Checker::check_intermediate() {
            shown_by(by, list, shown) + ", which ends amid the appends of " + name(append->txn));
   };
   for (const IndexedRead& read : index_.reads()) check(read.list, *read.seen, read.txn);
-  for (std::uint32_t list = 0; list < orders_.size(); ++list) {
+  for (std::uint32_t list = 0; list < index_.lists().size(); ++list) {
     if (const List* shown = index_.final_list(list)) check(list, *shown, kFinalState);
   }
 }
 
 void Checker::check_lost() {
-  for (std::uint32_t list = 0; list < orders_.size(); ++list) {
+  for (std::uint32_t list = 0; list < index_.lists().size(); ++list) {
     const List* shown = index_.final_list(list);
     if (shown == nullptr) return;
     const std::unordered_set<ListValue> values(shown->begin(), shown->end());
@@ -204,129 +166,6 @@ void Checker::check_lost() {
              shown_by(kFinalState, list, *shown) + ", without " + std::to_string(value) + ", which " +
                  name(append.txn) + " appended and committed");
     }
-  }
-}
-
-void Checker::add_list_edges() {
-  std::vector<std::vector<const IndexedRead*>> readers(orders_.size());  // those who saw the longest
-  for (const IndexedRead& read : index_.reads()) {
-    add_read_edges(read);
-    if (*read.seen == *orders_[read.list].longest) readers[read.list].push_back(&read);
-  }
-  for (std::uint32_t list = 0; list < orders_.size(); ++list) {
-    std::optional<std::uint32_t> before;
-    for (ListValue value : *orders_[list].longest) {
-      const std::optional<std::uint32_t> now = writer(list, value);
-      if (!now) continue;
-      if (before && *before != *now) graph_.add({*before, *now, Dependency::Ww, list, value});
-      before = now;
-    }
-    add_unseen_edges(list, std::move(readers[list]));
-  }
-}
-
-// wr: from who appended the last value that is not the reader's own. rw: to who appended the next one.
-void Checker::add_read_edges(const IndexedRead& read) {
-  for (auto value = read.seen->rbegin(); value != read.seen->rend(); ++value) {
-    const std::optional<std::uint32_t> by = writer(read.list, *value);
-    if (!by || *by == read.txn) continue;
-    graph_.add({*by, read.txn, Dependency::Wr, read.list, *value});
-    break;
-  }
-  if (!is_prefix(read.list, *read.seen)) return;
-  const List& order = *orders_[read.list].longest;
-  for (std::size_t i = read.seen->size(); i < order.size(); ++i) {
-    const std::optional<std::uint32_t> by = writer(read.list, order[i]);
-    if (!by) continue;
-    if (*by != read.txn) graph_.add({read.txn, *by, Dependency::Rw, read.list, order[i]});
-    break;  // its own append next: the ww edge from there says the rest
-  }
-}
-
-// A committed append that nobody saw is later than the longest list that anybody saw. Its order among the others unseen
-// is not known. Every reader of the longest leads to every unseen append but its own: through two chains of helpers,
-// one for those before its own and one for those after it.
-void Checker::add_unseen_edges(std::uint32_t list, std::vector<const IndexedRead*> readers) {
-  const List& longest = *orders_[list].longest;
-  const std::unordered_set<ListValue> seen(longest.begin(), longest.end());
-  std::unordered_map<std::uint32_t, ListValue> unseen;  // one append of each transaction will do
-  for (const auto& [value, append] : index_.lists()[list].appends) {
-    if (index_.committed(append.txn) && !seen.contains(value)) unseen.emplace(append.txn, value);
-  }
-  if (unseen.empty()) return;
-  for (auto last = longest.rbegin(); last != longest.rend(); ++last) {
-    const std::optional<std::uint32_t> by = writer(list, *last);
-    if (!by) continue;
-    for (const auto& [txn, value] : unseen) {
-      if (txn != *by) graph_.add({*by, txn, Dependency::Ww, list, value});
-    }
-    break;
-  }
-  if (readers.empty()) return;
-  std::vector<std::pair<std::uint32_t, ListValue>> writers(unseen.begin(), unseen.end());
-  std::sort(writers.begin(), writers.end());
-  const std::size_t count = writers.size();
-  std::vector<std::uint32_t> up_to(count), from(count);  // helpers that lead to 0..i, to i..count-1
-  for (std::size_t i = 0; i < count; ++i) {
-    up_to[i] = graph_.add_helper();
-    from[i] = graph_.add_helper();
-    for (std::uint32_t helper : {up_to[i], from[i]})
-      graph_.add({helper, writers[i].first, Dependency::Onward, list, writers[i].second});
-    if (i == 0) continue;
-    graph_.add({up_to[i], up_to[i - 1], Dependency::Onward});
-    graph_.add({from[i - 1], from[i], Dependency::Onward});
-  }
-  for (const IndexedRead* read : readers) {
-    const auto own =
-        std::lower_bound(writers.begin(), writers.end(), std::pair<std::uint32_t, ListValue>{read->txn, 0});
-    const auto at = static_cast<std::size_t>(own - writers.begin());
-    const bool is_own = own != writers.end() && own->first == read->txn;
-    if (at > 0) graph_.add({read->txn, up_to[at - 1], Dependency::Rw, list});
-    if (at + is_own < count) graph_.add({read->txn, from[at + is_own], Dependency::Rw, list});
-  }
-}
-
-void Checker::add_session_edges() {
-  std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> clients;
-  for (std::uint32_t t = 0; t < index_.size(); ++t) {
-    if (index_.committed(t)) clients[index_.txn(t).client].push_back(t);
-  }
-  for (auto& [client, txns] : clients) {
-    std::sort(txns.begin(), txns.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return std::pair(index_.txn(a).invoked, index_.txn(a).completed) <
-             std::pair(index_.txn(b).invoked, index_.txn(b).completed);
-    });
-    std::optional<std::uint32_t> before;
-    for (std::uint32_t t : txns) {
-      if (before) graph_.add({*before, t, Dependency::Session});
-      if (index_.completes(t)) before = t;
-    }
-  }
-}
-
-// One helper for each completion, in their order, each leading to the next: what completes leads to its helper, and
-// the helper of the last completion before an invocation leads to what is invoked.
-void Checker::add_real_time_edges() {
-  std::vector<std::uint32_t> invocations, completions;
-  for (std::uint32_t t = 0; t < index_.size(); ++t) {
-    if (!index_.committed(t)) continue;
-    invocations.push_back(t);
-    if (index_.completes(t)) completions.push_back(t);
-  }
-  std::sort(invocations.begin(), invocations.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return index_.txn(a).invoked < index_.txn(b).invoked; });
-  std::sort(completions.begin(), completions.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return index_.txn(a).completed < index_.txn(b).completed; });
-  std::optional<std::uint32_t> helper;
-  auto completed = completions.begin();
-  for (std::uint32_t t : invocations) {
-    for (; completed != completions.end() && index_.txn(*completed).completed < index_.txn(t).invoked; ++completed) {
-      const std::uint32_t next = graph_.add_helper();
-      if (helper) graph_.add({*helper, next, Dependency::Onward});
-      graph_.add({*completed, next, Dependency::RealTime});
-      helper = next;
-    }
-    if (helper) graph_.add({*helper, t, Dependency::Onward});
   }
 }
 
