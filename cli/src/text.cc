@@ -54,36 +54,6 @@ std::string escape(std::string_view bytes, bool whole_line) {
 
 }  // namespace
 
-std::size_t utf8_sequence(std::string_view bytes, char32_t& code) {
-  if (bytes.empty()) return 0;
-  std::uint32_t first = byte_at(bytes, 0);
-  if (first < 0x80) {
-    code = first;
-    return 1;
-  }
-  std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || bytes.size() < size) return 0;
-  std::uint32_t value = first & (0xffu >> (size + 1));
-  for (std::size_t i = 1; i < size; ++i) {
-    if ((byte_at(bytes, i) & 0xc0) != 0x80) return 0;
-    value = (value << 6) | (byte_at(bytes, i) & 0x3f);
-  }
-  constexpr std::array<std::uint32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};
-  if (value < kSmallest[size] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff)) return 0;
-  code = value;
-  return size;
-}
-
-bool is_utf8(std::string_view bytes) {
-  while (!bytes.empty()) {
-    char32_t code = 0;
-    std::size_t size = utf8_sequence(bytes, code);
-    if (size == 0) return false;
-    bytes.remove_prefix(size);
-  }
-  return true;
-}
-
 std::string escaped(std::string_view bytes) { return escape(bytes, true); }
 
 std::string terminal_safe(std::string_view text) { return escape(text, false); }

@@ -9,12 +9,9 @@
 #include <string>
 #include <string_view>
 
-namespace azoth::cli {
+#include "azoth/core/utf8.h"
 
-// The length of the UTF-8 sequence that `bytes` begins with, 0 if it begins with none; the character in `code`.
-// Overlong forms, surrogates and what is beyond U+10FFFF are not UTF-8.
-std::size_t utf8_sequence(std::string_view bytes, char32_t& code);
-bool is_utf8(std::string_view bytes);
+namespace azoth::cli {
 
 // One line without control characters, from which the bytes can be told: \n \r \t \\ \xNN (a byte that is not UTF-8,
 // or an ASCII control) and \u{NNNN} (other controls, and what changes the direction of text).

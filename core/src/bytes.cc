@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "azoth/core/error.h"
+#include "azoth/core/utf8.h"
 
 namespace azoth {
 namespace {
@@ -21,7 +22,7 @@ int hex_value(char digit) {
 }
 
 // What could move the cursor, end a line or turn the direction of writing.
-bool disturbs_a_message(std::uint32_t code_point) {
+bool disturbs_a_message(char32_t code_point) {
   return code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0) || code_point == 0x200E ||
          code_point == 0x200F || (code_point >= 0x2028 && code_point <= 0x202E) ||
          (code_point >= 0x2066 && code_point <= 0x2069) || code_point == 0xFEFF;
@@ -29,18 +30,9 @@ bool disturbs_a_message(std::uint32_t code_point) {
 
 // The bytes of the well-formed UTF-8 sequence at the start of `text` that may be printed; 0 if there is none.
 std::size_t printable_sequence(std::string_view text) {
-  const auto lead = static_cast<std::uint8_t>(text[0]);
-  const std::size_t size = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-  if (size == 0 || size > text.size()) return 0;
-  std::uint32_t code_point = size == 1 ? lead : lead & (0x7Fu >> size);
-  for (std::size_t i = 1; i < size; ++i) {
-    const auto next = static_cast<std::uint8_t>(text[i]);
-    if ((next & 0xC0) != 0x80) return 0;
-    code_point = (code_point << 6) | (next & 0x3Fu);
-  }
-  const bool overlong = (size == 3 && code_point < 0x800) || (size == 4 && code_point < 0x10000);
-  const bool foreign = code_point > 0x10FFFF || (code_point >= 0xD800 && code_point < 0xE000);
-  return overlong || foreign || disturbs_a_message(code_point) ? 0 : size;
+  char32_t code_point = 0;
+  const std::size_t size = utf8_sequence(text, code_point);
+  return disturbs_a_message(code_point) ? 0 : size;
 }
 
 std::string total(std::size_t size) { return "... (" + std::to_string(size) + " bytes)"; }

@@ -8,19 +8,6 @@
 namespace azoth::cli {
 namespace {
 
-TEST(Text, Utf8IsTakenStrictly) {
-  EXPECT_TRUE(is_utf8(""));
-  EXPECT_TRUE(is_utf8("abc \xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf"));
-  for (std::string_view bad :
-       {"\x80", "\xc3", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xe2\x82",
-        "\xe2\x82"
-        "a",
-        "a\xf0\x9f\x98"}) {
-    EXPECT_FALSE(is_utf8(bad)) << escaped(bad);
-  }
-}
-
 TEST(Text, EscapedIsOneLineFromWhichTheBytesCanBeTold) {
   EXPECT_EQ(escaped("plain \xc3\xa9"), "plain \xc3\xa9");
   EXPECT_EQ(escaped("a\nb\tc\rd\\e"), R"(a\nb\tc\rd\\e)");
