@@ -71,7 +71,7 @@ void RecordBuilder::put(WriteSet& set, Space space, std::string_view key, std::s
   codec::append(set.record_, static_cast<std::uint32_t>(value.size()));
   set.record_.append(key).append(value);
   ++set.counts_.operations;
-  ++set.counts_.puts;
+  if (space == Space::State) ++set.counts_.puts;
 }
 
 void RecordBuilder::del(WriteSet& set, Space space, std::string_view key) {
@@ -81,6 +81,7 @@ void RecordBuilder::del(WriteSet& set, Space space, std::string_view key) {
   codec::append(set.record_, static_cast<std::uint16_t>(key.size()));
   set.record_.append(key);
   ++set.counts_.operations;
+  if (space == Space::State) ++set.counts_.deletes;
 }
 
 void RecordBuilder::seal(WriteSet& set, CommitSeq commit_seq, Timestamp time, EventId first_event) {

@@ -19,6 +19,7 @@ void check_options(const Options& options) {
   check_option(options.delta_bytes >= limits::kMinDeltaBytes, "delta_bytes must be at least 64 KiB");
   check_option(options.map_bytes >= limits::kMinMapBytes, "map_bytes must be at least 1 MiB");
   check_option(options.max_readers >= 2, "max_readers must be at least 2");
+  check_option(options.sequence_block >= 1, "sequence_block must be at least 1");
   auto sensible = [](std::chrono::milliseconds time) { return time.count() > 0 && time <= std::chrono::hours(24) * 365; };
   check_option(sensible(options.sync_interval), "sync_interval must be positive and at most a year");
   check_option(sensible(options.delta_age), "delta_age must be positive and at most a year");

@@ -28,6 +28,7 @@ const std::map<ErrorCode, std::string> kNames = {
     {ErrorCode::TooManyOperations, "too_many_operations"},
     {ErrorCode::NestedUse, "nested_use"},
     {ErrorCode::Rejected, "rejected"},
+    {ErrorCode::SequenceExhausted, "sequence_exhausted"},
     {ErrorCode::NotFound, "not_found"},
     {ErrorCode::AlreadyExists, "already_exists"},
     {ErrorCode::Locked, "locked"},
