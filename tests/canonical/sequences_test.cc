@@ -376,9 +376,15 @@ TEST_F(SequencesTest, ReturningTheRestAddsToWhatTheSetHas) {
   next(3);
   WriteSet set;
   RecordBuilder::put(set, Space::Meta, "seal", "x");
+  RecordBuilder::del(set, Space::Meta, "seal");
   sequences_->return_rests(set);
-  EXPECT_EQ(set.operations(), 2u);
-  EXPECT_EQ(set.puts(), 0u) << "the store's own operations are no puts of the user";
+  EXPECT_EQ(set.operations(), 3u);
+  EXPECT_EQ(set.puts(), 0u) << "the store's own operations are not the user's";
+  EXPECT_EQ(set.deletes(), 0u);
+  set.put("k", "v").del("l");
+  EXPECT_EQ(set.operations(), 5u);
+  EXPECT_EQ(set.puts(), 1u);
+  EXPECT_EQ(set.deletes(), 1u);
 }
 
 TEST_F(SequencesTest, ARandomHistoryAgreesWithAModel) {
