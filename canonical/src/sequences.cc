@@ -45,8 +45,8 @@ SequenceBlock decode_block(std::string_view name, std::string_view row) {
     sound = block.size <= kEnd - block.base;
   }
   if (sound) return block;
-  throw Error(ErrorCode::Corruption, "the row of the sequence " + printable(name) +
-                                         " cannot be decoded; restore the store from a backup");
+  throw Error(ErrorCode::Corruption,
+              "the row of the sequence " + printable(name) + " cannot be decoded; restore the store from a backup");
 }
 
 std::optional<SequenceBlock> stored_block(const Snapshot& snapshot, std::string_view name) {

@@ -5,9 +5,9 @@
 // before it ends.
 //
 // Locks. Each sequence has a mutex of its own, held while its block is reserved: behind the transaction lock and the
-// stripes, before the sequencer mutex. Nobody waits under it for memory, a lock, a leader or a sync. Those who shut the
-// gate do so first and then take each sequence's mutex to return its rest; the gate is checked under that mutex, so
-// nobody takes numbers of a rest that has been returned.
+// stripes, before the sequencer mutex. All that is waited for under it is journal room and the end of a bulk
+// transaction, and neither needs it. Those who shut the gate do so first and then take each sequence's mutex to return
+// its rest; the gate is checked under that mutex, so nothing is reserved behind a rest that has been returned.
 #pragma once
 
 #include <atomic>

@@ -74,7 +74,7 @@ std::string command_words(const CLI::App& app) {
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   std::vector<std::string> extra = app.remaining(true);
   if (command_of(app)->get_require_subcommand_min() > 0) {
-    if (extra.empty()) return fmt::format("a command is required{}", command_words(app).empty() ? "" : " behind this one");
+    if (extra.empty()) return command_words(app).empty() ? "a command is required" : "a command is required behind it";
     return fmt::format("there is no command or option \"{}\"", extra.front());
   }
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {

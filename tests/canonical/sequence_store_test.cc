@@ -504,9 +504,8 @@ TEST_F(SequenceStore, BesideABulkTransactionItsTurnComes) {
   use(test::tiny_options());
   next(kBlock);
   Hold bulk("bulk.apply");
-  auto writer = in_background([&] {
-    return test::submit(*store_, set_of("k", std::string(60'000, 'v')), kDurable).wait().commit_seq;
-  });
+  auto writer = in_background(
+      [&] { return test::submit(*store_, set_of("k", std::string(60'000, 'v')), kDurable).wait().commit_seq; });
   bulk.wait_for_arrivals();
   auto number = in_background([&] { return next(); });
   test::await([&] { return store_->status().waiting_writers == 1; });
@@ -562,6 +561,26 @@ TEST_F(SequenceStore, APausedStoreHandsOutNothingAndHasNoGap) {
   }
   EXPECT_EQ(next(), 10u);
   EXPECT_EQ(next(kBlock), 11u);
+}
+
+TEST_F(SequenceStore, TheGateIsShutBeforeTheRestsAreReturned) {
+  next(10);
+  for (bool sealing : {false, true}) {
+    Hold commit("sequencer.insert");  // of the rests
+    auto shutting = in_background([&] {
+      if (sealing) {
+        store_->seal();
+        store_->unseal();
+      } else {
+        store_->pause("test").resume();
+      }
+    });
+    commit.wait_for_arrivals();
+    EXPECT_EQ(refusal(), sealing ? ErrorCode::Sealed : ErrorCode::Paused);
+    commit.release();
+    shutting.get();
+    EXPECT_EQ(next(), sealing ? 11u : 10u);
+  }
 }
 
 TEST_F(SequenceStore, PausingAStoreWithoutSequencesCommitsNothing) {

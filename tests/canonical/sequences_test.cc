@@ -129,7 +129,8 @@ TEST(SequenceBlock, ComesBackAsItWas) {
 
 TEST(SequenceBlock, AnythingElseIsCorruptionAndNamesTheSequence) {
   std::string row = encode_block({.base = 1, .size = 2});
-  for (const std::string& bad : {std::string(), row.substr(0, 15), row + 'x', encode_block({.base = kMax, .size = 1})}) {
+  for (const std::string& bad :
+       {std::string(), row.substr(0, 15), row + 'x', encode_block({.base = kMax, .size = 1})}) {
     EXPECT_EQ(code_of([&] { return decode_block("invoice", bad); }), ErrorCode::Corruption) << bad.size();
     EXPECT_NE(message_of([&] { return decode_block("invoice", bad); }).find("invoice"), std::string::npos);
   }
@@ -295,6 +296,25 @@ TEST_F(SequencesTest, NothingIsHandedOutWhileItIsRefusedNotEvenFromABlock) {
   EXPECT_EQ(next(), 1u);
   sequences_->close();
   EXPECT_EQ(refusal(), ErrorCode::Closed);
+}
+
+// Whoever has been let in before, and comes to the sequence when its rest has been returned.
+TEST_F(SequencesTest, WhoComesLateIsRefusedAndLeavesNoGap) {
+  next(10);
+  Sequences::Backing backing = rows_.backing();
+  bool late = false;
+  backing.check = [&] {
+    if (!std::exchange(late, false)) return;
+    sequences_->close();
+    return_rests();
+  };
+  sequences_.emplace(4096, backing);
+  EXPECT_EQ(next(), 4096u);
+  late = true;
+  EXPECT_EQ(refusal(), ErrorCode::Closed);
+  EXPECT_EQ(blocks().size(), 2u);
+  crash();
+  EXPECT_EQ(next(), 4097u);
 }
 
 TEST_F(SequencesTest, ARowThatCannotBeReadIsAnErrorEachTime) {

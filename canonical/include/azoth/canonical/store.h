@@ -163,14 +163,15 @@ class Store {
   void checkpoint();
 
   // Waits for the transactions that are under way and then refuses every write with Sealed, from this process and any
-  // other, until unseal(). Both are commits, and return when durable; a seal also returns what sequences have not used. Answers the id of the last event; sealing a sealed
-  // store answers the same. LockTimeout, with nothing changed, if transactions do not end in time.
+  // other, until unseal(). Both are commits, and return when durable; a seal also returns what sequences have reserved
+  // and not used. Answers the id of the last event; sealing a sealed store answers the same. LockTimeout, with nothing
+  // changed, if transactions do not end in time.
   EventId seal(std::optional<std::chrono::nanoseconds> timeout = {});
   void unseal(std::optional<std::chrono::nanoseconds> timeout = {});
 
   // Waits for the transactions that are under way and then refuses others with Paused while the Pause lives. Reading,
-  // flushing, sealing and closing go on. What sequences have not used is returned first, by a commit if there is any.
-  // LockTimeout, with the store left open, if they do not end in time; likewise whatever that commit throws.
+  // flushing, sealing and closing go on. A commit returns what sequences have reserved and not used, if there is any.
+  // LockTimeout, with the store left open, if transactions do not end in time; likewise what that commit throws.
   Pause pause(std::string owner, std::optional<std::chrono::nanoseconds> timeout = {});
 
   // The first of n new numbers of a sequence, which are first, first + 1, ... (sequence.h). Returns when their
@@ -201,9 +202,9 @@ class Store {
   // content gives equal digests, whatever the history.
   std::string digest(const Progress& progress = {});
 
-  // Returns what sequences have not used, refuses new work, makes everything that was sequenced durable, moves it to LMDB. Everything fails with Closed
-  // afterwards; tickets keep their results and snapshots their content. Calling it again does nothing. Throws
-  // NestedUse, or StoreFailed if something could not be made durable.
+  // Refuses new work, returns what sequences have reserved and not used, makes everything that was sequenced durable,
+  // moves it to LMDB. Everything fails with Closed afterwards; tickets keep their results and snapshots their content.
+  // Calling it again does nothing. Throws NestedUse, or StoreFailed if something could not be made durable.
   void close();
 
  private:
