@@ -74,7 +74,8 @@ std::string command_words(const CLI::App& app) {
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   std::vector<std::string> extra = app.remaining(true);
   if (command_of(app)->get_require_subcommand_min() > 0) {
-    if (extra.empty()) return command_words(app).empty() ? "a command is required" : "a command is required behind it";
+    std::string words = command_words(app);
+    if (extra.empty()) return "a command is required" + (words.empty() ? words : ": azoth " + words + "COMMAND");
     return fmt::format("there is no command or option \"{}\"", extra.front());
   }
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
