@@ -9,6 +9,7 @@
 
 #include "azoth/core/error.h"
 #include "azoth/core/log.h"
+#include "sequences.h"
 #include "settings.h"
 #include "verify.h"
 
@@ -270,6 +271,13 @@ VerifyReport ReadingStore::verify(const Progress& progress) {
 }
 
 std::string ReadingStore::digest(const Progress& progress) { return digest_of(*read(Durability::Durable), progress); }
+
+std::uint64_t ReadingStore::peek_sequence(std::string_view name) {
+  check_sequence_name(name);
+  return stored_block(*read(Durability::Durable), name).value_or(SequenceBlock{}).end();
+}
+
+std::vector<SequenceInfo> ReadingStore::sequences() { return stored_sequences(*read(Durability::Durable)); }
 
 void ReadingStore::close() {
   std::unique_lock lock(mutex_);

@@ -34,6 +34,8 @@ class ReadingStore : public StoreImpl {
   void metrics(const MetricCallback& callback) override { report_status(status(), callback); }
   VerifyReport verify(const Progress& progress) override;
   std::string digest(const Progress& progress) override;
+  std::uint64_t peek_sequence(std::string_view name) override;
+  std::vector<SequenceInfo> sequences() override;
   void close() override;
 
  private:

@@ -106,7 +106,8 @@ void Sequencer::check(const WriteSet& set, Gate::Writer writer) const {
   if (writer == Gate::Writer::User) check_space(set);
 }
 
-// Above the soft limit, less what the live Deltas may take when they are flushed, only deletions pass.
+// Above the soft limit, less what the live Deltas may take when they are flushed, only deletions pass, and the store's
+// own operations, which are not counted among the puts.
 void Sequencer::check_space(const WriteSet& set) const {
   if (lmdb_map_ == 0 || (set.puts() == 0 && set.events() == 0)) return;
   std::uint64_t limit = soft_limit(lmdb_map_);

@@ -185,6 +185,17 @@ Pause Store::pause(std::string owner, std::optional<std::chrono::nanoseconds> ti
   return Pause(writer.gate(), std::move(owner));
 }
 
+std::uint64_t Store::next_sequence(std::string_view name, std::uint64_t n, Durability level) {
+  try {
+    return impl_->writer().next_sequence(name, n, level);
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::OutOfMemory, "there is no memory to reserve numbers; none was used up");
+  }
+}
+
+std::uint64_t Store::peek_sequence(std::string_view name) const { return impl_->peek_sequence(name); }
+std::vector<SequenceInfo> Store::sequences() const { return impl_->sequences(); }
+
 void Store::flush(Durability level) { impl_->writer().flush(level); }
 void Store::checkpoint() { impl_->writer().checkpoint(); }
 Meta Store::meta() const { return impl_->meta(); }

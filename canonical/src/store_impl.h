@@ -40,6 +40,8 @@ class StoreImpl {
   virtual void metrics(const MetricCallback& callback) = 0;
   virtual VerifyReport verify(const Progress& progress) = 0;
   virtual std::string digest(const Progress& progress) = 0;
+  virtual std::uint64_t peek_sequence(std::string_view name) = 0;
+  virtual std::vector<SequenceInfo> sequences() = 0;
   virtual void close() = 0;
 };
 

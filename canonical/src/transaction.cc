@@ -85,6 +85,8 @@ class TransactionRun final : public TransactionWork {
     set_.append(event);
   }
 
+  std::uint64_t next_sequence(std::string_view name, std::uint64_t n) { return store_.allocate_sequence(name, n); }
+
   KeySets key_sets() const {
     KeySets sets;
     for (const Key& key : keys_) {
@@ -156,6 +158,7 @@ std::optional<std::string_view> Txn::get(BytesView key) const { return run_.get(
 void Txn::put(BytesView key, BytesView value) { run_.put(key, value); }
 void Txn::del(BytesView key) { run_.del(key); }
 void Txn::append(const Event& event) { run_.append(event); }
+std::uint64_t Txn::next_sequence(std::string_view name, std::uint64_t n) { return run_.next_sequence(name, n); }
 
 // --- Declaring
 

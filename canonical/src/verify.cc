@@ -7,6 +7,7 @@
 #include "azoth/core/error.h"
 #include "bulk_rows.h"
 #include "recovery.h"
+#include "sequences.h"
 
 namespace azoth {
 
@@ -52,7 +53,10 @@ class TableVerifier {
   void verify_system() {
     LmdbCursor row = snapshot_.lmdb().cursor(Table::System);
     for (bool more = row.first(); more; more = row.next()) {
-      note([&] { snapshot_.rows().value(row.key(), row.value(), true); });
+      note([&] {
+        std::string_view value = snapshot_.rows().value(row.key(), row.value(), true);
+        if (row.key().front() == static_cast<char>(Space::Sequence)) decode_block(row.key().substr(1), value);
+      });
     }
     note([&] { snapshot_.rows().store(snapshot_.lmdb()); });
   }

@@ -59,6 +59,8 @@ class WriteTxnState {
     return next_event_ + set_.events() - 1;
   }
 
+  std::uint64_t next_sequence(std::string_view name, std::uint64_t n) { return store_.allocate_sequence(name, n); }
+
   Ticket commit(Durability level) {
     Ticket ticket = store_.sequence(set_, level);
     store_.end_exclusive();
@@ -119,6 +121,9 @@ StateRange WriteTxn::range(KeyRange range, ScanOptions options) const {
 void WriteTxn::put(BytesView key, BytesView value) { live(state_).put(key, value); }
 void WriteTxn::del(BytesView key) { live(state_).del(key); }
 EventId WriteTxn::append(const Event& event) { return live(state_).append(event); }
+std::uint64_t WriteTxn::next_sequence(std::string_view name, std::uint64_t n) {
+  return live(state_).next_sequence(name, n);
+}
 
 CommitInfo WriteTxn::commit(Durability level) { return commit_async(level).wait(level); }
 

@@ -82,12 +82,13 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   syncer_ = std::make_unique<Syncer>(*group_, sequencer_->syncer_signal(), state_, options_.sync_interval);
   flusher_ = std::make_unique<Flusher>(*environment, *journal_, *sequencer_, *group_, state_, options_);
   bulk_commit_ = std::make_unique<BulkCommit>(*environment, *journal_, *sequencer_, *group_, *flusher_, state_);
+  make_sequences();
 }
 
 // --- Writing
 
 Ticket WritingStore::sequence(WriteSet& set, Durability level, Gate::Writer writer) {
-  check_limits(set);
+  if (writer == Gate::Writer::User) check_limits(set);
   Sequencer::Result result = is_bulk(set) ? bulk_commit_->commit(
                                                 set, [] { return Rejection{}; }, deadline({}), writer)
                                           : sequencer_->commit(set, {}, {}, level, deadline({}), writer);
@@ -211,8 +212,9 @@ EventId WritingStore::seal(Deadline until) {
   {
     Finally release{[this] { end_exclusive(); }};
     WriteSet set;
-    if (auto sealed = gate_->sealed()) {
-      last = *sealed;
+    bool sealing = !gate_->sealed();
+    if (!sealing) {
+      last = *gate_->sealed();
     } else {
       last = next_event() - 1;
       std::string value;
@@ -221,9 +223,11 @@ EventId WritingStore::seal(Deadline until) {
       sequencer_->change_gate([&](Gate& gate) { gate.set_sealed(last); });
     }
     try {
+      if (sealing) sequences_->return_rests(set);
       ticket = sequence(set, Durability::Durable, Gate::Writer::Seal);
+      if (sealing) sequences_->rests_returned();
     } catch (...) {
-      if (!set.empty()) gate_->set_sealed(std::nullopt);
+      if (sealing) gate_->set_sealed(std::nullopt);
       throw;
     }
   }
@@ -253,6 +257,93 @@ void WritingStore::pause(const std::string& owner, Deadline until) {
   drain(until);
   Finally release{[this] { end_exclusive(); }};
   sequencer_->change_gate([&](Gate& gate) { gate.pause(owner); });
+  try {
+    return_rests();
+  } catch (...) {
+    gate_->resume(owner);
+    throw;
+  }
+}
+
+// --- Sequences
+
+void WritingStore::make_sequences() {
+  Sequences::Backing backing;
+  backing.check = [this] {
+    gate_->check(Gate::Writer::User);
+    state_.failure.check();
+  };
+  backing.load = [this](std::string_view name) { return stored_block(*read(Durability::Applied), name); };
+  backing.reserve = [this](std::string_view name, const SequenceBlock& block, Durability level, Deadline until) {
+    return reserve(name, block, level, until);
+  };
+  sequences_ = std::make_unique<Sequences>(options_.sequence_block, std::move(backing));
+}
+
+// Straight to the sequencer: whoever needs a number may hold the transaction lock and stripes.
+CommitSeq WritingStore::reserve(std::string_view name, const SequenceBlock& block, Durability level, Deadline until) {
+  WriteSet set;
+  RecordBuilder::put(set, Space::Sequence, name, encode_block(block));
+  return std::get<Sequencer::Sequenced>(sequencer_->commit(set, {}, {}, level, until)).info.commit_seq;
+}
+
+std::uint64_t WritingStore::allocate_sequence(std::string_view name, std::uint64_t n) {
+  return sequences_->allocate(name, n, Durability::Applied, deadline({})).first;
+}
+
+std::uint64_t WritingStore::next_sequence(std::string_view name, std::uint64_t n, Durability level) {
+  check_sequence_name(name);
+  if (exclusive_thread_.load() == std::this_thread::get_id()) {
+    throw Error(ErrorCode::NestedUse,
+                "this thread has an exclusive transaction open; take the number with its own next_sequence");
+  }
+  check_not_nested();
+  gate_->check(Gate::Writer::User);
+  Deadline until = deadline({});
+  admission_.wait_for(0, until, sequencer_->flusher_signal());
+  Sequences::Range range = sequences_->allocate(name, n, level, until);
+  // A number that is outside must not be handed out again after a crash.
+  try {
+    group_->wait_for_all(range.reserved_by, level, kNoDeadline);
+  } catch (const Error&) {
+    throw state_.failure.error();  // nothing was handed out, so nothing is in doubt
+  }
+  return range.first;
+}
+
+// What has no state in memory has not been used since the store was opened, and its row is exact. Hence the row first:
+// a sequence that is used meanwhile is found behind it.
+std::uint64_t WritingStore::peek_sequence(std::string_view name) {
+  check_sequence_name(name);
+  check_open();
+  std::uint64_t stored = stored_block(*read(Durability::Applied), name).value_or(SequenceBlock{}).end();
+  return sequences_->peek(name).value_or(stored);
+}
+
+std::vector<SequenceInfo> WritingStore::sequences() {
+  check_open();
+  std::vector<SequenceInfo> all = stored_sequences(*read(Durability::Applied));
+  for (SequenceInfo& sequence : all) sequence.next = sequences_->peek(sequence.name).value_or(sequence.next);
+  return all;
+}
+
+// For those who have shut the gate. A store that has failed keeps its rests: they are a gap.
+void WritingStore::return_rests() {
+  if (state_.failure.failed()) return;
+  WriteSet set;
+  sequences_->return_rests(set);
+  if (set.empty()) return;
+  sequence(set, Durability::Applied, Gate::Writer::Seal);
+  sequences_->rests_returned();
+}
+
+void WritingStore::close_sequences() noexcept {
+  sequences_->close();
+  try {
+    return_rests();
+  } catch (const std::exception& error) {
+    log(LogLevel::Warning, std::string("numbers that sequences have reserved are left out: ") + error.what());
+  }
 }
 
 // --- Reading
@@ -344,6 +435,7 @@ void WritingStore::close() {
 
 void WritingStore::shut_down() {
   if (closed_.exchange(true)) return;
+  close_sequences();
   sequencer_->change_gate([](Gate& gate) { gate.close(); });
   sequencer_->wait_until_open();
   transaction_lock_.close();

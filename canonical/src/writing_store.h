@@ -21,6 +21,7 @@
 #include "group_commit.h"
 #include "journal.h"
 #include "sequencer.h"
+#include "sequences.h"
 #include "store_impl.h"
 #include "syncer.h"
 #include "transact.h"
@@ -38,6 +39,8 @@ class WritingStore : public StoreImpl {
   void unseal(Deadline deadline);
   void pause(const std::string& owner, Deadline deadline);
   const std::shared_ptr<Gate>& gate() const { return gate_; }
+  // The first of n numbers that no crash takes back.
+  std::uint64_t next_sequence(std::string_view name, std::uint64_t n, Durability level);
 
   void flush(Durability level);
   void checkpoint();
@@ -50,7 +53,12 @@ class WritingStore : public StoreImpl {
   void metrics(const MetricCallback& callback) override;
   VerifyReport verify(const Progress& progress) override;
   std::string digest(const Progress& progress) override;
+  std::uint64_t peek_sequence(std::string_view name) override;
+  std::vector<SequenceInfo> sequences() override;
   void close() override;
+
+  // The first of n numbers, for use inside a transaction: it is sequenced behind their reservation and shares its fate.
+  std::uint64_t allocate_sequence(std::string_view name, std::uint64_t n);
 
   // --- For WriteTxn.
   std::unique_ptr<Snapshot> snapshot(CommitSeq at) const;  // `at` was loaded before the call
@@ -72,6 +80,10 @@ class WritingStore : public StoreImpl {
   std::shared_ptr<Environment> open_environment();
   void recover(const std::shared_ptr<Environment>& environment);
   void load_seal();
+  void make_sequences();
+  CommitSeq reserve(std::string_view name, const SequenceBlock& block, Durability level, Deadline deadline);
+  void return_rests();
+  void close_sequences() noexcept;
   bool is_bulk(const WriteSet& set) const;
   void drain(Deadline deadline);
   void check_open() const;
@@ -117,6 +129,7 @@ class WritingStore : public StoreImpl {
   std::unique_ptr<Syncer> syncer_;
   std::unique_ptr<Flusher> flusher_;
   std::unique_ptr<BulkCommit> bulk_commit_;
+  std::unique_ptr<Sequences> sequences_;
 };
 
 }  // namespace azoth

@@ -11,6 +11,7 @@ namespace {
 template <class Args>
 void declare_none(CLI::App&, Args&) {}
 
+constexpr const char* kReadingGroup = "Commands that read, also beside a process that has the store open";
 constexpr const char* kHexHelp = "Keys and values are hex digits, on the command line and in the output";
 
 void declare_apply(CLI::App& app, ApplyArgs& args) {
@@ -102,6 +103,42 @@ void declare_export(CLI::App& app, ExportArgs& args) {
 
 void declare_repair(CLI::App& app, RepairArgs& args) {
   app.add_flag("--accept-loss", args.accept_loss, "Give up what is lost, and make the store usable again");
+}
+
+void declare_sequence_next(CLI::App& app, SequenceNextArgs& args) {
+  add_text(app, "NAME", args.name, "The sequence, 1 to 128 bytes; it begins at 0 with its first use")->required();
+  CLI::callback_t count = [&args](const CLI::results_t& values) {
+    args.count = parse_number(values.back()).value_or(0);
+    if (args.count == 0) throw CLI::ValidationError("N", "must be a whole number, at least 1");
+    return true;
+  };
+  app.add_option("N", count, "How many numbers, one behind the other (default 1)")->type_name("");
+}
+
+void declare_sequence_peek(CLI::App& app, SequencePeekArgs& args) {
+  add_text(app, "NAME", args.name, "The sequence")->required();
+}
+
+void add_sequence_commands(CLI::App& app, Run& selected) {
+  CLI::App* sequence = app.add_subcommand("sequence", "Hand out numbers, each of them once: next, peek, list");
+  sequence->group("Commands that write, and need the store for themselves");
+  sequence->fallthrough();
+  sequence->require_subcommand(1);
+  sequence->footer(
+      "Examples:\n  azoth sequence next invoice\n  azoth sequence list\n\nnext writes; peek and list read, also beside "
+      "a process that has the store open.\nThe options of `azoth --help` (--db, --json, ...) may be given here too.");
+  add_command<SequenceNextArgs>(*sequence, selected, "next", "Hand out the next number, or the next N",
+                                "Examples:\n  azoth sequence next invoice\n  azoth sequence next invoice 100\n\nPrints "
+                                "the number, or FIRST..LAST for several. None of them is ever handed out again.",
+                                run_sequence_next, declare_sequence_next);
+  add_command<SequencePeekArgs>(*sequence, selected, "peek", "Print the number that would come next",
+                                "Example:\n  azoth sequence peek invoice\n\nIt is not used up. Beside a process that "
+                                "has the store open, it is the end of what that one has reserved.",
+                                run_sequence_peek, declare_sequence_peek);
+  add_command<SequenceListArgs>(*sequence, selected, "list", "List all sequences, each with the number that comes next",
+                                "Examples:\n  azoth sequence list\n  azoth --json sequence list | jq -r .sequence",
+                                run_sequence_list, declare_none);
+  for (const char* name : {"peek", "list"}) sequence->get_subcommand(name)->group(kReadingGroup);
 }
 
 void add_writing_commands(CLI::App& app, Run& selected) {
@@ -197,9 +234,10 @@ void add_reading_commands(CLI::App& app, Run& selected) {
 
 void add_commands(CLI::App& app, Run& selected) {
   add_writing_commands(app, selected);
+  add_sequence_commands(app, selected);
   add_reading_commands(app, selected);
   for (const char* name : {"get", "scan", "events", "status", "verify", "digest", "export"}) {
-    app.get_subcommand(name)->group("Commands that read, also beside a process that has the store open");
+    app.get_subcommand(name)->group(kReadingGroup);
   }
 }
 

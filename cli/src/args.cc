@@ -54,11 +54,28 @@ void add_globals(CLI::App& app, Globals& globals, std::optional<std::string>& di
   for (CLI::Option* option : advanced) option->group("Advanced");
 }
 
+// The one that was given, or the last of those that take another one: "sequence next".
+const CLI::App* command_of(const CLI::App& app) {
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  return command;
+}
+
+// As it is typed behind "azoth", with a space at its end.
+std::string command_words(const CLI::App& app) {
+  std::string words;
+  for (const CLI::App* command = command_of(app); command->get_parent() != nullptr; command = command->get_parent()) {
+    words.insert(0, command->get_name() + ' ');
+  }
+  return words;
+}
+
 // CLI11's words, except where they do not say what to do.
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   std::vector<std::string> extra = app.remaining(true);
-  if (app.get_subcommands().empty()) {
-    if (extra.empty()) return "a command is required";
+  if (command_of(app)->get_require_subcommand_min() > 0) {
+    std::string words = command_words(app);
+    if (extra.empty()) return "a command is required" + (words.empty() ? words : ": azoth " + words + "COMMAND");
     return fmt::format("there is no command or option \"{}\"", extra.front());
   }
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
@@ -148,8 +165,7 @@ CommandLine parse_command_line(int argc, char** argv, Output& out) {
     out.line(version.what());
     line.command = nullptr;
   } catch (const CLI::ParseError& error) {
-    std::string command = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + ' ';
-    write_message(fmt::format("azoth: {}\nazoth: see azoth {}--help", usage_message(app, error), command));
+    write_message(fmt::format("azoth: {}\nazoth: see azoth {}--help", usage_message(app, error), command_words(app)));
     line.command = nullptr;
     line.exit = Exit::Usage;
   }

@@ -84,6 +84,20 @@ Exit run_seal(Context& context, const SealArgs& args);
 struct UnsealArgs {};
 Exit run_unseal(Context& context, const UnsealArgs& args);
 
+struct SequenceNextArgs {
+  std::string name;
+  std::uint64_t count = 1;
+};
+Exit run_sequence_next(Context& context, const SequenceNextArgs& args);
+
+struct SequencePeekArgs {
+  std::string name;
+};
+Exit run_sequence_peek(Context& context, const SequencePeekArgs& args);
+
+struct SequenceListArgs {};
+Exit run_sequence_list(Context& context, const SequenceListArgs& args);
+
 struct StatusArgs {};
 Exit run_status(Context& context, const StatusArgs& args);
 

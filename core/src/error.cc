@@ -71,6 +71,8 @@ std::string_view error_name(ErrorCode code) {
       return "nested_use";
     case ErrorCode::Rejected:
       return "rejected";
+    case ErrorCode::SequenceExhausted:
+      return "sequence_exhausted";
     case ErrorCode::UndeclaredKey:
       return "undeclared_key";
     case ErrorCode::TooManyKeys:

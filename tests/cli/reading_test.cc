@@ -16,7 +16,8 @@ using testing::HasSubstr;
 using testing::Not;
 
 const std::vector<Arguments> kReadingCommands = {{"get", "k"}, {"scan"},   {"events"}, {"status"},
-                                                 {"verify"},   {"digest"}, {"export"}};
+                                                 {"verify"},   {"digest"}, {"export"},
+                                                 {"sequence", "list"},     {"sequence", "peek", "s"}};
 
 class Reading : public testing::Test {
  protected:

@@ -28,6 +28,7 @@ const std::map<ErrorCode, std::string> kNames = {
     {ErrorCode::TooManyOperations, "too_many_operations"},
     {ErrorCode::NestedUse, "nested_use"},
     {ErrorCode::Rejected, "rejected"},
+    {ErrorCode::SequenceExhausted, "sequence_exhausted"},
     {ErrorCode::UndeclaredKey, "undeclared_key"},
     {ErrorCode::TooManyKeys, "too_many_keys"},
     {ErrorCode::CommandMismatch, "command_mismatch"},

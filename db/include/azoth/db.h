@@ -45,6 +45,12 @@ class Db {
     return store_->pause(std::move(owner), timeout);
   }
 
+  std::uint64_t next_sequence(std::string_view name, std::uint64_t n = 1, Durability level = Durability::Durable) {
+    return store_->next_sequence(name, n, level);
+  }
+  std::uint64_t peek_sequence(std::string_view name) const { return store_->peek_sequence(name); }
+  std::vector<SequenceInfo> sequences() const { return store_->sequences(); }
+
   Subscription subscribe(EventId after = 0) const { return store_->subscribe(after); }
 
   void flush(Durability level = Durability::Durable) { store_->flush(level); }

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 #include "azoth/core/clock.h"
 #include "azoth/core/limits.h"
@@ -30,6 +31,10 @@ struct Options {
   std::size_t max_value_bytes = limits::kDefaultMaxValueBytes;
   std::size_t max_event_bytes = limits::kDefaultMaxEventBytes;
   std::size_t max_transaction_bytes = limits::kDefaultMaxTransactionBytes;
+
+  // Sequences. How many numbers a reservation takes: one commit in so many numbers, and the largest gap that a crash
+  // leaves. At least 1.
+  std::uint64_t sequence_block = 4096;
 
   // How long submit() and begin() wait for locks, memory and journal space unless the call says otherwise.
   std::chrono::nanoseconds timeout = std::chrono::seconds{5};

@@ -27,6 +27,7 @@
 #include "azoth/canonical/pause.h"
 #include "azoth/canonical/read_txn.h"
 #include "azoth/canonical/repair.h"
+#include "azoth/canonical/sequence.h"
 #include "azoth/canonical/subscription.h"
 #include "azoth/canonical/timeline.h"
 #include "azoth/canonical/transaction.h"
@@ -170,14 +171,31 @@ class Store {
   void checkpoint();
 
   // Waits for the transactions that are under way and then refuses every write with Sealed, from this process and any
-  // other, until unseal(). Both are commits, and return when durable. Answers the id of the last event; sealing a sealed
-  // store answers the same. LockTimeout, with nothing changed, if transactions do not end in time.
+  // other, until unseal(). Both are commits, and return when durable; a seal also returns what sequences have reserved
+  // and not used. Answers the id of the last event; sealing a sealed store answers the same. LockTimeout, with nothing
+  // changed, if transactions do not end in time.
   EventId seal(std::optional<std::chrono::nanoseconds> timeout = {});
   void unseal(std::optional<std::chrono::nanoseconds> timeout = {});
 
   // Waits for the transactions that are under way and then refuses others with Paused while the Pause lives. Reading,
-  // flushing, sealing and closing go on. LockTimeout, with the store left open, if they do not end in time.
+  // flushing, sealing and closing go on. A commit returns what sequences have reserved and not used, if there is any.
+  // LockTimeout, with the store left open, if transactions do not end in time; likewise what that commit throws.
   Pause pause(std::string owner, std::optional<std::chrono::nanoseconds> timeout = {});
+
+  // The first of n new numbers of a sequence, which are first, first + 1, ... (sequence.h). Returns when their
+  // reservation has reached the level: a number that was handed out at Durable is never handed out again, one at Written
+  // only after a power cut, one at Applied after any crash. For n = 0 the next number, which nobody has then.
+  //
+  // Inside a WriteTxn use its own next_sequence. Throws InvalidArgument for the name, SequenceExhausted, NestedUse,
+  // Sealed, Paused, Closed, and Backpressure or NoSpace as submit does: then no number is used up. StoreFailed if the
+  // reservation can no longer become so safe.
+  std::uint64_t next_sequence(std::string_view name, std::uint64_t n = 1, Durability level = Durability::Durable);
+  // The number that will be handed out next, which is not used up by this; 0 for a name that was never used. After a
+  // crash it is the end of the block that was in use. In a store that is open for reading only, while another process
+  // writes or after a crash, it is the end of the current block.
+  std::uint64_t peek_sequence(std::string_view name) const;
+  // All sequences by name, each with what peek_sequence() answers.
+  std::vector<SequenceInfo> sequences() const;
 
   Meta meta() const;
   Status status() const;
@@ -192,9 +210,9 @@ class Store {
   // content gives equal digests, whatever the history.
   std::string digest(const Progress& progress = {});
 
-  // Refuses new work, makes everything that was sequenced durable, moves it to LMDB. Everything fails with Closed
-  // afterwards; tickets keep their results and snapshots their content. Calling it again does nothing. Throws
-  // NestedUse, or StoreFailed if something could not be made durable.
+  // Refuses new work, returns what sequences have reserved and not used, makes everything that was sequenced durable,
+  // moves it to LMDB. Everything fails with Closed afterwards; tickets keep their results and snapshots their content.
+  // Calling it again does nothing. Throws NestedUse, or StoreFailed if something could not be made durable.
   void close();
 
  private:

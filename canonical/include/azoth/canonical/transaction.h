@@ -78,6 +78,10 @@ class Txn {
   void del(BytesView key);
   void append(const Event& event);
 
+  // The first of n numbers of a named sequence (azoth/canonical/sequence.h). They are this transaction's for good, also
+  // if it does not commit; a commit that holds one is never safer than what reserved it.
+  std::uint64_t next_sequence(std::string_view name, std::uint64_t n = 1);
+
  private:
   friend class TransactionRun;
   explicit Txn(TransactionRun& run) : run_(run) {}

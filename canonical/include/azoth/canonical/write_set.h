@@ -40,7 +40,7 @@ class WriteSet {
   bool empty() const { return counts_.operations + counts_.events == 0; }
   std::uint32_t puts() const { return counts_.puts; }
   std::uint32_t deletes() const { return counts_.deletes; }
-  std::uint32_t operations() const { return counts_.operations; }  // the store's own included
+  std::uint32_t operations() const { return counts_.operations; }
   std::uint32_t events() const { return counts_.events; }
   std::size_t bytes() const { return record_.size(); }  // as the journal will hold it
   std::size_t largest_value() const { return counts_.largest_value; }
@@ -52,9 +52,9 @@ class WriteSet {
   void make_room(std::size_t bytes);
 
   struct Counts {
-    std::uint32_t puts = 0;
+    std::uint32_t puts = 0;        // of the state, as are deletes
     std::uint32_t deletes = 0;
-    std::uint32_t operations = 0;
+    std::uint32_t operations = 0;  // with the store's own
     std::uint32_t events = 0;
     std::size_t tags = 0;
     std::size_t command_row = 0;  // where in the record its numbers go; 0: there is none

@@ -7,6 +7,7 @@
 // of waiting for ever.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -36,6 +37,10 @@ class WriteTxn {
   void put(BytesView key, BytesView value);
   void del(BytesView key);
   EventId append(const Event& event);  // the id the event has if this commits
+  // The first of n new numbers of a sequence (sequence.h), to be written in this transaction: if its commit survives a
+  // crash, they are not handed out again. They are used up whether it commits or not, and before it has they must not
+  // leave it. Throws as Store::next_sequence does.
+  std::uint64_t next_sequence(std::string_view name, std::uint64_t n = 1);
 
   // Commits and waits for the level. Throws as Store::submit and Ticket::wait do; afterwards the transaction is over,
   // whatever the result.
