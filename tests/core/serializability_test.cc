@@ -129,6 +129,23 @@ TEST(Serializability, AppendsThatNobodySawAreStillOrderedAgainstTheirReaders) {
   EXPECT_TRUE(check_history(fine.history).clean());
 }
 
+TEST(Serializability, AppendsThatNobodySawComeAfterThoseSeen) {
+  Planted p;
+  p.txn({a("x", 1), a("y", 2)});
+  p.txn({a("y", 1), a("x", 2)});
+  p.txn({r("x", {1})});
+  p.txn({r("y", {1})});
+  expect_only(p, "G0", {1, 2});
+}
+
+TEST(Serializability, AWorseCycleIsReportedBeforeAShorterOne) {
+  Planted p;
+  p.txn({r("x", {}), a("y", 1), r("w", {1})});
+  p.txn({r("y", {}), a("x", 1), a("z", 1)});  // G2 with the first
+  p.txn({r("z", {1}), a("w", 1)});
+  expect_only(p, "G-single", {1, 2, 3});
+}
+
 TEST(Serializability, TheShortestCycleIsReportedAndReadable) {
   Planted p;
   p.txn({r("a", {}), a("b", 1)});
