@@ -16,6 +16,9 @@
 
 #include "azoth/core/limits.h"
 #include "child_process.h"
+#include "lmdb_tables.h"
+#include "settings.h"
+#include "store_files.h"
 #include "support/seed.h"
 #include "write_path_support.h"
 
@@ -716,6 +719,30 @@ TEST_F(SequenceStore, AReadOnlyStoreShowsWhatTheRowsSay) {
   auto reading = Store::open_read_only(store_.directory(), store_.options());
   EXPECT_EQ(listed(*reading), (Listed{{"s", 10}, {"t", kBlock + 5}}));
   EXPECT_EQ(reading->peek_sequence("s"), 10u);
+}
+
+// --- Damage
+
+TEST_F(SequenceStore, ARowOfTheWrongSizeIsCorruptionAndNotZero) {
+  next(10);
+  store_->next_sequence("whole", 3);
+  Uuid id = store_->meta().store_id;
+  store_.close();
+  {
+    StorePaths paths(store_.directory());
+    LmdbEnv env(paths.canonical, lmdb_settings(store_.options()), LmdbEnv::Mode::Write);
+    LmdbWriteTxn txn(env);
+    Rows(id).put_value(txn, Table::System, "\x01s", "fifteen bytes..");  // with a checksum that is right
+    txn.commit(2);
+  }
+  store_.open();
+  EXPECT_EQ(refusal(), ErrorCode::Corruption);
+  EXPECT_EQ(code_of([&] { return store_->peek_sequence("s"); }), ErrorCode::Corruption);
+  EXPECT_EQ(code_of([&] { return store_->sequences(); }), ErrorCode::Corruption);
+  EXPECT_EQ(store_->next_sequence("whole"), 3u);
+  VerifyReport report = store_->verify();
+  ASSERT_EQ(report.problems.size(), 1u);
+  EXPECT_THAT(report.problems.front(), HasSubstr("sequence s"));
 }
 
 // --- Space

@@ -44,6 +44,21 @@ TEST(Db, CreateRefusesAnExistingStoreAndOpenOrCreateTakesIt) {
   EXPECT_EQ(Db::open_or_create(temp.path() / "ledger", small()).meta().store_id.text(), id);
 }
 
+TEST(Db, SequencesGoOnInTheNextLife) {
+  test::TempDir temp;
+  Db db = Db::open_or_create(temp.path() / "ledger", small());
+  EXPECT_EQ(db.next_sequence("invoice"), 0u);
+  EXPECT_EQ(db.next_sequence("invoice", 10), 1u);
+  EXPECT_EQ(db.peek_sequence("invoice"), 11u);
+  db.close();
+  Db reading = Db::open_read_only(temp.path() / "ledger", small());
+  ASSERT_EQ(reading.sequences().size(), 1u);
+  EXPECT_EQ(reading.sequences().front().name, "invoice");
+  EXPECT_EQ(reading.sequences().front().next, 11u);
+  reading.close();
+  EXPECT_EQ(Db::open(temp.path() / "ledger", small()).next_sequence("invoice"), 11u);
+}
+
 TEST(Db, WhatTheHeaderShowsWorks) {
   test::TempDir temp;
   Db db = Db::open_or_create(temp.path() / "ledger", small());
