@@ -68,7 +68,7 @@ void report_status(const Status& status, const MetricCallback& callback) {
   report.gauge("azoth_all_snapshots", "Snapshots that are alive in all processes.", status.all_readers);
   report.gauge("azoth_oldest_snapshot_lag", "Transactions of LMDB since the oldest of these began.",
                status.oldest_reader_lag);
-  report.gauge("azoth_waiting_writers", "Transactions that wait for memory or for a bulk transaction.",
+  report.gauge("azoth_waiting_writers", "Transactions that wait for memory, for keys, or for a bulk transaction.",
                status.waiting_writers);
   report.gauge("azoth_sealed", "1 if the store is sealed.", status.meta.sealed_event ? 1 : 0);
   report.gauge("azoth_paused", "How many owners pause the store.", status.pauses.size());

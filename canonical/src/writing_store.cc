@@ -379,7 +379,8 @@ Status WritingStore::status() {
   status.state_keys = count_keys(*read(Durability::Written));
   status.delta_bytes = admission_.live_bytes();
   status.live_deltas = static_cast<std::uint32_t>(view->deltas.size());
-  status.waiting_writers = admission_.waiting() + static_cast<std::uint32_t>(sequencer_->waiting());
+  status.waiting_writers =
+      admission_.waiting() + stripe_locks_.waiting() + static_cast<std::uint32_t>(sequencer_->waiting());
   status.journal_bytes = journal_->disk_bytes();
   status.journal_segments = journal_->segments_on_disk();
   describe_lmdb(view->environment->lmdb, status);

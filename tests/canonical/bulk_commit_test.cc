@@ -153,18 +153,22 @@ TEST_F(BulkCommitTest, WhoWaitsForOneHasADeadline) {
 TEST_F(BulkCommitTest, ItsConditionsAreCheckedOnWhatCameBeforeIt) {
   TestStore store;
   Hold bulk_holds("bulk.apply");
-  auto first = in_background([&] { submit(*store, bulk_of("seat", 'a'), Durability::Applied); });
+  auto take_seat = [&](const std::string& key, char content) {
+    WriteSet set = bulk_of(key, content);
+    set.append({.type = "seat taken", .tags = {"seat:1"}, .payload = key});
+    std::vector<Condition> free = {Condition::tag_version("seat:1", ExpectedVersion::none())};
+    return store->submit(std::move(set), free, {.level = Durability::Durable}).has_value();
+  };
+  auto first = in_background([&] { return take_seat("a", 'a'); });
   bulk_holds.wait_for_arrivals();
-  // Held when it was evaluated, and no longer when its turn comes.
-  auto second = in_background([&] {
-    std::vector<Condition> free = {Condition::key_absent("seat")};
-    return store->submit(bulk_of("seat", 'b'), free, {.level = Durability::Durable}).has_value();
-  });
+  // Holds when it is evaluated, and no longer when its turn comes.
+  auto second = in_background([&] { return take_seat("b", 'b'); });
   test::await([&] { return store->status().waiting_writers == 1; });
   bulk_holds.release();
-  first.get();
+  EXPECT_TRUE(first.get());
   EXPECT_FALSE(second.get());
-  EXPECT_EQ(store->read().get("seat"), std::string(kBulk, 'a'));
+  EXPECT_EQ(store->read().get("a"), std::string(kBulk, 'a'));
+  EXPECT_EQ(store->read().get("b"), std::nullopt);
   EXPECT_EQ(store->status().applied_seq, 1u);
   EXPECT_EQ(put(*store, "next", "1").commit_seq, 2u) << "the sequencer is open";
 }

@@ -70,7 +70,7 @@ struct Status {
   std::uint64_t delta_bytes = 0;  // memory of all live Deltas
   std::uint32_t live_deltas = 0;
   std::uint64_t pinned_delta_bytes = 0;  // of Deltas that are in LMDB already and that only snapshots keep alive
-  std::uint32_t waiting_writers = 0;  // for memory, or for the end of a bulk transaction
+  std::uint32_t waiting_writers = 0;  // for memory, for keys, or for the end of a bulk transaction
   std::uint64_t journal_bytes = 0;  // on disk, spares included
   std::uint32_t journal_segments = 0;
   std::uint64_t map_bytes = 0;       // reserved
