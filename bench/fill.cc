@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "azoth/core/error.h"
 #include "content.h"
 
 namespace azoth::bench {
@@ -35,14 +36,21 @@ void System::fill(std::uint64_t keys, std::size_t value_size) {
   settle();
 }
 
+void System::fill_log(std::uint64_t, std::uint64_t, std::size_t) {
+  throw Error(ErrorCode::InvalidArgument, "no workload fills the log of this system");
+}
+
 WriteSet to_write_set(const Change& change) {
   WriteSet set;
   set.put(change.key, change.value);
-  if (change.type.empty()) return set;
+  if (!change.type.empty()) set.append(event_of(change));
+  return set;
+}
+
+Event event_of(const Change& change) {
   Event event{.type = change.type, .tags = {}, .payload = change.payload};
   if (!change.tag.empty()) event.tags.push_back(change.tag);
-  set.append(event);
-  return set;
+  return event;
 }
 
 void fill_keys(Db& db, std::uint64_t keys, std::size_t value_size) {

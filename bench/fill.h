@@ -11,6 +11,7 @@
 namespace azoth::bench {
 
 WriteSet to_write_set(const Change& change);
+Event event_of(const Change& change);  // it must have one; valid as long as the change
 
 // Each of the first `keys` keys with a value.
 void fill_keys(Db& db, std::uint64_t keys, std::size_t value_size);

@@ -20,6 +20,7 @@ struct Load {
   std::size_t value_size = 0;  // 0: Settings::value_size
   double warm_up = 0;          // seconds before what is measured
   double seconds = 0;          // measured
+  std::uint64_t log = 0;       // events that the log has before, with as many tags as there are keys
   std::uint64_t burst = 0;     // not 0: commits of one burst; bursts follow each other, each on a settled system
 };
 

@@ -1,6 +1,7 @@
 // A system that is measured: Azoth, a reference library, or the bare device. One file each in systems/.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -25,6 +26,7 @@ struct Change {
 enum class Safety {
   PowerCut,      // synced to the device
   ProcessDeath,  // handed to the operating system
+  Nothing,       // in its place in the order, in memory
 };
 
 std::string_view safety_name(Safety safety);
@@ -52,6 +54,8 @@ class System {
   virtual std::uint64_t background_writes() { return 0; }
   // Gives each of the first `keys` keys a value, quickly and in order, before anything is measured.
   virtual void fill(std::uint64_t keys, std::size_t value_size);
+  // Gives the log events, each with one of so many tags.
+  virtual void fill_log(std::uint64_t events, std::uint64_t tags, std::size_t payload_size);
 };
 
 // How to make one in a directory of its own, which is empty, or which one of its kind has left.
@@ -62,7 +66,15 @@ struct SystemKind {
   std::string missing = {};  // why it cannot be opened; empty if it can
 };
 
-SystemKind azoth_system(Safety safety);
+// How a change is made with Azoth.
+struct AzothWay {
+  enum class Kind { Submit, Transaction, WriteTxn, ExpectedVersion };
+  Kind kind = Kind::Submit;
+  std::string name = "azoth";
+  std::chrono::nanoseconds thinking{0};  // of a transaction's check, on the processor
+};
+
+SystemKind azoth_system(Safety safety, const AzothWay& way = {});
 // One pwrite of as many bytes as Azoth's journal takes for a change, and one fdatasync, in a file that was filled with
 // zeros.
 SystemKind raw_device();

@@ -3,11 +3,7 @@
 // Sustained means that what a system gathers in memory is moved to its place while it is measured: each round warms up
 // until that has begun, and is long enough for it to go on. A burst fits the memory and is measured on a settled
 // system.
-#include <memory>
-#include <optional>
-#include <utility>
-
-#include "load.h"
+#include "contestants.h"
 #include "system.h"
 #include "workload.h"
 
@@ -17,41 +13,6 @@ namespace {
 
 // Small enough for one Delta of the default size: 30,000 commits of 100-byte values are about two thirds of it.
 constexpr std::uint64_t kBurst = 30'000;
-
-Contestant contestant(const SystemKind& kind, const Settings& settings, Scratch& scratch, const Load& load,
-                      std::optional<double> at_least = {}) {
-  Contestant result;
-  result.system = kind.name;
-  result.threads = load.threads;
-  result.durability = safety_name(kind.safety);
-  result.at_least = at_least;
-  result.missing = kind.missing;
-  if (!kind.missing.empty()) return result;
-  auto system = std::make_shared<std::unique_ptr<System>>();
-  std::filesystem::path directory = scratch.make(kind.name);
-  result.open = [=, open = kind.open, value_size = settings.value_size] {
-    *system = open(directory);
-    if (load.keys != 0) (*system)->fill(load.keys, value_size);
-  };
-  result.close = [system, directory] {
-    system->reset();
-    std::filesystem::remove_all(directory);
-  };
-  result.play = [system, load, settings](unsigned round) { return run_load(**system, settings, load, round); };
-  return result;
-}
-
-unsigned threads(const Settings& settings, unsigned own) { return settings.threads != 0 ? settings.threads : own; }
-
-// At the device's pace, the memory never fills: a Delta is moved when it is old.
-Load paced(const Settings& settings) { return {.warm_up = settings.seconds / 4, .seconds = settings.seconds}; }
-
-Load sustained(const Settings& settings, unsigned own_threads, unsigned in_flight = 1) {
-  return {.threads = threads(settings, own_threads),
-          .in_flight = in_flight,
-          .warm_up = settings.seconds,
-          .seconds = settings.seconds};
-}
 
 Contest commit_durable(const Settings& settings, Scratch& scratch) {
   Load load = paced(settings);
@@ -113,8 +74,6 @@ Contest commit_pipelined_burst(const Settings& settings, Scratch& scratch) {
 }
 
 }  // namespace
-
-std::string_view safety_name(Safety safety) { return safety == Safety::PowerCut ? "power cut" : "process death"; }
 
 void add_commit_workloads(std::vector<Workload>& all) {
   all.push_back({"commit-durable", "one thread, one synced commit at a time", commit_durable});

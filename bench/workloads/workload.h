@@ -30,6 +30,7 @@ std::vector<Workload> select_workloads(const std::vector<std::string>& names);
 void run_child(const std::string& name, const std::vector<std::string>& arguments);
 
 void add_commit_workloads(std::vector<Workload>& all);      // commits.cc
+void add_transaction_workloads(std::vector<Workload>& all);  // transactions.cc
 void add_batch_workloads(std::vector<Workload>& all);       // batches.cc
 void add_point_read_workloads(std::vector<Workload>& all);  // point_reads.cc
 void add_event_read_workloads(std::vector<Workload>& all);  // event_reads.cc

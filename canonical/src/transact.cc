@@ -16,11 +16,6 @@ namespace azoth {
 
 void LockedReads::renew() { snapshot_ = store_.snapshot(store_.applied()); }
 
-Evaluated LockedReads::evaluated() const {
-  if (!snapshot_) return {};
-  return {snapshot_->commit_seq(), snapshot_->last_event()};
-}
-
 // The transaction lock and the stripes, in this order, for the length of a transaction.
 class WritingStore::Locks {
  public:
@@ -71,7 +66,7 @@ Outcome<Ticket> WritingStore::transact(const TransactionPlan& plan, TransactionW
     wait_for_reason(rejected->at, plan.level);
     return std::move(rejected->rejection);
   }
-  if (reads.used()) wait_for_reason(reads.evaluated().at, plan.level);
+  if (reads.used()) wait_for_reason(reads.at(), plan.level);
   std::rethrow_exception(std::get<std::exception_ptr>(answer));
 }
 
@@ -90,7 +85,7 @@ WritingStore::Answer WritingStore::run(const TransactionPlan& plan, TransactionW
   } catch (...) {
     return std::current_exception();
   }
-  if (set == nullptr) return Sequencer::Rejected{std::move(rejection), reads.evaluated().at};
+  if (set == nullptr) return Sequencer::Rejected{std::move(rejection), reads.used() ? reads.at() : applied()};
   if (plan.command) record_command(*set, *plan.command);
   check_limits(*set);
   return place(*set, plan, reads);
@@ -98,6 +93,10 @@ WritingStore::Answer WritingStore::run(const TransactionPlan& plan, TransactionW
 
 WritingStore::Answer WritingStore::place(WriteSet& set, const TransactionPlan& plan, LockedReads& reads) {
   std::span<const Condition> to_watch = any_on_events(plan.conditions) ? plan.conditions : std::span<const Condition>();
+  auto evaluated = [&] {
+    if (to_watch.empty()) return Evaluated{};
+    return Evaluated{reads.at(), reads.get().last_event()};
+  };
   auto evaluate_anew = [&] {
     Rejection rejection;
     if (plan.conditions.empty()) return rejection;
@@ -109,11 +108,11 @@ WritingStore::Answer WritingStore::place(WriteSet& set, const TransactionPlan& p
     Sequencer::Result result =
         plan.bulk || is_bulk(set)
             ? bulk_commit_->commit(set, evaluate_anew, plan.until, Gate::Writer::User)
-            : sequencer_->commit(set, to_watch, reads.evaluated(), plan.level, plan.until);
+            : sequencer_->commit(set, to_watch, evaluated(), plan.level, plan.until);
     if (auto* sequenced = std::get_if<Sequencer::Sequenced>(&result)) return std::move(*sequenced);
     if (auto* rejected = std::get_if<Sequencer::Rejected>(&result)) return std::move(*rejected);
     Rejection rejection = evaluate_anew();
-    if (!rejection.failures.empty()) return Sequencer::Rejected{std::move(rejection), reads.evaluated().at};
+    if (!rejection.failures.empty()) return Sequencer::Rejected{std::move(rejection), reads.at()};
   }
 }
 

@@ -34,7 +34,7 @@ class LockedReads {
   }
   void renew();
   bool used() const { return snapshot_ != nullptr; }
-  Evaluated evaluated() const;
+  CommitSeq at() const { return snapshot_->commit_seq(); }  // if used
 
  private:
   const WritingStore& store_;

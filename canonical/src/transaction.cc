@@ -135,8 +135,10 @@ class TransactionRun final : public TransactionWork {
   }
 
   std::optional<FailedCondition> evaluate(const Transaction::KeyCheck& check) {
-    if (check.predicate(get(check.key))) return std::nullopt;
-    return FailedCondition{.key = check.key, .message = "key " + printable(check.key) + ": " + check.message};
+    std::optional<std::string_view> value = get(check.key);
+    if (check.predicate(value)) return std::nullopt;
+    std::string is = value ? " is " + printable(*value) : " does not exist";
+    return FailedCondition{.key = check.key, .message = "key " + printable(check.key) + is + ": " + check.message};
   }
 
   std::optional<FailedCondition> evaluate(const Transaction::Check& check) {

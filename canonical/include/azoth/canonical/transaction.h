@@ -43,6 +43,7 @@
 #include "azoth/canonical/outcome.h"
 #include "azoth/core/bytes.h"
 #include "azoth/core/event.h"
+#include "azoth/core/value.h"
 #include "azoth/lockmgr/stripe_locks.h"
 
 namespace azoth {
