@@ -25,7 +25,7 @@ std::string error_of(std::string_view line) {
 
 std::string payload_of(const std::string& payload) {
   std::string line = R"({"events":[{"type":"t","payload":)" + payload + "}]}";
-  Transaction transaction = parse_line(line);
+  TransactionLine transaction = parse_line(line);
   return std::string(transaction.events.at(0).payload.view());
 }
 
@@ -34,7 +34,7 @@ TEST(LineParser, TakesEveryMember) {
       R"({"events":[{"type":"t","tags":["a:b","c"],"payload":{"n": 1},"metadata":{"by":"x"},"time":"2026-11-21T09:30:00Z"}],)"
       R"("put":{"k":"v","e":""},"put_hex":{"00ff":{"hex":"0102"}},"del":["d"],"del_hex":["0a"],)"
       R"("require":{"k":"old","gone":null,"b":{"hex":"ff"}},"require_hex":{"01":null}})";
-  Transaction transaction = parse_line(line);
+  TransactionLine transaction = parse_line(line);
   EXPECT_THAT(transaction.puts, ElementsAre(Pair("k", "v"), Pair("e", ""), Pair(std::string("\0\xff", 2), "\x01\x02")));
   EXPECT_THAT(transaction.dels, ElementsAre("d", "\n"));
   ASSERT_EQ(transaction.requirements.size(), 4u);
@@ -54,7 +54,7 @@ TEST(LineParser, TakesEveryMember) {
 }
 
 TEST(LineParser, AnEmptyObjectIsAnEmptyTransaction) {
-  Transaction transaction = parse_line("{}");
+  TransactionLine transaction = parse_line("{}");
   EXPECT_TRUE(write_set_of(transaction).empty());
   EXPECT_TRUE(conditions_of(transaction).empty());
   EXPECT_TRUE(write_set_of(parse_line(R"({"put":{},"del":[],"events":[],"require":{}})")).empty());
@@ -75,7 +75,7 @@ TEST(LineParser, AnObjectWithOnlyHexIsBytes) {
   EXPECT_EQ(payload_of(R"({"hex":"00fF"})"), std::string("\0\xff", 2));
   EXPECT_EQ(payload_of(R"({ "h\u0065x" : "41" })"), "A");
   EXPECT_EQ(payload_of(R"({"hex":""})"), "");
-  Transaction transaction = parse_line(
+  TransactionLine transaction = parse_line(
       R"({"events":[{"type":{"hex":"ff"},"tags":["t",{"hex":"fe"}],"metadata":{"hex":"fd"}}],"del":[{"hex":"fc"}]})");
   EXPECT_EQ(transaction.events[0].type, "\xff");
   EXPECT_THAT(transaction.events[0].tags, ElementsAre("t", "\xfe"));
@@ -85,7 +85,7 @@ TEST(LineParser, AnObjectWithOnlyHexIsBytes) {
 }
 
 TEST(LineParser, PayloadsOfSeveralEventsDoNotMix) {
-  Transaction transaction = parse_line(
+  TransactionLine transaction = parse_line(
       R"({"events":[{"payload":{"hex":"41","x":1},"type":"a"},{"type":"b","payload":{"y":2}},{"payload":{"hex":"42"},"type":"c"}]})");
   ASSERT_EQ(transaction.events.size(), 3u);
   EXPECT_EQ(transaction.events[0].payload.view(), R"({"hex":"41","x":1})");
@@ -183,7 +183,7 @@ TEST(LineParser, AKeyIsWrittenOnce) {
 TEST(LineParser, FixedLimitsAreErrorsOfTheirOwn) {
   auto code_of = [](const std::string& line) {
     try {
-      Transaction transaction = parse_line(line);
+      TransactionLine transaction = parse_line(line);
       (void)conditions_of(transaction);
       (void)write_set_of(transaction);
     } catch (const Error& error) {
