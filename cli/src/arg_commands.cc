@@ -53,7 +53,8 @@ void add_command_id(CLI::App& app, std::optional<std::string>& target) {
 void declare_put(CLI::App& app, PutArgs& args) {
   add_text(app, "KEY", args.key, "The key, 1 to 511 bytes")->required();
   add_text(app, "VALUE", args.value, "Its new value, may be empty")->required();
-  CLI::Option* if_value = add_text(app, "--if-value", args.if_value, "Only if the key has this value")->type_name("VALUE");
+  CLI::Option* if_value =
+      add_text(app, "--if-value", args.if_value, "Only if the key has this value")->type_name("VALUE");
   app.add_flag("--if-absent", args.if_absent, "Only if there is no such key")->excludes(if_value);
   add_command_id(app, args.command);
   app.add_flag("--hex", args.hex, kHexHelp);

@@ -22,16 +22,16 @@ struct MemberName {
 };
 
 constexpr std::array<MemberName, 11> kMembers{{{"put", Member::Put, false},
-                                              {"put_hex", Member::Put, true},
-                                              {"del", Member::Del, false},
-                                              {"del_hex", Member::Del, true},
-                                              {"require", Member::Require, false},
-                                              {"require_hex", Member::Require, true},
-                                              {"expect", Member::Expect, false},
-                                              {"expect_hex", Member::Expect, true},
-                                              {"if_none", Member::IfNone, false},
-                                              {"events", Member::Events, false},
-                                              {"command", Member::Command, false}}};
+                                               {"put_hex", Member::Put, true},
+                                               {"del", Member::Del, false},
+                                               {"del_hex", Member::Del, true},
+                                               {"require", Member::Require, false},
+                                               {"require_hex", Member::Require, true},
+                                               {"expect", Member::Expect, false},
+                                               {"expect_hex", Member::Expect, true},
+                                               {"if_none", Member::IfNone, false},
+                                               {"events", Member::Events, false},
+                                               {"command", Member::Command, false}}};
 
 constexpr std::array<std::string_view, 5> kFields{"type", "tags", "payload", "metadata", "time"};
 

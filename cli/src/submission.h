@@ -14,8 +14,8 @@ namespace azoth::cli {
 // "none", "exists", "any", or the id of an event, from 1.
 std::optional<ExpectedVersion> parse_expected(std::string_view text);
 
-// Adds the members of a rejected transaction: "error", "message", and of the first failure its "key", "tag" and "event",
-// where it has them.
+// Adds the members of a rejected transaction: "error", "message", and of the first failure its "key", "tag" and
+// "event", where it has them.
 void add_rejection(JsonObject& object, const Rejection& rejection);
 // The same as a message on standard error; Refused.
 Exit report_rejection(const Context& context, const Rejection& rejection);

@@ -7,7 +7,6 @@
 namespace azoth::test {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
