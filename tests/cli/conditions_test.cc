@@ -244,6 +244,7 @@ TEST_F(Conditions, AnAppendWithACommandIsDoneOnce) {
        std::vector<Arguments>{{"append", "t", "{ }", "--tag", "a"},
                               {"append", "u", "{}", "--tag", "a"},
                               {"append", "t", "{}"},
+                              {"append", "t{}", "--tag", "a"},
                               {"append", "t", "{}", "--tag", "a", "--metadata", "{}"},
                               {"append", "t", "{}", "--tag", "a", "--time", "2001-01-01T00:00:00Z"},
                               {"put", "t", "{}"},
