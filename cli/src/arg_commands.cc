@@ -44,9 +44,19 @@ void declare_apply(CLI::App& app, ApplyArgs& args) {
   app.add_flag("--keep-going", args.keep_going, "Report lines that are refused and go on; exit 3 if there were any");
 }
 
+void add_command_id(CLI::App& app, std::optional<std::string>& target) {
+  add_text(app, "--command", target,
+           "An id of this request, 1 to 128 bytes: however often it is sent, it is carried out once")
+      ->type_name("ID");
+}
+
 void declare_put(CLI::App& app, PutArgs& args) {
   add_text(app, "KEY", args.key, "The key, 1 to 511 bytes")->required();
   add_text(app, "VALUE", args.value, "Its new value, may be empty")->required();
+  CLI::Option* if_value =
+      add_text(app, "--if-value", args.if_value, "Only if the key has this value")->type_name("VALUE");
+  app.add_flag("--if-absent", args.if_absent, "Only if there is no such key")->excludes(if_value);
+  add_command_id(app, args.command);
   app.add_flag("--hex", args.hex, kHexHelp);
 }
 
@@ -59,6 +69,8 @@ void declare_get(CLI::App& app, GetArgs& args) {
 
 void declare_del(CLI::App& app, DelArgs& args) {
   add_text(app, "KEY", args.key, "The key")->required();
+  add_text(app, "--if-value", args.if_value, "Only if the key has this value")->type_name("VALUE");
+  add_command_id(app, args.command);
   app.add_flag("--hex", args.hex, kHexHelp);
 }
 
@@ -81,6 +93,18 @@ void declare_append(CLI::App& app, AppendArgs& args) {
   add_texts(app, "--tag", args.tags, "A tag, e.g. account:alice; may be repeated");
   add_text(app, "--metadata", args.metadata, "A JSON object stored beside the payload")->type_name("JSON");
   add_text(app, "--time", args.time, "The event's time, RFC 3339; the commit's if not given")->type_name("TIME");
+  add_texts(app, "--if-none-tag", args.if_none_tags,
+            "Only if no event has this tag; may be repeated: no event has all of them")
+      ->type_name("TAG");
+  add_texts(app, "--if-none-type", args.if_none_types,
+            "With --if-none-tag: events of this type only; may be repeated: of any of them")
+      ->type_name("TYPE");
+  add_count(app, "--after", args.after, "With --if-none-tag: events after this id only")->type_name("ID");
+  add_texts(app, "--expect", args.expect,
+            "Only if the newest event with TAG has this id; or none (there is no such event), exists (there is one) or "
+            "any; may be repeated")
+      ->type_name("TAG=ID");
+  add_command_id(app, args.command);
   app.add_flag("--hex", args.hex, "The payload is hex digits");
 }
 
@@ -149,6 +173,8 @@ void add_writing_commands(CLI::App& app, Run& selected) {
   add_command<ApplyArgs>(app, selected, "apply", "Commit transactions from JSON Lines, one line = one atomic commit",
                          R"(A line:
   {"require":{"k":"v"},"del":["a"],"put":{"k":"w"},"events":[{"type":"t","tags":["x:y"],"payload":{"n":1}}]}
+More conditions, and a command id, with which a line that is sent again is carried out once:
+  {"command":"request-4711","if_none":{"types":["t"],"tags":["x:y"],"after":17},"expect":{"a:b":17,"c:d":"none"},...}
 All members are optional (docs/cli.md has the whole format). It stops at the first line that is refused.
 
 Examples:
@@ -156,16 +182,18 @@ Examples:
   producer | azoth apply - --ack --durability written
   azoth export | azoth --db copy apply -
 
-Exit codes: 1 a line is not valid; 3 a requirement of a line does not hold, or with --keep-going any line was refused,
-or the store is sealed, or another process (a service, say) has it open.)",
+Exit codes: 1 a line is not valid; 3 a condition of a line does not hold, or its command was carried out before with
+another line, or with --keep-going any line was refused, or the store is sealed, or another process (a service, say) has
+it open.)",
                          run_apply, declare_apply);
   add_command<PutArgs>(app, selected, "put", "Set a key",
-                       "Examples:\n  azoth put balance/alice 100\n  azoth put note -- -draft-\n  azoth put --hex "
-                       "00ff 0102",
+                       "Examples:\n  azoth put balance/alice 100\n  azoth put balance/alice 90 --if-value 100\n  azoth "
+                       "put note -- -draft-\n  azoth put --hex 00ff 0102\n\nExit 3, with nothing changed, if "
+                       "--if-value or --if-absent does not hold.",
                        run_put, declare_put);
   add_command<DelArgs>(app, selected, "del", "Remove a key",
                        "Example:\n  azoth del balance/alice\n\nRemoving a key that is not there is fine (exit 0) and "
-                       "commits nothing; --json says whether it was there.",
+                       "commits nothing; --json says whether it was there. Exit 3 if --if-value does not hold.",
                        run_del, declare_del);
   add_command<RepairArgs>(app, selected, "repair", "Say what is left of a store whose journal is damaged, and keep that",
                           R"(Examples:
@@ -182,7 +210,13 @@ was not repaired.)",
                           R"(Examples:
   azoth append deposited '{"account":"alice","amount":100}' --tag account:alice
   azoth append imported - < payload.json
-  azoth append noted '{}' --time 2026-11-21T09:30:00Z --metadata '{"by":"alice"}')",
+  azoth append noted '{}' --time 2026-11-21T09:30:00Z --metadata '{"by":"alice"}'
+  azoth append opened '{}' --tag account:alice --expect account:alice=none
+  azoth append booked '{}' --tag seat:7 --if-none-tag seat:7 --if-none-type booked
+  azoth append deposited '{"amount":100}' --tag account:alice --command request-4711
+
+Exit 3 if a condition does not hold; then nothing is appended. A request that was sent before with the same --command
+prints the id it got then, and appends nothing; exit 3 if what is to be appended is something else.)",
                           run_append, declare_append);
   add_command<SealArgs>(app, selected, "seal", "Close the history: refuse every write until it is unsealed",
                         R"(Example:

@@ -7,6 +7,7 @@
 #include "azoth/core/limits.h"
 #include "commands.h"
 #include "json_reader.h"
+#include "submission.h"
 
 namespace azoth::cli {
 namespace {
@@ -28,11 +29,56 @@ std::string read_standard_input(std::size_t limit) {
   return bytes;
 }
 
+// TAG=VERSION, where the tag may have a = of its own.
+Condition expectation_of(const std::string& text) {
+  std::size_t equals = text.rfind('=');
+  std::optional<ExpectedVersion> version;
+  if (equals != std::string::npos) version = parse_expected(std::string_view(text).substr(equals + 1));
+  if (!version) {
+    throw UsageError(fmt::format(
+        "--expect takes TAG=VERSION, where VERSION is the id of an event (from 1), none, exists or any, not {}", text));
+  }
+  return Condition::tag_version(std::string_view(text).substr(0, equals), *version);
+}
+
+std::vector<Condition> conditions_of(const AppendArgs& args) {
+  std::vector<Condition> conditions;
+  if (!args.if_none_tags.empty()) {
+    EventPattern pattern{.types = args.if_none_types, .tags = args.if_none_tags};
+    conditions.push_back(Condition::no_event({std::move(pattern)}, args.after.value_or(0)));
+  } else if (!args.if_none_types.empty()) {
+    throw UsageError("--if-none-type needs at least one --if-none-tag");
+  } else if (args.after) {
+    throw UsageError("--after says since when there must be no event with --if-none-tag, which is not given");
+  }
+  for (const std::string& text : args.expect) conditions.push_back(expectation_of(text));
+  return conditions;
+}
+
+// Of what is to be appended; its conditions are no part of it.
+std::string event_fingerprint(const Event& event, const AppendArgs& args) {
+  std::string fingerprint = fingerprint_of({"append", event.type, event.payload, event.metadata});
+  fingerprint += fingerprint_of({args.time.value_or("")});
+  for (std::string_view tag : event.tags) fingerprint += fingerprint_of({tag});
+  return fingerprint;
+}
+
 std::string payload_of(const AppendArgs& args, const Options& options) {
   std::string given = args.payload ? *args.payload : args.payload_option.value_or("");
   // Twice the limit, as the payload may be hex; the store checks the limit itself.
   if (given == "-") given = read_standard_input(2 * options.max_event_bytes + 1);
   return argument_bytes(given, args.hex, "PAYLOAD");
+}
+
+void print(Context& context, const AppendArgs& args, const CommitInfo& commit) {
+  if (context.json()) {
+    JsonObject result;
+    result.number_or_null("event", commit.last_event).number("commit", commit.commit_seq);
+    context.out.json(add_repeat(result, commit).finish());
+  } else {
+    context.out.line(fmt::format("{}", commit.last_event));
+  }
+  report_repeat(context, args.command, commit);
 }
 
 }  // namespace
@@ -49,15 +95,15 @@ Exit run_append(Context& context, const AppendArgs& args) {
   }
   std::string payload = payload_of(args, context.globals.options);
   event.payload = payload;
+  std::vector<Condition> conditions = conditions_of(args);
+  std::string fingerprint = event_fingerprint(event, args);
   WriteSet set;
   set.append(event);
   Db db = open_store(context);
-  CommitInfo commit = db.submit(std::move(set))->wait();
-  if (context.json()) {
-    context.out.json(JsonObject().number("event", commit.last_event).number("commit", commit.commit_seq).finish());
-  } else {
-    context.out.line(fmt::format("{}", commit.last_event));
-  }
+  Outcome<Ticket> outcome = db.submit(std::move(set), conditions, {.command = command_of(args.command, fingerprint)});
+  if (!outcome) return report_rejection(context, outcome.rejection());
+  const CommitInfo& commit = outcome->wait();
+  print(context, args, commit);
   db.close();
   return Exit::Ok;
 }

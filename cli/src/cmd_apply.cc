@@ -9,6 +9,7 @@
 #include "line_parser.h"
 #include "line_reader.h"
 #include "progress.h"
+#include "submission.h"
 #include "text.h"
 
 namespace azoth::cli {
@@ -22,7 +23,9 @@ constexpr auto kPatience = std::chrono::minutes{5};
 std::size_t longest_line(const Options& options) { return 2 * options.max_transaction_bytes + (std::size_t{1} << 20); }
 
 // An error that is the line's own, not the store's.
-bool about_the_line(const Error& error) { return error.code() <= ErrorCode::TooManyOperations; }
+bool about_the_line(const Error& error) {
+  return error.code() <= ErrorCode::TooManyOperations || error.code() == ErrorCode::CommandMismatch;
+}
 
 class Applier {
  public:
@@ -52,9 +55,10 @@ class Applier {
  private:
   Exit apply_lines();
   bool apply_line(const LineReader::Line& line);
-  bool submit(std::uint64_t number, const Transaction& transaction);
-  bool refuse(std::uint64_t number, std::string_view code, const std::string& message,
-              const std::string* key = nullptr);
+  bool submit(const LineReader::Line& line, const TransactionLine& transaction);
+  bool refuse(std::uint64_t number, std::string_view code, const std::string& message, Exit why = Exit::Failure);
+  bool reject(std::uint64_t number, const Rejection& rejection);
+  bool stop_or_go_on(JsonObject& object, const std::string& text, Exit why);
   void settle_quietly();
   void finish_output();
 
@@ -86,38 +90,45 @@ bool Applier::apply_line(const LineReader::Line& line) {
   }
   if (line.text.find_first_not_of(" \t\r") == std::string_view::npos) return true;
   try {
-    return submit(line.number, parse_line(line.text));
+    return submit(line, parse_line(line.text));
   } catch (const JsonError& error) {
     return refuse(line.number, "invalid_line", error.what());
   } catch (const Error& error) {
     if (!about_the_line(error)) throw;
-    return refuse(line.number, error_name(error.code()), error.what());
+    return refuse(line.number, error_name(error.code()), error.what(), exit_for(error));
   }
 }
 
-bool Applier::submit(std::uint64_t number, const Transaction& transaction) {
+bool Applier::submit(const LineReader::Line& line, const TransactionLine& transaction) {
   std::vector<Condition> conditions = conditions_of(transaction);
-  Outcome<Ticket> outcome =
-      db_.submit(write_set_of(transaction), conditions, {.level = args_.durability, .timeout = kPatience});
-  if (!outcome) {
-    const Rejection& rejection = outcome.rejection();
-    return refuse(number, error_name(ErrorCode::Rejected), rejection.message(), &rejection.failures.front().key);
-  }
-  queue_.push(number, *outcome);
+  SubmitOptions options{.level = args_.durability, .timeout = kPatience};
+  if (transaction.command) options.command = Command{.id = *transaction.command, .fingerprint = line.text};
+  Outcome<Ticket> outcome = db_.submit(write_set_of(transaction), conditions, options);
+  if (!outcome) return reject(line.number, outcome.rejection());
+  queue_.push(line.number, *outcome);
   return true;
 }
 
-// Reports the line. If this is where it ends, everything before the line is settled and acknowledged first.
-bool Applier::refuse(std::uint64_t number, std::string_view code, const std::string& message, const std::string* key) {
-  ++refused_;
-  stopped_ = key != nullptr ? Exit::Refused : Exit::Failure;
-  if (!args_.keep_going) queue_.finish();
-  progress_.clear();
+bool Applier::refuse(std::uint64_t number, std::string_view code, const std::string& message, Exit why) {
   JsonObject object;
   object.number("line", number).text("error", code).text("message", terminal_safe(message));
-  if (key != nullptr) object.bytes("key", *key);
-  std::string about = key != nullptr ? fmt::format("requirement on key \"{}\": ", printable(*key)) : "";
-  report_object(context_, object, fmt::format("line {}: {}{}", number, about, message));
+  return stop_or_go_on(object, fmt::format("line {}: {}", number, message), why);
+}
+
+bool Applier::reject(std::uint64_t number, const Rejection& rejection) {
+  JsonObject object;
+  add_rejection(object.number("line", number), rejection);
+  return stop_or_go_on(object, fmt::format("line {}: rejected: {}", number, rejection.message()), Exit::Refused);
+}
+
+// Reports a line that was refused. If this is where it ends, everything before the line is settled and acknowledged
+// first.
+bool Applier::stop_or_go_on(JsonObject& object, const std::string& text, Exit why) {
+  ++refused_;
+  stopped_ = why;
+  if (!args_.keep_going) queue_.finish();
+  progress_.clear();
+  report_object(context_, object, text);
   return false;
 }
 
@@ -138,6 +149,7 @@ void Applier::finish_output() {
                           .number("events", totals.events)
                           .number_or_null("first_event", totals.first_event)
                           .number_or_null("last_event", totals.last_event)
+                          .number("repeated", totals.repeated)
                           .number("refused", refused_)
                           .decimal("seconds", seconds)
                           .finish());
@@ -146,6 +158,7 @@ void Applier::finish_output() {
   std::string text =
       fmt::format("applied {} transactions, {} events", grouped(totals.transactions), grouped(totals.events));
   if (totals.events != 0) text += fmt::format(" ({} to {})", totals.first_event, totals.last_event);
+  if (totals.repeated != 0) text += fmt::format(", repeated {} lines", grouped(totals.repeated));
   if (refused_ != 0) text += fmt::format(", refused {} lines", grouped(refused_));
   text += fmt::format(" in {:.3f} s", seconds);
   if (args_.ack) return write_message(text);

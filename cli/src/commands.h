@@ -27,6 +27,9 @@ Exit run_apply(Context& context, const ApplyArgs& args);
 struct PutArgs {
   std::string key;
   std::string value;
+  std::optional<std::string> if_value;  // what the key must have
+  bool if_absent = false;
+  std::optional<std::string> command;
   bool hex = false;
 };
 Exit run_put(Context& context, const PutArgs& args);
@@ -40,6 +43,8 @@ Exit run_get(Context& context, const GetArgs& args);
 
 struct DelArgs {
   std::string key;
+  std::optional<std::string> if_value;
+  std::optional<std::string> command;
   bool hex = false;
 };
 Exit run_del(Context& context, const DelArgs& args);
@@ -62,6 +67,11 @@ struct AppendArgs {
   std::vector<std::string> tags;
   std::optional<std::string> metadata;
   std::optional<std::string> time;
+  std::vector<std::string> if_none_types;
+  std::vector<std::string> if_none_tags;
+  std::optional<EventId> after;
+  std::vector<std::string> expect;  // TAG=VERSION each
+  std::optional<std::string> command;
   bool hex = false;
 };
 Exit run_append(Context& context, const AppendArgs& args);

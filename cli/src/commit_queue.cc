@@ -16,13 +16,13 @@ namespace {
 constexpr std::size_t kAtomicWrite = 4096;
 
 std::string ack_line(std::uint64_t line, const CommitInfo& commit) {
-  return JsonObject()
-             .number("line", line)
-             .number("commit", commit.commit_seq)
-             .number_or_null("first_event", commit.first_event)
-             .number_or_null("last_event", commit.last_event)
-             .finish() +
-         '\n';
+  JsonObject ack;
+  ack.number("line", line)
+      .number("commit", commit.commit_seq)
+      .number_or_null("first_event", commit.first_event)
+      .number_or_null("last_event", commit.last_event);
+  if (commit.already_applied) ack.boolean("already_applied", true);
+  return ack.finish() + '\n';
 }
 
 }  // namespace
@@ -106,14 +106,22 @@ void CommitQueue::settle(std::deque<Entry>& entries) {
 
 void CommitQueue::settle_one(const Entry& entry) {
   const CommitInfo& commit = entry.ticket.wait(level_);
-  ++totals_.transactions;
-  totals_.events += commit.events;
-  if (totals_.first_event == 0) totals_.first_event = commit.first_event;
-  if (commit.last_event != 0) totals_.last_event = commit.last_event;
+  count(commit);
   if (ack_fd_ < 0) return;
   std::string line = ack_line(entry.line, commit);
   if (acks_.size() + line.size() > kAtomicWrite) write_acks();
   acks_ += line;
+}
+
+void CommitQueue::count(const CommitInfo& commit) {
+  if (commit.already_applied) {
+    ++totals_.repeated;
+    return;
+  }
+  ++totals_.transactions;
+  totals_.events += commit.events;
+  if (totals_.first_event == 0) totals_.first_event = commit.first_event;
+  if (commit.last_event != 0) totals_.last_event = commit.last_event;
 }
 
 void CommitQueue::write_acks() {

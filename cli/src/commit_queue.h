@@ -26,6 +26,7 @@ class CommitQueue {
     std::uint64_t events = 0;
     EventId first_event = 0;  // 0 if there is none
     EventId last_event = 0;
+    std::uint64_t repeated = 0;  // commands that were carried out before: counted here only
   };
 
   // At most `depth` commits wait. Acknowledgements are written to `ack_fd` (-1: none) with one write(2) for those that
@@ -52,6 +53,7 @@ class CommitQueue {
   void run();
   void settle(std::deque<Entry>& entries);
   void settle_one(const Entry& entry);
+  void count(const CommitInfo& commit);
   void write_acks();
   void fail(std::exception_ptr failure);
   void throw_failure();

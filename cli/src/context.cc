@@ -30,6 +30,7 @@ Exit exit_for(const Error& error) {
     case ErrorCode::NotFound:
       return Exit::NotFound;
     case ErrorCode::Rejected:
+    case ErrorCode::CommandMismatch:
     case ErrorCode::AlreadyExists:
     case ErrorCode::Locked:
     case ErrorCode::AlreadyOpen:

@@ -1,61 +1,56 @@
 #include "line_parser.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <utility>
 
-#include "azoth/core/bytes.h"
-#include "json_reader.h"
+#include "if_none_sink.h"
+#include "line_text.h"
+#include "submission.h"
+#include "text.h"
 
 namespace azoth::cli {
 namespace {
 
-std::string in_quotes(std::string_view text) { return '"' + printable(text) + '"'; }
-
-[[noreturn]] void fail(const std::string& message) { throw JsonError(message); }
-
-std::string hex_bytes(std::string_view digits, const std::string& where) {
-  if (std::optional<std::string> bytes = from_hex(digits)) return *std::move(bytes);
-  fail(fmt::format("{} in {} is not hex: two digits for each byte are needed", in_quotes(digits), where));
-}
-
 // The members of a line.
-enum class Member { Put, Del, Require, Events };
+enum class Member { Put, Del, Require, Expect, IfNone, Events, Command };
 
 struct MemberName {
   std::string_view name;
   Member member;
-  bool hex;  // keys are hex
+  bool hex;  // keys, or tags, are hex
 };
 
-constexpr std::array<MemberName, 7> kMembers{{{"put", Member::Put, false},
-                                              {"put_hex", Member::Put, true},
-                                              {"del", Member::Del, false},
-                                              {"del_hex", Member::Del, true},
-                                              {"require", Member::Require, false},
-                                              {"require_hex", Member::Require, true},
-                                              {"events", Member::Events, false}}};
+constexpr std::array<MemberName, 11> kMembers{{{"put", Member::Put, false},
+                                               {"put_hex", Member::Put, true},
+                                               {"del", Member::Del, false},
+                                               {"del_hex", Member::Del, true},
+                                               {"require", Member::Require, false},
+                                               {"require_hex", Member::Require, true},
+                                               {"expect", Member::Expect, false},
+                                               {"expect_hex", Member::Expect, true},
+                                               {"if_none", Member::IfNone, false},
+                                               {"events", Member::Events, false},
+                                               {"command", Member::Command, false}}};
 
 constexpr std::array<std::string_view, 5> kFields{"type", "tags", "payload", "metadata", "time"};
 
-// Builds a Transaction from the reader's calls. `places_` holds what is open, from the line itself inwards.
-class TransactionSink : public JsonSink {
+// Builds a TransactionLine from the reader's calls. `places_` holds what is open, from the line itself inwards.
+class LineSink : public JsonSink {
  public:
-  explicit TransactionSink(std::string_view text) : text_(text) {}
+  explicit LineSink(std::string_view text) : text_(text) {}
 
   void open(JsonKind kind, std::size_t begin) override;
   void close(std::size_t end) override;
   void key(std::string& name) override;
   void scalar(JsonKind kind, std::string* text, std::size_t begin, std::size_t end) override;
 
-  Transaction take() { return std::move(transaction_); }
+  TransactionLine take() { return std::move(line_); }
 
  private:
   enum class Place {
     Line,    // the line's object
-    Pairs,   // the object of put or require
+    Pairs,   // the object of put, require or expect
     Keys,    // the array of del
     Events,  // the array of events
     Event,   // one event's object
@@ -64,23 +59,26 @@ class TransactionSink : public JsonSink {
     Raw,     // anywhere inside a payload or metadata
   };
 
-  void open_member(JsonKind kind);
+  void open_member(JsonKind kind, std::size_t begin);
+  void open_if_none(JsonKind kind, std::size_t begin);
   void open_field(JsonKind kind, std::size_t begin);
   void open_hex(JsonKind kind);
   void open_raw(std::size_t begin);
   void close_raw(std::size_t end);
   void event_scalar(JsonKind kind, std::string* text, std::size_t begin, std::size_t end);
-  void pair_scalar(JsonKind kind, std::string* text);
+  void pair_scalar(JsonKind kind, std::string* text, std::size_t begin, std::size_t end);
+  void expect_scalar(JsonKind kind, std::string_view text);
   void give(std::string bytes);
   void give_key(std::string key);
 
-  LineEvent& event() { return transaction_.events.back(); }
+  LineEvent& event() { return line_.events.back(); }
   bool top_of_raw() const { return places_.back() == Place::Raw && places_[places_.size() - 2] == Place::Event; }
   std::string where() const;
 
   std::string_view text_;
-  Transaction transaction_;
+  TransactionLine line_;
   std::vector<Place> places_;
+  std::optional<IfNoneSink> if_none_;   // while its value is open: takes everything
   const MemberName* member_ = nullptr;  // of the line
   std::string key_;                     // in Pairs
   std::string_view field_;              // of the event
@@ -92,16 +90,18 @@ class TransactionSink : public JsonSink {
 };
 
 // Where we are, for messages.
-std::string TransactionSink::where() const {
+std::string LineSink::where() const {
   if (member_->member == Member::Events) {
-    std::string number = fmt::format("event {}", transaction_.events.size());
+    std::string number = fmt::format("event {}", line_.events.size());
     return field_.empty() ? number : fmt::format("\"{}\" of {}", field_, number);
   }
-  if (member_->member == Member::Del) return fmt::format("\"{}\"", member_->name);
-  return fmt::format("\"{}\" of key {}", member_->name, in_quotes(key_));
+  if (member_->member == Member::Del || member_->member == Member::Command) return fmt::format("\"{}\"", member_->name);
+  std::string_view what = member_->member == Member::Expect ? "tag" : "key";
+  return fmt::format("\"{}\" of {} {}", member_->name, what, in_quotes(key_));
 }
 
-void TransactionSink::open(JsonKind kind, std::size_t begin) {
+void LineSink::open(JsonKind kind, std::size_t begin) {
+  if (if_none_) return if_none_->open(kind, begin);
   if (places_.empty()) {
     if (kind != JsonKind::Object) fail("a line must be a JSON object");
     places_.push_back(Place::Line);
@@ -109,14 +109,16 @@ void TransactionSink::open(JsonKind kind, std::size_t begin) {
   }
   switch (places_.back()) {
     case Place::Line:
-      return open_member(kind);
+      return open_member(kind, begin);
     case Place::Pairs:
+      if (member_->member == Member::Expect) expect_scalar(kind, {});  // says what is needed instead
+      return open_hex(kind);
     case Place::Keys:
     case Place::Tags:
       return open_hex(kind);
     case Place::Events:
       if (kind != JsonKind::Object) fail("each of \"events\" must be an object");
-      transaction_.events.emplace_back();
+      line_.events.emplace_back();
       field_ = {};
       has_type_ = false;
       return places_.push_back(Place::Event);
@@ -130,7 +132,9 @@ void TransactionSink::open(JsonKind kind, std::size_t begin) {
   }
 }
 
-void TransactionSink::open_member(JsonKind kind) {
+void LineSink::open_member(JsonKind kind, std::size_t begin) {
+  if (member_->member == Member::Command) return open_hex(kind);
+  if (member_->member == Member::IfNone) return open_if_none(kind, begin);
   bool list = member_->member == Member::Del || member_->member == Member::Events;
   if (kind != (list ? JsonKind::Array : JsonKind::Object)) {
     fail(fmt::format("\"{}\" must be an {}", member_->name, list ? "array" : "object"));
@@ -138,7 +142,15 @@ void TransactionSink::open_member(JsonKind kind) {
   places_.push_back(!list ? Place::Pairs : member_->member == Member::Del ? Place::Keys : Place::Events);
 }
 
-void TransactionSink::open_hex(JsonKind kind) {
+void LineSink::open_if_none(JsonKind kind, std::size_t begin) {
+  if (kind != JsonKind::Object && kind != JsonKind::Array) {
+    fail("\"if_none\" must be an object, or an array of objects");
+  }
+  if_none_.emplace(text_, line_.no_events);
+  if_none_->open(kind, begin);
+}
+
+void LineSink::open_hex(JsonKind kind) {
   bool plain_only = places_.back() == Place::Keys && member_->hex;
   if (kind != JsonKind::Object || plain_only) {
     fail(fmt::format("{} takes a string{}", where(), plain_only ? " of hex digits" : R"( or {"hex":"..."})"));
@@ -147,7 +159,7 @@ void TransactionSink::open_hex(JsonKind kind) {
   places_.push_back(Place::Hex);
 }
 
-void TransactionSink::open_field(JsonKind kind, std::size_t begin) {
+void LineSink::open_field(JsonKind kind, std::size_t begin) {
   if (field_ == "payload") return open_raw(begin);
   if (field_ == "type") return open_hex(kind);
   if (field_ == "tags") {
@@ -159,7 +171,7 @@ void TransactionSink::open_field(JsonKind kind, std::size_t begin) {
   open_raw(begin);
 }
 
-void TransactionSink::open_raw(std::size_t begin) {
+void LineSink::open_raw(std::size_t begin) {
   raw_begin_ = begin;
   raw_members_ = 0;
   raw_at_hex_ = false;
@@ -167,7 +179,12 @@ void TransactionSink::open_raw(std::size_t begin) {
   places_.push_back(Place::Raw);
 }
 
-void TransactionSink::close(std::size_t end) {
+void LineSink::close(std::size_t end) {
+  if (if_none_) {
+    if_none_->close(end);
+    if (if_none_->done()) if_none_.reset();
+    return;
+  }
   Place closed = places_.back();
   bool raw_done = closed == Place::Raw && top_of_raw();
   places_.pop_back();
@@ -182,7 +199,7 @@ void TransactionSink::close(std::size_t end) {
   }
 }
 
-void TransactionSink::close_raw(std::size_t end) {
+void LineSink::close_raw(std::size_t end) {
   LineBytes& target = field_ == "payload" ? event().payload : event().metadata;
   if (hex_ && raw_members_ == 1) {
     target = LineBytes(hex_bytes(*hex_, where()));
@@ -191,7 +208,8 @@ void TransactionSink::close_raw(std::size_t end) {
   }
 }
 
-void TransactionSink::key(std::string& name) {
+void LineSink::key(std::string& name) {
+  if (if_none_) return if_none_->key(name);
   switch (places_.back()) {
     case Place::Line: {
       auto found = std::find_if(kMembers.begin(), kMembers.end(), [&](const MemberName& m) { return m.name == name; });
@@ -208,10 +226,7 @@ void TransactionSink::key(std::string& name) {
       return;
     }
     case Place::Hex:
-      if (name != "hex") {
-        fail(fmt::format(R"(unknown member {} in {}: only {{"hex":"..."}} may stand for a text)", in_quotes(name),
-                         where()));
-      }
+      if (name != "hex") fail_not_hex(name, where());
       return;
     case Place::Pairs:
       key_ = member_->hex ? hex_bytes(name, fmt::format("\"{}\"", member_->name)) : std::move(name);
@@ -227,13 +242,15 @@ void TransactionSink::key(std::string& name) {
   }
 }
 
-void TransactionSink::scalar(JsonKind kind, std::string* text, std::size_t begin, std::size_t end) {
+void LineSink::scalar(JsonKind kind, std::string* text, std::size_t begin, std::size_t end) {
+  if (if_none_) return if_none_->scalar(kind, text, begin, end);
   if (places_.empty()) fail("a line must be a JSON object");
   switch (places_.back()) {
     case Place::Line:
-      return open_member(kind);  // says what is needed instead
+      if (member_->member == Member::Command && kind == JsonKind::String) return give(std::move(*text));
+      return open_member(kind, begin);  // says what is needed instead
     case Place::Pairs:
-      return pair_scalar(kind, text);
+      return pair_scalar(kind, text, begin, end);
     case Place::Keys:
     case Place::Tags:
       if (kind != JsonKind::String) return open_hex(kind);
@@ -253,17 +270,30 @@ void TransactionSink::scalar(JsonKind kind, std::string* text, std::size_t begin
   }
 }
 
-void TransactionSink::pair_scalar(JsonKind kind, std::string* text) {
+void LineSink::pair_scalar(JsonKind kind, std::string* text, std::size_t begin, std::size_t end) {
+  if (member_->member == Member::Expect) {
+    return expect_scalar(kind, kind == JsonKind::String ? std::string_view(*text) : text_.substr(begin, end - begin));
+  }
   if (kind == JsonKind::String) return give(std::move(*text));
   bool require = member_->member == Member::Require;
   if (require && kind == JsonKind::Null) {
-    transaction_.requirements.push_back({std::move(key_), std::nullopt});
+    line_.requirements.push_back({std::move(key_), std::nullopt});
     return;
   }
   fail(fmt::format(R"({} must be a string{} or {{"hex":"..."}})", where(), require ? ", null" : ""));
 }
 
-void TransactionSink::event_scalar(JsonKind kind, std::string* text, std::size_t begin, std::size_t end) {
+// A number is an event id, a string is a word.
+void LineSink::expect_scalar(JsonKind kind, std::string_view text) {
+  std::optional<ExpectedVersion> version;
+  if (kind == JsonKind::Number || (kind == JsonKind::String && !parse_number(text))) version = parse_expected(text);
+  if (!version) {
+    fail(where() + R"( must be the id of an event (from 1), "none", "exists" or "any")");
+  }
+  line_.expectations.push_back({std::move(key_), *version});
+}
+
+void LineSink::event_scalar(JsonKind kind, std::string* text, std::size_t begin, std::size_t end) {
   if (field_ == "payload") {
     event().payload = LineBytes(text_.substr(begin, end - begin));
   } else if (field_ == "type") {
@@ -279,7 +309,7 @@ void TransactionSink::event_scalar(JsonKind kind, std::string* text, std::size_t
 }
 
 // A text, wherever one may stand.
-void TransactionSink::give(std::string bytes) {
+void LineSink::give(std::string bytes) {
   switch (places_.back()) {
     case Place::Keys:
       return give_key(std::move(bytes));
@@ -289,70 +319,46 @@ void TransactionSink::give(std::string bytes) {
       has_type_ = true;
       event().type = std::move(bytes);
       return;
+    case Place::Line:
+      line_.command = std::move(bytes);
+      return;
     default:
       if (member_->member == Member::Put) {
-        transaction_.puts.emplace_back(std::move(key_), std::move(bytes));
+        line_.puts.emplace_back(std::move(key_), std::move(bytes));
       } else {
-        transaction_.requirements.push_back({std::move(key_), std::move(bytes)});
+        line_.requirements.push_back({std::move(key_), std::move(bytes)});
       }
   }
 }
 
-void TransactionSink::give_key(std::string key) {
-  transaction_.dels.push_back(member_->hex ? hex_bytes(key, where()) : std::move(key));
+void LineSink::give_key(std::string key) {
+  line_.dels.push_back(member_->hex ? hex_bytes(key, where()) : std::move(key));
 }
 
-// A key may be written in several ways ("put" and "put_hex", escapes): what counts is the key.
-void check_distinct(std::vector<std::string_view> keys, std::string_view message) {
-  std::sort(keys.begin(), keys.end());
-  auto twice = std::adjacent_find(keys.begin(), keys.end());
-  if (twice != keys.end()) fail(fmt::format("the key {} {}", in_quotes(*twice), message));
-}
-
-void check_keys(const Transaction& transaction) {
+void check_distinct_names(const TransactionLine& line) {
   std::vector<std::string_view> puts;
-  for (const auto& [key, value] : transaction.puts) puts.push_back(key);
-  std::vector<std::string_view> written(transaction.dels.begin(), transaction.dels.end());
-  check_distinct(puts, "is put twice");
-  check_distinct(written, "is deleted twice");
+  for (const auto& [key, value] : line.puts) puts.push_back(key);
+  std::vector<std::string_view> written(line.dels.begin(), line.dels.end());
+  check_distinct(puts, "key", "is put twice");
+  check_distinct(written, "key", "is deleted twice");
   written.insert(written.end(), puts.begin(), puts.end());
-  check_distinct(written, "is both put and deleted");
+  check_distinct(written, "key", "is both put and deleted");
   std::vector<std::string_view> required;
-  for (const Requirement& requirement : transaction.requirements) required.push_back(requirement.key);
-  check_distinct(required, "is required twice");
+  for (const Requirement& requirement : line.requirements) required.push_back(requirement.key);
+  check_distinct(required, "key", "is required twice");
+  std::vector<std::string_view> expected;
+  for (const Expectation& expectation : line.expectations) expected.push_back(expectation.tag);
+  check_distinct(expected, "tag", "is expected twice");
 }
 
 }  // namespace
 
-Transaction parse_line(std::string_view text) {
-  TransactionSink sink(text);
+TransactionLine parse_line(std::string_view text) {
+  LineSink sink(text);
   read_json(text, sink);
-  Transaction transaction = sink.take();
-  check_keys(transaction);
-  return transaction;
-}
-
-WriteSet write_set_of(const Transaction& transaction) {
-  WriteSet set;
-  for (const std::string& key : transaction.dels) set.del(key);
-  for (const auto& [key, value] : transaction.puts) set.put(key, value);
-  for (const LineEvent& event : transaction.events) {
-    set.append({.type = event.type,
-                .tags = {event.tags.begin(), event.tags.end()},
-                .payload = event.payload.view(),
-                .metadata = event.metadata.view(),
-                .time = event.time});
-  }
-  return set;
-}
-
-std::vector<Condition> conditions_of(const Transaction& transaction) {
-  std::vector<Condition> conditions;
-  for (const Requirement& requirement : transaction.requirements) {
-    conditions.push_back(requirement.value ? Condition::key_equals(requirement.key, *requirement.value)
-                                           : Condition::key_absent(requirement.key));
-  }
-  return conditions;
+  TransactionLine line = sink.take();
+  check_distinct_names(line);
+  return line;
 }
 
 }  // namespace azoth::cli

@@ -115,5 +115,58 @@ TEST_P(Kill, WhatWasAcknowledgedIsThereAndNothingIsInBetween) {
 INSTANTIATE_TEST_SUITE_P(AtEachLevel, Kill, testing::Values("written", "durable"),
                          [](const auto& suite) { return std::string(suite.param); });
 
+// A client that does not know how far it came sends everything again.
+TEST(KillAndSendAgain, EachLineWithACommandIsAppliedOnce) {
+  constexpr int kLines = 12'000;
+  std::mt19937_64 random(test_seed());
+  StoreDir store;
+  store.init();
+  std::string input;
+  for (int n = 1; n <= kLines; ++n) {
+    std::string id = std::to_string(n);
+    input += "{\"command\":\"request-" + id + "\",\"put\":{\"n\":\"" + id +
+             "\"},\"events\":[{\"type\":\"t\",\"payload\":" + id + "}]}\n";
+  }
+  std::filesystem::path file = store.file("input.jsonl");
+  write_file(file, input);
+  std::size_t known = 0;  // lines that an earlier run has acknowledged
+  for (int round = 0; round < 3; ++round) {
+    Child child(store.arguments({"apply", file.string(), "--ack", "--durability", "written"}));
+    // What is not read fits no pipe: it cannot have ended before it is killed.
+    std::size_t acks_before_kill = known + 1 + random() % 1000;
+    std::size_t acked = 0;
+    auto check = [&](const std::string& text) {
+      Json ack = Json::parse(text);
+      ++acked;
+      EXPECT_EQ(ack["line"], acked);
+      EXPECT_EQ(ack["commit"], acked) << "round " << round;
+      EXPECT_EQ(ack["first_event"], acked);
+      if (acked <= known) {
+        EXPECT_TRUE(ack.contains("already_applied")) << "line " << acked << " in round " << round;
+      }
+    };
+    while (acked < acks_before_kill) {
+      std::optional<std::string> ack = child.read_line();
+      ASSERT_TRUE(ack) << "round " << round;
+      check(*ack);
+    }
+    child.kill();
+    while (std::optional<std::string> ack = child.read_line()) check(*ack);
+    EXPECT_EQ(child.finish().signal, 9);
+    known = std::max(known, acked);
+  }
+  int there = store.ok({"--json", "status"}).json()["last_commit"].get<int>();
+  EXPECT_GE(there, static_cast<int>(known));
+  EXPECT_LT(there, kLines) << "every run was killed before its end";
+  Json summary = store.ok({"apply", file.string(), "--json"}).json();
+  EXPECT_EQ(summary["repeated"], there);
+  EXPECT_EQ(summary["transactions"], kLines - there);
+  std::vector<Json> events = store.ok({"events", "--json"}).json_lines();
+  ASSERT_EQ(events.size(), static_cast<std::size_t>(kLines));
+  for (int n = 1; n <= kLines; ++n) EXPECT_EQ(events[n - 1]["payload"], n);
+  EXPECT_EQ(store.ok({"get", "n"}).out, std::to_string(kLines) + "\n");
+  store.ok({"verify"});
+}
+
 }  // namespace
 }  // namespace azoth::test

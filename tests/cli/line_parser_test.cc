@@ -25,7 +25,7 @@ std::string error_of(std::string_view line) {
 
 std::string payload_of(const std::string& payload) {
   std::string line = R"({"events":[{"type":"t","payload":)" + payload + "}]}";
-  Transaction transaction = parse_line(line);
+  TransactionLine transaction = parse_line(line);
   return std::string(transaction.events.at(0).payload.view());
 }
 
@@ -34,7 +34,7 @@ TEST(LineParser, TakesEveryMember) {
       R"({"events":[{"type":"t","tags":["a:b","c"],"payload":{"n": 1},"metadata":{"by":"x"},"time":"2026-11-21T09:30:00Z"}],)"
       R"("put":{"k":"v","e":""},"put_hex":{"00ff":{"hex":"0102"}},"del":["d"],"del_hex":["0a"],)"
       R"("require":{"k":"old","gone":null,"b":{"hex":"ff"}},"require_hex":{"01":null}})";
-  Transaction transaction = parse_line(line);
+  TransactionLine transaction = parse_line(line);
   EXPECT_THAT(transaction.puts, ElementsAre(Pair("k", "v"), Pair("e", ""), Pair(std::string("\0\xff", 2), "\x01\x02")));
   EXPECT_THAT(transaction.dels, ElementsAre("d", "\n"));
   ASSERT_EQ(transaction.requirements.size(), 4u);
@@ -53,8 +53,53 @@ TEST(LineParser, TakesEveryMember) {
   EXPECT_EQ(event.time, parse_time("2026-11-21T09:30:00Z"));
 }
 
+TEST(LineParser, TakesConditionsOnEventsAndACommand) {
+  TransactionLine line = parse_line(
+      R"({"command":"request-1","expect":{"a=b":17,"n":"none","e":"exists","\u0061ny":"any"},"expect_hex":{"ff":1},)"
+      R"("if_none":[{"tags":["x:y",{"hex":"fe"}]},{"after":18446744073709551615,"tags":["t"],"types":["u",{"hex":"76"}]}]})");
+  EXPECT_EQ(line.command, "request-1");
+  ASSERT_EQ(line.expectations.size(), 5u);
+  EXPECT_EQ(line.expectations[0].tag, "a=b");
+  EXPECT_EQ(line.expectations[0].version.text(), "exactly 17");
+  EXPECT_EQ(line.expectations[1].version.text(), "none");
+  EXPECT_EQ(line.expectations[2].version.text(), "exists");
+  EXPECT_EQ(line.expectations[3].tag, "any");
+  EXPECT_EQ(line.expectations[3].version.text(), "any");
+  EXPECT_EQ(line.expectations[4].tag, "\xff");
+  ASSERT_EQ(line.no_events.size(), 2u);
+  EXPECT_THAT(line.no_events[0].pattern.tags, ElementsAre("x:y", "\xfe"));
+  EXPECT_THAT(line.no_events[0].pattern.types, ElementsAre());
+  EXPECT_EQ(line.no_events[0].after, 0u);
+  EXPECT_THAT(line.no_events[1].pattern.tags, ElementsAre("t"));
+  EXPECT_THAT(line.no_events[1].pattern.types, ElementsAre("u", "v"));
+  EXPECT_EQ(line.no_events[1].after, 18446744073709551615u);
+}
+
+TEST(LineParser, EachConditionIsOneOfItsOwn) {
+  std::vector<Condition> conditions = conditions_of(parse_line(
+      R"({"expect":{"a":3},"require":{"k":null},"if_none":[{"tags":["x"],"after":7},{"tags":["y"],"types":[]}]})"));
+  ASSERT_EQ(conditions.size(), 4u);
+  EXPECT_EQ(std::get<Condition::OnKey>(conditions[0].kind()).key, "k");
+  const auto& first = std::get<Condition::NoEvent>(conditions[1].kind());
+  ASSERT_EQ(first.patterns.size(), 1u);
+  EXPECT_THAT(first.patterns[0].tags, ElementsAre("x"));
+  EXPECT_EQ(first.after, 7u);
+  EXPECT_THAT(std::get<Condition::NoEvent>(conditions[2].kind()).patterns[0].tags, ElementsAre("y"));
+  EXPECT_EQ(std::get<Condition::OnTag>(conditions[3].kind()).tag, "a");
+}
+
+TEST(LineParser, AfterIfNoneTheLineGoesOn) {
+  TransactionLine line = parse_line(
+      R"({"if_none":{"tags":["x"]},"put":{"k":"v"},"command":{"hex":"00ff"},"events":[{"type":"t","tags":["x"]}]})");
+  ASSERT_EQ(line.no_events.size(), 1u);
+  EXPECT_THAT(line.puts, ElementsAre(Pair("k", "v")));
+  EXPECT_EQ(line.command, std::string("\0\xff", 2));
+  EXPECT_EQ(line.events.at(0).type, "t");
+  EXPECT_EQ(parse_line(R"({"if_none":[],"put":{"k":"v"}})").puts.size(), 1u);
+}
+
 TEST(LineParser, AnEmptyObjectIsAnEmptyTransaction) {
-  Transaction transaction = parse_line("{}");
+  TransactionLine transaction = parse_line("{}");
   EXPECT_TRUE(write_set_of(transaction).empty());
   EXPECT_TRUE(conditions_of(transaction).empty());
   EXPECT_TRUE(write_set_of(parse_line(R"({"put":{},"del":[],"events":[],"require":{}})")).empty());
@@ -75,7 +120,7 @@ TEST(LineParser, AnObjectWithOnlyHexIsBytes) {
   EXPECT_EQ(payload_of(R"({"hex":"00fF"})"), std::string("\0\xff", 2));
   EXPECT_EQ(payload_of(R"({ "h\u0065x" : "41" })"), "A");
   EXPECT_EQ(payload_of(R"({"hex":""})"), "");
-  Transaction transaction = parse_line(
+  TransactionLine transaction = parse_line(
       R"({"events":[{"type":{"hex":"ff"},"tags":["t",{"hex":"fe"}],"metadata":{"hex":"fd"}}],"del":[{"hex":"fc"}]})");
   EXPECT_EQ(transaction.events[0].type, "\xff");
   EXPECT_THAT(transaction.events[0].tags, ElementsAre("t", "\xfe"));
@@ -85,7 +130,7 @@ TEST(LineParser, AnObjectWithOnlyHexIsBytes) {
 }
 
 TEST(LineParser, PayloadsOfSeveralEventsDoNotMix) {
-  Transaction transaction = parse_line(
+  TransactionLine transaction = parse_line(
       R"({"events":[{"payload":{"hex":"41","x":1},"type":"a"},{"type":"b","payload":{"y":2}},{"payload":{"hex":"42"},"type":"c"}]})");
   ASSERT_EQ(transaction.events.size(), 3u);
   EXPECT_EQ(transaction.events[0].payload.view(), R"({"hex":"41","x":1})");
@@ -129,6 +174,53 @@ TEST(LineParser, EveryMemberMustBeOfItsKind) {
                                R"({"require":{"k":1}})",
                                R"({"require":{"k":[]}})",
                                R"({"require_hex":{"q":null}})",
+                               R"({"command":1})",
+                               R"({"command":null})",
+                               R"({"command":[]})",
+                               R"({"command":{}})",
+                               R"({"command":{"hex":"0"}})",
+                               R"({"command":{"hex":["00"]}})",
+                               R"({"command":{"id":"x"}})",
+                               R"({"if_none":"x"})",
+                               R"({"if_none":null})",
+                               R"({"if_none":[1]})",
+                               R"({"if_none":[["x"]]})",
+                               R"({"if_none":[null]})",
+                               R"({"if_none":{}})",
+                               R"({"if_none":[{}]})",
+                               R"({"if_none":{"tags":[]}})",
+                               R"({"if_none":{"types":["t"]}})",
+                               R"({"if_none":{"tags":"x"}})",
+                               R"({"if_none":{"tags":{"hex":"00"}}})",
+                               R"({"if_none":{"tags":[1]}})",
+                               R"({"if_none":{"tags":[["x"]]}})",
+                               R"({"if_none":{"tags":[{}]}})",
+                               R"({"if_none":{"tags":[{"hex":1}]}})",
+                               R"({"if_none":{"tags":[{"hex":"0"}]}})",
+                               R"({"if_none":{"tags":[{"hex":{}}]}})",
+                               R"({"if_none":{"tags":[{"text":"x"}]}})",
+                               R"({"if_none":{"tags":["x"],"types":"t"}})",
+                               R"({"if_none":{"tags":["x"],"types":null}})",
+                               R"({"if_none":{"tags":["x"],"type":["t"]}})",
+                               R"({"if_none":{"tags":["x"],"after":-1}})",
+                               R"({"if_none":{"tags":["x"],"after":1.0}})",
+                               R"({"if_none":{"tags":["x"],"after":1e3}})",
+                               R"({"if_none":{"tags":["x"],"after":18446744073709551616}})",
+                               R"({"if_none":{"tags":["x"],"after":"1"}})",
+                               R"({"if_none":{"tags":["x"],"after":null}})",
+                               R"({"if_none":{"tags":["x"],"after":[1]}})",
+                               R"({"expect":[]})",
+                               R"({"expect":1})",
+                               R"({"expect":{"a":0}})",
+                               R"({"expect":{"a":-1}})",
+                               R"({"expect":{"a":1.5}})",
+                               R"({"expect":{"a":"1"}})",
+                               R"({"expect":{"a":"None"}})",
+                               R"({"expect":{"a":null}})",
+                               R"({"expect":{"a":true}})",
+                               R"({"expect":{"a":[1]}})",
+                               R"({"expect":{"a":{"hex":"01"}}})",
+                               R"({"expect_hex":{"a":1}})",
                                R"({"events":{}})",
                                R"({"events":null})",
                                R"({"events":[1]})",
@@ -160,6 +252,17 @@ TEST(LineParser, MessagesSayWhere) {
   EXPECT_EQ(error_of(R"({"events":[{"type":"a"},{"tags":[]}]})"), R"(event 2 has no "type")");
   EXPECT_EQ(error_of(R"({"del":{}})"), R"("del" must be an array)");
   EXPECT_EQ(error_of(R"({"put":3})"), R"("put" must be an object)");
+  EXPECT_EQ(error_of(R"({"command":7})"), R"("command" takes a string or {"hex":"..."})");
+  EXPECT_EQ(error_of(R"({"if_none":7})"), R"("if_none" must be an object, or an array of objects)");
+  EXPECT_EQ(error_of(R"({"if_none":{"types":["t"]}})"),
+            R"("if_none" names no tag; at least one is needed in its "tags")");
+  EXPECT_EQ(error_of(R"({"if_none":[{"tags":["t"]},{"tags":[7]}]})"),
+            R"("tags" of number 2 of "if_none" takes a string or {"hex":"..."})");
+  EXPECT_EQ(error_of(R"({"if_none":{"tags":["t"],"after":"7"}})"),
+            R"("after" of "if_none" must be a whole number: an event id)");
+  EXPECT_EQ(error_of(R"({"if_none":{"tags":["t"],"since":7}})"), R"(unknown member "since" in "if_none")");
+  EXPECT_EQ(error_of(R"({"expect":{"a:b":0}})"),
+            R"("expect" of tag "a:b" must be the id of an event (from 1), "none", "exists" or "any")");
   EXPECT_THAT(error_of(R"({"put":{"a":"b"})"), HasSubstr("invalid JSON at byte"));
 }
 
@@ -180,10 +283,22 @@ TEST(LineParser, AKeyIsWrittenOnce) {
   EXPECT_EQ(error_of(R"({"require":{"k":"1"},"del":["k"]})"), "");
 }
 
+TEST(LineParser, NothingIsConditionedTwice) {
+  EXPECT_EQ(error_of(R"({"expect":{"k":1},"expect_hex":{"6b":2}})"), R"(the tag "k" is expected twice)");
+  EXPECT_EQ(error_of(R"({"if_none":{"tags":["k",{"hex":"6b"}]}})"), R"(the tag "k" is twice in "if_none")");
+  EXPECT_EQ(error_of(R"({"if_none":[{"tags":["k"],"types":["t","t"]}]})"),
+            R"(the type "t" is twice in number 1 of "if_none")");
+  for (std::string_view bad :
+       {R"({"expect":{"k":1,"k":1}})", R"({"expect":{"k":1,"\u006b":1}})", R"({"command":"a","command":"a"})",
+        R"({"if_none":{"tags":["k"],"tags":["k"]}})", R"({"if_none":{"tags":["k"]},"if_none":{"tags":["l"]}})"}) {
+    EXPECT_THAT(error_of(bad), HasSubstr("twice")) << bad;
+  }
+}
+
 TEST(LineParser, FixedLimitsAreErrorsOfTheirOwn) {
   auto code_of = [](const std::string& line) {
     try {
-      Transaction transaction = parse_line(line);
+      TransactionLine transaction = parse_line(line);
       (void)conditions_of(transaction);
       (void)write_set_of(transaction);
     } catch (const Error& error) {
@@ -195,6 +310,9 @@ TEST(LineParser, FixedLimitsAreErrorsOfTheirOwn) {
   EXPECT_EQ(code_of(R"({"put":{")" + std::string(512, 'k') + R"(":"v"}})"), ErrorCode::KeyTooLarge);
   EXPECT_EQ(code_of(R"({"require":{"":null}})"), ErrorCode::KeyEmpty);
   EXPECT_EQ(code_of(R"({"events":[{"type":""}]})"), ErrorCode::EventTypeInvalid);
+  EXPECT_EQ(code_of(R"({"expect":{"":1}})"), ErrorCode::TagInvalid);
+  EXPECT_EQ(code_of(R"({"if_none":{"tags":[""]}})"), ErrorCode::TagInvalid);
+  EXPECT_EQ(code_of(R"({"if_none":{"tags":["x"],"types":[""]}})"), ErrorCode::EventTypeInvalid);
   EXPECT_EQ(code_of(R"({"events":[{"type":"t","tags":["a","a"]}]})"), ErrorCode::TagInvalid);
 }
 
