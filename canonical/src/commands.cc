@@ -1,5 +1,7 @@
 #include "commands.h"
 
+#include <random>
+
 #include "azoth/core/bytes.h"
 #include "azoth/core/codec.h"
 #include "azoth/core/digest.h"
@@ -74,22 +76,35 @@ std::optional<CommitInfo> find_command(const Snapshot& snapshot, const Command& 
   return row.info;
 }
 
+OldCommands::OldCommands() : commands_(std::random_device{}() % (kRowsAtOnce / 2)) {}
+
+bool OldCommands::due() {
+  if (++commands_ < kRowsAtOnce / 2) return false;
+  commands_ = 0;
+  return true;
+}
+
 // Of what LMDB holds: nothing in the Deltas is old.
-std::vector<OldCommands::Found> OldCommands::next(const Snapshot& snapshot, Timestamp before) {
+std::vector<OldCommands::Found> OldCommands::next(const Snapshot& snapshot, Timestamp before, std::string_view first) {
+  if (!after_) after_ = first;
   std::vector<Found> found;
   const std::string space(1, static_cast<char>(Space::Command));
+  const std::string begin = space + *after_;
   LmdbCursor cursor = snapshot.lmdb().cursor(Table::System);
-  bool there = cursor.seek(space + after_);
-  if (there && !after_.empty() && cursor.key() == space + after_) there = cursor.next();
-  std::size_t rows = 0;
-  for (; there && cursor.key().starts_with(space); there = cursor.next()) {
-    if (rows++ == kRowsAtOnce) return found;
+  bool there = cursor.seek(begin);
+  if (there && cursor.key() == begin) there = cursor.next();
+  bool around = false;  // the end of all rows was reached
+  for (std::size_t rows = 0; rows < kRowsAtOnce; ++rows, there = cursor.next()) {
+    if (!around && (!there || !cursor.key().starts_with(space))) {
+      around = true;
+      there = cursor.seek(space);
+    }
+    if (!there || !cursor.key().starts_with(space) || (around && cursor.key() > begin)) break;
     std::string_view id = cursor.key().substr(1);
     Row row = decode(id, snapshot.rows().value(cursor.key(), cursor.value(), true));
     if (row.info.time < before) found.push_back({std::string(id), row.info.commit_seq});
     after_ = id;
   }
-  after_.clear();  // the end: the next walk begins anew
   return found;
 }
 

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "azoth/canonical/command.h"
@@ -29,20 +30,27 @@ void record_command(WriteSet& set, const Command& command);
 // The commit that has done it, with already_applied. Throws CommandMismatch.
 std::optional<CommitInfo> find_command(const Snapshot& snapshot, const Command& command);
 
-// A walk over the recorded commands, piece by piece and round and round, that finds those that are too old.
+// A walk over the recorded commands, piece by piece and round and round, that finds those that are too old. It looks at
+// two rows for each command that is carried out, whether the store stays open for a million of them or for three: a life
+// of the store begins the walk where its own commands are, and the count to the first piece at random. Not thread-safe.
 class OldCommands {
  public:
-  static constexpr std::size_t kRowsAtOnce = 2048;
+  static constexpr std::size_t kRowsAtOnce = 256;
+
+  OldCommands();
 
   struct Found {
     std::string id;
     CommitSeq commit_seq;
   };
-  // Of the next kRowsAtOnce rows, those of commits before `time`. Not thread-safe.
-  std::vector<Found> next(const Snapshot& snapshot, Timestamp before);
+  // To be asked for each command that is carried out: whether it is time to look at the next piece.
+  bool due();
+  // Of the next kRowsAtOnce rows, those of commits before `time`. The walk begins behind the row of `first`.
+  std::vector<Found> next(const Snapshot& snapshot, Timestamp before, std::string_view first);
 
  private:
-  std::string after_;  // the last row that was looked at
+  std::size_t commands_;              // since the last piece
+  std::optional<std::string> after_;  // the last row that was looked at
 };
 
 }  // namespace azoth

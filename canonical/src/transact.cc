@@ -53,7 +53,7 @@ Outcome<Ticket> WritingStore::transact(const TransactionPlan& plan, TransactionW
     answer = run(plan, work, reads);
   }
   if (auto* sequenced = std::get_if<Sequencer::Sequenced>(&answer)) {
-    if (plan.command) forget_old_commands();
+    if (plan.command) forget_old_commands(plan.command->id);
     return TicketMaker::make(sequenced->info, plan.level, std::move(sequenced->batch), group_);
   }
   if (auto* repeated = std::get_if<CommitInfo>(&answer)) {
@@ -73,7 +73,11 @@ Outcome<Ticket> WritingStore::transact(const TransactionPlan& plan, TransactionW
 // Under the locks.
 WritingStore::Answer WritingStore::run(const TransactionPlan& plan, TransactionWork& work, LockedReads& reads) {
   if (plan.command) {
-    if (auto original = find_command(reads.get(), *plan.command)) return *original;
+    try {
+      if (auto original = find_command(reads.get(), *plan.command)) return *original;
+    } catch (const Error&) {  // a mismatch is an answer that rests on the original's commit
+      return std::current_exception();
+    }
   }
   WriteSet* set = nullptr;
   Rejection rejection;
@@ -188,14 +192,13 @@ Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> co
 // --- Old commands
 
 // Now and then, by a thread that has just carried a command out; what fails here is tried again later.
-void WritingStore::forget_old_commands() {
+void WritingStore::forget_old_commands(std::string_view carried_out) {
   if (options_.command_retention == std::chrono::seconds::zero()) return;
   std::unique_lock lock(forgetting_, std::try_to_lock);
-  if (!lock || ++commands_since_ < OldCommands::kRowsAtOnce / 2) return;
-  commands_since_ = 0;
+  if (!lock || !old_commands_.due()) return;
   try {
     Timestamp before = clock_of(options_).now() - options_.command_retention;
-    auto old = old_commands_.next(*snapshot(applied()), before);
+    auto old = old_commands_.next(*snapshot(applied()), before, carried_out);
     if (!old.empty()) forget(old);
   } catch (const Error& error) {
     log(LogLevel::Info, std::string("old command ids are kept for now: ") + error.what());

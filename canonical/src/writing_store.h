@@ -98,7 +98,7 @@ class WritingStore : public StoreImpl {
   Answer run(const TransactionPlan& plan, TransactionWork& work, LockedReads& reads);
   Answer place(WriteSet& set, const TransactionPlan& plan, LockedReads& reads);
   void wait_for_reason(CommitSeq commit, Durability level);
-  void forget_old_commands();
+  void forget_old_commands(std::string_view carried_out);
   void forget(const std::vector<OldCommands::Found>& old);
 
   void shut_down();
@@ -120,9 +120,8 @@ class WritingStore : public StoreImpl {
   std::atomic<bool> closed_{false};
   std::atomic<std::uint64_t> rejections_{0};
   std::atomic<std::uint64_t> repeats_{0};  // of commands
-  std::mutex forgetting_;                  // the two below
+  std::mutex forgetting_;                  // old_commands_
   OldCommands old_commands_;
-  std::size_t commands_since_ = 0;  // they were looked through
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<Sequencer> sequencer_;
   std::shared_ptr<GroupCommit> group_;
