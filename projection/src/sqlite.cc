@@ -190,10 +190,16 @@ SqlStatement Connection::prepare(std::string_view text) {
   return owner;
 }
 
-std::string_view Connection::check_first(std::string_view text) {
-  std::string_view tail;
-  sqlite3_finalize(prepare_new(text, &tail, false));
-  return tail;
+Connection::First Connection::first_statement(std::string_view text) {
+  First first;
+  SqlStatement statement(this, prepare_new(text, &first.rest, false), nullptr);
+  first.text = text.substr(0, text.size() - first.rest.size());
+  first.empty = statement.statement_ == nullptr;
+  for (int i = 1; !first.empty && i <= statement.parameters(); ++i) {
+    std::string_view name = statement.parameter_name(i);
+    first.parameters.emplace_back(name.empty() ? "?" : name);
+  }
+  return first;
 }
 
 void Connection::run_script(std::string_view text) {

@@ -40,8 +40,14 @@ class Connection {
   void run(std::string_view text, const Values&... values) {
     prepare(text).bind_all(values...).run();
   }
-  // Prepares without running or keeping; answers what follows the first statement. An empty statement is fine.
-  std::string_view check_first(std::string_view text);
+  // The first statement of a text, prepared and not run; both views are of the text.
+  struct First {
+    bool empty = true;  // there are only blanks and comments
+    std::string_view text;
+    std::string_view rest;
+    std::vector<std::string> parameters;  // with their first character; "?" for one without a name
+  };
+  First first_statement(std::string_view text);
   // Any number of statements, one after the other.
   void run_script(std::string_view text);
   std::int64_t changes() const;

@@ -142,8 +142,10 @@ void Worker::begin_anew(const Misfit& misfit, bool continue_unfinished) {
   }
   if (!taken_up) create(generations_.next());
   if (!misfit.reason.empty()) {
-    rebuilt_because_ = misfit.reason;
-    log(LogLevel::Warning, "projection " + projection_.name() + " is built anew: " + misfit.reason);
+    const bool only_the_pointer_is_new = !current_ && taken_up;
+    if (!only_the_pointer_is_new) rebuilt_because_ = misfit.reason;
+    log(LogLevel::Warning, "projection " + projection_.name() +
+                               (only_the_pointer_is_new ? " gets a new pointer: " : " is built anew: ") + misfit.reason);
   }
   live_ = false;
   poked_ = true;
