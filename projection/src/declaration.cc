@@ -1,4 +1,6 @@
 // Parsing a declaration, and the handlers that it stands for.
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <memory>
 #include <optional>
@@ -187,13 +189,13 @@ class Parser {
     if (what == "projection") {
       if (projection_) fail(line, "a declaration has one projection");
       name_projection(words, line);
-      sections_.push_back({.pattern = "", .line = line, .begin = end});
+      sections_.push_back({"", line, end, end, {}});
     } else if (!projection_) {
       fail(line, "a declaration begins with -- azoth:projection NAME version N");
     } else if (what == "on") {
       if (words.size() != 2) fail(line, "it is -- azoth:on TYPE, or a prefix with a * at its end");
       sections_.back().end = begin;
-      sections_.push_back({.pattern = words[1], .line = line, .begin = end});
+      sections_.push_back({words[1], line, end, end, {}});
     } else if (what == "optional") {
       if (words.size() != 2) fail(line, "it is -- azoth:optional FIELD");
       if (sections_.size() < 2) fail(line, "an optional field belongs behind an -- azoth:on");
