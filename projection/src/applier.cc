@@ -80,6 +80,7 @@ bool Applier::apply_event(const EventView& event, Care care, BatchResult& result
     ++result.report.applied;
     return true;
   } catch (const Failure& failure) {
+    known_ = {};  // it came after this one's effects
     if (!connection.in_transaction()) throw;
     connection.run("ROLLBACK TO azoth_event");
     connection.run("RELEASE azoth_event");

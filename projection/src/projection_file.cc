@@ -1,5 +1,6 @@
 #include "projection_file.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -105,6 +106,17 @@ std::optional<std::string> mismatch(const Cursor& cursor, EventSource& source) {
     return event + " is not the one that it shows: the store's history was changed";
   }
   return std::nullopt;
+}
+
+Lag lag_behind(EventSource& source, EventId cursor, Timestamp now) {
+  Lag lag;
+  lag.newest = std::max(source.newest(), cursor);
+  lag.events = lag.newest - cursor;
+  if (lag.events == 0) return lag;
+  EventSlice next;
+  source.read(cursor, {.events = 1}, next);
+  if (!next.empty()) lag.time = std::max(now - next[0].commit_time(), std::chrono::microseconds{0});
+  return lag;
 }
 
 // --- ProjectionFile

@@ -36,6 +36,14 @@ Cursor cursor_at(const Cursor& before, const EventView& event);
 // can.
 std::optional<std::string> mismatch(const Cursor& cursor, EventSource& source);
 
+// How far the log is ahead of a cursor.
+struct Lag {
+  EventId newest = 0;
+  std::uint64_t events = 0;
+  std::chrono::microseconds time{0};  // since the oldest of these was committed
+};
+Lag lag_behind(EventSource& source, EventId cursor, Timestamp now);
+
 class ProjectionFile {
  public:
   // Makes the file and its tables, the user's too. Throws SqlFailed for a bad schema. What an interrupted creation left

@@ -149,6 +149,7 @@ void Worker::begin_anew(const Misfit& misfit, bool continue_unfinished) {
   }
   live_ = false;
   poked_ = true;
+  source_.wake();
   if (misfit.may_serve) {
     rebuild_ = Rebuild{misfit.reason, file_->applier.cursor().event_id, pacer_.now()};
   } else {
@@ -471,19 +472,15 @@ void Worker::rebuild() {
   begin_anew({"it was asked for", true}, false);
   failure_.reset();
   not_before_.reset();
-  lock.unlock();
-  source_.wake();
 }
 
 void Worker::describe_lag(ProjectionStatus& status) {
   try {
-    status.newest = std::max(source_.newest(), status.cursor);
     status.sealed = source_.sealed();
-    status.lag = status.newest - status.cursor;
-    if (status.lag == 0) return;
-    EventSlice next;
-    source_.read(status.cursor, {.events = 1}, next);
-    if (!next.empty()) status.lag_time = std::max(clock_.now() - next[0].commit_time(), std::chrono::microseconds{0});
+    Lag lag = lag_behind(source_, status.cursor, clock_.now());
+    status.newest = lag.newest;
+    status.lag = lag.events;
+    status.lag_time = lag.time;
   } catch (const Error& error) {  // closed, or failed: then this is all that is known
     if (!status.last_error) status.last_error = error.what();
   }

@@ -102,6 +102,24 @@ struct ProjectorOptions {
   std::optional<std::uint64_t> seed = {};  // of the back-off's jitter
 };
 
+// A projection as anybody may see it, in any process: what its current file says.
+struct ProjectionInfo {
+  std::string name;
+  std::uint32_t version = 0;
+  std::uint64_t generation = 0;
+  EventId cursor = 0;
+  EventId newest = 0;  // of the log
+  std::uint64_t lag = 0;
+  std::chrono::microseconds lag_time{0};
+  std::uint64_t dead_letters = 0;
+  std::optional<std::string> owner;    // the pid of the process that keeps it up to date now
+  std::optional<std::string> problem;  // why its tables cannot be believed, or read
+  std::filesystem::path file;          // of its current generation
+};
+// All there are in DIRECTORY/projections, by name. Takes charge of none, and changes nothing.
+std::vector<ProjectionInfo> inspect_projections(const std::filesystem::path& directory, EventSource& source,
+                                                Clock& clock = Clock::system(), FileSystem& fs = FileSystem::posix());
+
 class Worker;  // projection/src/worker.h
 
 class Projector {
