@@ -29,7 +29,8 @@ void StoreEventSource::read(EventId after, const SliceLimits& limits, EventSlice
   }
 }
 
-// A failed store has events up to its durable mark like any other: they are read, and only waiting for more is an error.
+// A failed store has events up to its durable mark like any other: they are read, and only waiting for more is an
+// error.
 bool StoreEventSource::wait(EventId after, Deadline deadline, const std::function<bool()>& interrupted) {
   const Watermarks& marks = commits_->marks;
   while (true) {

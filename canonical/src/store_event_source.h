@@ -17,7 +17,10 @@ class StoreEventSource : public EventSource {
  public:
   StoreEventSource(std::shared_ptr<CommitState> commits, std::shared_ptr<const ViewHolder> views,
                    const JournalIdentity& identity)
-      : commits_(std::move(commits)), views_(std::move(views)), store_id_(identity.store_id), lineage_(identity.lineage) {}
+      : commits_(std::move(commits)),
+        views_(std::move(views)),
+        store_id_(identity.store_id),
+        lineage_(identity.lineage) {}
 
   Uuid store_id() override { return store_id_; }
   Lineage lineage() override { return lineage_; }

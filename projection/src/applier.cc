@@ -173,11 +173,10 @@ void Applier::run_hook() {
 }
 
 const std::vector<const Projection::Handler*>& Applier::handlers_for(std::string_view type) {
-  std::string key(type);
-  auto found = handlers_.find(key);
+  auto found = handlers_.find(type);
   if (found != handlers_.end()) return found->second;
   if (handlers_.size() >= kKnownTypes) handlers_.clear();
-  return handlers_.emplace(std::move(key), projection_.handlers(type)).first->second;
+  return handlers_.emplace(type, projection_.handlers(type)).first->second;
 }
 
 // --- Events

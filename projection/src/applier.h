@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -74,7 +75,11 @@ class Applier {
   Pacer& pacer_;
   Cursor cursor_;
   EventSlice slice_;  // of which events behind the cursor may be left
-  std::unordered_map<std::string, std::vector<const Projection::Handler*>> handlers_;
+  struct TypeHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view type) const { return std::hash<std::string_view>{}(type); }
+  };
+  std::unordered_map<std::string, std::vector<const Projection::Handler*>, TypeHash, std::equal_to<>> handlers_;
   Care care_ = Care::Batch;
   EventId careful_through_ = 0;
   Failure known_{};    // what was met with less care: it is not tried again to meet it with more

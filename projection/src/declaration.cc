@@ -26,9 +26,12 @@ struct Reserved {
   std::string_view name;
   Parameter parameter;
 };
-constexpr Reserved kReserved[] = {{"event_id", Parameter::EventId},     {"commit_seq", Parameter::CommitSeq},
-                                  {"event_type", Parameter::EventType}, {"event_time", Parameter::EventTime},
-                                  {"tags", Parameter::Tags},            {"payload", Parameter::Payload}};
+constexpr Reserved kReserved[] = {{"event_id", Parameter::EventId},
+                                  {"commit_seq", Parameter::CommitSeq},
+                                  {"event_type", Parameter::EventType},
+                                  {"event_time", Parameter::EventTime},
+                                  {"tags", Parameter::Tags},
+                                  {"payload", Parameter::Payload}};
 
 Parameter parameter_named(std::string_view name) {
   for (const Reserved& reserved : kReserved) {
@@ -282,7 +285,9 @@ class Parser {
 
 }  // namespace
 
-Projection SqlProjection::from_text(std::string_view text, const std::string& file) { return Parser(text, file).parse(); }
+Projection SqlProjection::from_text(std::string_view text, const std::string& file) {
+  return Parser(text, file).parse();
+}
 
 Projection SqlProjection::from_file(const std::filesystem::path& file) {
   return from_text(read_file(FileSystem::posix(), file, kMaxFileBytes), file.string());

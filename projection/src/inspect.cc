@@ -33,7 +33,8 @@ std::vector<ProjectionInfo> inspect_projections(const std::filesystem::path& dir
     const std::filesystem::path lock = writer_lock_path(folder, name);
     if (LockFile::is_held(lock)) info.owner = LockFile::last_holder(lock);
     try {
-      if (auto generation = read_current_generation(fs, folder, name)) read_file_of(info, *generation, source, clock.now());
+      if (auto generation = read_current_generation(fs, folder, name))
+        read_file_of(info, *generation, source, clock.now());
     } catch (const Error& error) {
       info.problem = error.what();
     }

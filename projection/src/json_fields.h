@@ -12,8 +12,8 @@ namespace azoth {
 
 class JsonFields {
  public:
-  // Throws InvalidArgument if it is no JSON object, is nested more than kMaxDepth deep, or has an integer that no 64 bits
-  // can hold.
+  // Throws InvalidArgument if it is no JSON object, is nested more than kMaxDepth deep, or has an integer that no 64
+  // bits can hold.
   explicit JsonFields(std::string_view payload);
   ~JsonFields();
   JsonFields(const JsonFields&) = delete;

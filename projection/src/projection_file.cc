@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::int64_t kApplicationId = 0x415a504a;  // "AZPJ"
 constexpr std::int64_t kFormat = 1;
-constexpr int kCheckpointPages = 1000;   // 4 MiB
+constexpr int kCheckpointPages = 1000;  // 4 MiB
 constexpr int kTruncatePages = 64'000;  // readers have kept the log from starting over: 256 MiB
 
 constexpr std::string_view kTables = R"(
@@ -71,7 +71,8 @@ DeadLetter read_dead_letter(const SqlStatement& row) {
 }
 
 constexpr std::string_view kSelectDeadLetters =
-    "SELECT event_id, commit_seq, commit_time, body, attempts, error, first_failed, last_failed FROM azoth_dead_letters";
+    "SELECT event_id, commit_seq, commit_time, body, attempts, error, first_failed, last_failed FROM "
+    "azoth_dead_letters";
 
 }  // namespace
 
@@ -185,8 +186,8 @@ void ProjectionFile::set_cursor(const Cursor& cursor) {
 void ProjectionFile::add_dead_letter(const EventView& event, std::uint32_t attempts, std::string_view error,
                                      Timestamp now) {
   connection_.run("INSERT INTO azoth_dead_letters VALUES (?, ?, ?, ?, ?, ?, ?, ?)", to_sql(event.id()),
-                  to_sql(event.commit_seq()), to_sql(event.commit_time()), SqlValue::blob(event.body()), attempts, error,
-                  to_sql(now), to_sql(now));
+                  to_sql(event.commit_seq()), to_sql(event.commit_time()), SqlValue::blob(event.body()), attempts,
+                  error, to_sql(now), to_sql(now));
 }
 
 std::vector<DeadLetter> ProjectionFile::dead_letters() {
@@ -210,8 +211,9 @@ std::uint64_t ProjectionFile::dead_letter_count() {
 }
 
 void ProjectionFile::note_retry(EventId id, std::string_view error, Timestamp now) {
-  connection_.run("UPDATE azoth_dead_letters SET attempts = attempts + 1, error = ?, last_failed = ? WHERE event_id = ?",
-                  error, to_sql(now), to_sql(id));
+  connection_.run(
+      "UPDATE azoth_dead_letters SET attempts = attempts + 1, error = ?, last_failed = ? WHERE event_id = ?", error,
+      to_sql(now), to_sql(id));
 }
 
 bool ProjectionFile::remove_dead_letter(EventId id) {

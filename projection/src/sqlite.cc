@@ -286,7 +286,8 @@ SqlStatement& SqlStatement::bind(int index, const SqlValue& value) {
       code = sqlite3_bind_blob64(statement_, index, bytes, value.bytes().size(), SQLITE_TRANSIENT);
       break;
   }
-  if (code != SQLITE_OK) connection_->fail(code, "parameter " + std::to_string(index) + " of " + sqlite3_sql(statement_));
+  if (code != SQLITE_OK)
+    connection_->fail(code, "parameter " + std::to_string(index) + " of " + sqlite3_sql(statement_));
   return *this;
 }
 

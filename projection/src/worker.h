@@ -98,7 +98,7 @@ class Worker {
 
   std::atomic<bool> stop_{false};
   std::atomic<bool> paused_{false};
-  std::atomic<bool> poked_{false};           // another file is being fed: its cursor is another
+  std::atomic<bool> poked_{false};         // another file is being fed: its cursor is another
   std::atomic<std::uint32_t> wanting_{0};  // who waits for mutex_ between two batches
 
   mutable std::mutex mutex_;
@@ -113,7 +113,7 @@ class Worker {
     Deadline since{};
   };
   std::optional<Rebuild> rebuild_;
-  EventId served_cursor_ = 0;  // of the old one
+  EventId served_cursor_ = 0;    // of the old one
   std::optional<Misfit> unfit_;  // what was begun anew for and did not come to its end: there is no file_
   std::optional<std::string> rebuilt_because_;
   std::uint32_t damages_ = 0;
@@ -125,7 +125,7 @@ class Worker {
   std::optional<Timestamp> last_error_time_;
   std::uint32_t troubles_ = 0;          // in a row
   std::optional<Deadline> not_before_;  // a back-off
-  std::mutex thread_mutex_;  // before mutex_
+  std::mutex thread_mutex_;             // before mutex_
   std::thread thread_;
 };
 

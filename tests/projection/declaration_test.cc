@@ -115,12 +115,15 @@ TEST_F(DeclarationTest, WhatIsWrongIsNamedWithItsLine) {
   EXPECT_THAT(wrong(head + "-- azoth:no a\n"), StartsWith("x.sql:3: there is no directive azoth:no"));
   EXPECT_THAT(wrong(head + "-- azoth:optional a\n"), StartsWith("x.sql:3: an optional field belongs"));
   EXPECT_THAT(wrong(head + "-- azoth:on a\n"), StartsWith("x.sql:3: nothing is done on a"));
-  EXPECT_THAT(wrong(head + "-- azoth:on a\n\n-- here\nINSERT INTO t\nVALUES (y)"), StartsWith("x.sql:6: no such column"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\n\n-- here\nINSERT INTO t\nVALUES (y)"),
+              StartsWith("x.sql:6: no such column"));
   EXPECT_THAT(wrong(head + "-- azoth:on a\nDELETE FROM t;\nDELETE FRM t;"), StartsWith("x.sql:5: near \"FRM\""));
   EXPECT_THAT(wrong(head + "-- azoth:on a\nDELETE FROM t WHERE x = ?"), HasSubstr("parameters are written :name"));
-  EXPECT_THAT(wrong(head + "-- azoth:on a\n-- azoth:optional y\nDELETE FROM t WHERE x = :z"), StartsWith("x.sql:4: no statement"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\n-- azoth:optional y\nDELETE FROM t WHERE x = :z"),
+              StartsWith("x.sql:4: no statement"));
   EXPECT_THAT(wrong(head + "-- azoth:on a\n-- azoth:optional tags\nDELETE FROM t"), HasSubstr("reserved"));
-  EXPECT_THAT(wrong(head + "-- azoth:on a\nDELETE FROM t;\n-- azoth:on a\nDELETE FROM t"), HasSubstr("x.sql:5: projection p has two"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\nDELETE FROM t;\n-- azoth:on a\nDELETE FROM t"),
+              HasSubstr("x.sql:5: projection p has two"));
   EXPECT_THAT(wrong(head + "CREATE TABLE azoth_x (y)"), HasSubstr("x.sql:3: names that begin with azoth_"));
   EXPECT_THAT(wrong(head + "PRAGMA journal_mode = OFF"), HasSubstr("x.sql:3: PRAGMA"));
   EXPECT_THAT(wrong(head + "-- azoth:on a\nCOMMIT"), HasSubstr("x.sql:4: transactions"));
@@ -139,7 +142,8 @@ TEST_F(DeclarationTest, ComesFromAFile) {
   const auto path = directory_.path() / "accounts.sql";
   EXPECT_EQ(code_of([&] { return SqlProjection::from_file(path).version(); }), ErrorCode::NotFound);
   std::ofstream(path) << kAccounts << "-- azoth:what";
-  EXPECT_THAT(message_of([&] { return SqlProjection::from_file(path).version(); }), StartsWith(path.string() + ":10: "));
+  EXPECT_THAT(message_of([&] { return SqlProjection::from_file(path).version(); }),
+              StartsWith(path.string() + ":10: "));
 }
 
 }  // namespace

@@ -169,7 +169,11 @@ TEST_F(ErrorPolicyTest, ADroppedDeadLetterIsGoneWithoutEffect) {
   projector->drop_dead_letter("counts", 1);
   EXPECT_EQ(projector->status("counts").dead_letters, 0u);
   EXPECT_EQ(rows(), (Rows{}));
-  EXPECT_EQ(code_of([&] { projector->drop_dead_letter("counts", 1); return 0; }), ErrorCode::NotFound);
+  EXPECT_EQ(code_of([&] {
+              projector->drop_dead_letter("counts", 1);
+              return 0;
+            }),
+            ErrorCode::NotFound);
 }
 
 TEST_F(ErrorPolicyTest, AHookThatFailsIsBlamedOnTheEventThatMakesItFail) {
@@ -224,7 +228,11 @@ TEST_F(ErrorPolicyTest, AStatementThatRollsBackTheTransactionLosesNoNeighbour) {
 TEST_F(ErrorPolicyTest, AHandlerThatCatchesItsSqlErrorHasNotFailed) {
   Projection projection = counting();
   projection.on("*", [](const EventView&, Sql& sql) {
-    EXPECT_EQ(code_of([&] { sql.run("INSERT INTO counts VALUES ('a', 1, 1)"); return 0; }), ErrorCode::SqlFailed);
+    EXPECT_EQ(code_of([&] {
+                sql.run("INSERT INTO counts VALUES ('a', 1, 1)");
+                return 0;
+              }),
+              ErrorCode::SqlFailed);
   });
   count(3);
   auto projector = projector_with(std::move(projection));

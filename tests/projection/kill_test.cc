@@ -1,5 +1,5 @@
-// kill -9 at every fault point: a child runs a projection through creation, batches, dead letters, a retry and a rebuild
-// and dies on its way; afterwards the tables are the fold of the log, each effect once.
+// kill -9 at every fault point: a child runs a projection through creation, batches, dead letters, a retry and a
+// rebuild and dies on its way; afterwards the tables are the fold of the log, each effect once.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -43,7 +43,8 @@ class ProjectionKillTest : public ProjectionTest {
     projector->catch_up("counts");
   }
   static void retry_all(Projector& projector) {
-    for (const DeadLetter& letter : projector.dead_letters("counts")) projector.retry_dead_letter("counts", letter.event_id);
+    for (const DeadLetter& letter : projector.dead_letters("counts"))
+      projector.retry_dead_letter("counts", letter.event_id);
   }
 
   Rows fold() {
@@ -56,7 +57,8 @@ class ProjectionKillTest : public ProjectionTest {
 
   // Whatever a reader sees is true of the log up to the cursor beside it, dead letters left out.
   void check_after_kill() {
-    if (auto generation = read_current_generation(FileSystem::posix(), folder(), "counts")) check_prefix(generation->file);
+    if (auto generation = read_current_generation(FileSystem::posix(), folder(), "counts"))
+      check_prefix(generation->file);
     {
       auto projector = projector_with(version(2, false));
       projector->catch_up("counts");

@@ -75,9 +75,8 @@ inline Projection counting(std::uint32_t version = 1) {
   Projection projection("counts", version);
   projection.schema("CREATE TABLE counts (what TEXT PRIMARY KEY, times INTEGER NOT NULL, last INTEGER NOT NULL)");
   projection.on("count", [](const EventView& event, Sql& sql) {
-    sql.run(
-        "INSERT INTO counts VALUES (?1, 1, ?2) ON CONFLICT (what) DO UPDATE SET times = times + 1, last = ?2",
-        event.payload(), static_cast<std::int64_t>(event.id()));
+    sql.run("INSERT INTO counts VALUES (?1, 1, ?2) ON CONFLICT (what) DO UPDATE SET times = times + 1, last = ?2",
+            event.payload(), static_cast<std::int64_t>(event.id()));
   });
   return projection;
 }

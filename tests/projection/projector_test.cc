@@ -226,9 +226,21 @@ TEST_F(ProjectorTest, AGapInTheLogIsNotPassedOver) {
 TEST_F(ProjectorTest, ASecondProjectorIsToldWhoHasTheProjection) {
   auto projector = projector_with(counting());
   auto second = this->projector();
-  EXPECT_EQ(code_of([&] { second->add(counting()); return 0; }), ErrorCode::Locked);
-  EXPECT_THAT(message_of([&] { second->add(counting()); return 0; }), HasSubstr(std::to_string(getpid())));
-  EXPECT_EQ(code_of([&] { projector->add(counting()); return 0; }), ErrorCode::AlreadyOpen);
+  EXPECT_EQ(code_of([&] {
+              second->add(counting());
+              return 0;
+            }),
+            ErrorCode::Locked);
+  EXPECT_THAT(message_of([&] {
+                second->add(counting());
+                return 0;
+              }),
+              HasSubstr(std::to_string(getpid())));
+  EXPECT_EQ(code_of([&] {
+              projector->add(counting());
+              return 0;
+            }),
+            ErrorCode::AlreadyOpen);
   EXPECT_EQ(code_of([&] { return second->status("counts"); }), ErrorCode::NotFound);
   projector->release("counts");
   second->add(counting());

@@ -129,9 +129,10 @@ TEST_F(RebuildTest, AGenerationStaysWhileItIsRead) {
 }
 
 TEST_F(RebuildTest, ASchemaThatIsWrongLeavesNothingBehind) {
-  for (const char* schema : {"CREATE TABEL t (x)", "CREATE TABLE azoth_projection (x)", "CREATE TABLE azoth_mine (x)",
-                             "CREATE TABLE t (x); CREATE INDEX i ON azoth_projection (name)", "PRAGMA journal_mode = OFF",
-                             "CREATE TABLE t (x); COMMIT", "ATTACH ':memory:' AS other", "CREATE TEMP TABLE t (x)"}) {
+  for (const char* schema :
+       {"CREATE TABEL t (x)", "CREATE TABLE azoth_projection (x)", "CREATE TABLE azoth_mine (x)",
+        "CREATE TABLE t (x); CREATE INDEX i ON azoth_projection (name)", "PRAGMA journal_mode = OFF",
+        "CREATE TABLE t (x); COMMIT", "ATTACH ':memory:' AS other", "CREATE TEMP TABLE t (x)"}) {
     Projection projection("wrong", 1);
     projection.schema(schema);
     EXPECT_EQ(code_of([&] { return projector_with(projection) == nullptr; }), ErrorCode::SqlFailed) << schema;

@@ -50,8 +50,16 @@ TEST_F(SqlTest, ValuesOfEveryTypeComeBackAsTheyWere) {
     EXPECT_EQ(row.parameters(), 7);
     EXPECT_EQ(row.parameter_name(7), ":name");
     EXPECT_FALSE(row.step());
-    EXPECT_EQ(code_of([&] { row.bind(":other", 1); return 0; }), ErrorCode::SqlFailed);
-    EXPECT_EQ(code_of([&] { row.bind(8, 1); return 0; }), ErrorCode::SqlFailed);
+    EXPECT_EQ(code_of([&] {
+                row.bind(":other", 1);
+                return 0;
+              }),
+              ErrorCode::SqlFailed);
+    EXPECT_EQ(code_of([&] {
+                row.bind(8, 1);
+                return 0;
+              }),
+              ErrorCode::SqlFailed);
   });
 }
 

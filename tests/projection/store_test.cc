@@ -69,7 +69,8 @@ TEST_F(StoreProjectionTest, ReadsYourOwnWrites) {
 
 TEST_F(StoreProjectionTest, FollowsEventsAcrossDeltasAndLmdb) {
   auto store = Store::open(path(), options());
-  for (int i = 0; i < 3000; ++i) append(*store, "what " + std::to_string(i % 10) + std::string(300, 'x'), Durability::Applied);
+  for (int i = 0; i < 3000; ++i)
+    append(*store, "what " + std::to_string(i % 10) + std::string(300, 'x'), Durability::Applied);
   store->flush();
   auto source = store->event_source();
   Projector projector(path(), *source);

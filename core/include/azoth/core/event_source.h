@@ -17,7 +17,8 @@
 
 namespace azoth {
 
-// Events copied out of the log, so that no snapshot outlives the call that read them. Filling it again reuses its memory.
+// Events copied out of the log, so that no snapshot outlives the call that read them. Filling it again reuses its
+// memory.
 class EventSlice {
  public:
   void clear();
@@ -60,13 +61,13 @@ class EventSource {
   // The last event there will be, if the log is sealed.
   virtual std::optional<EventId> sealed() = 0;
 
-  // The events after this one, in order and without gaps, from the place of the first one: what it costs does not depend
-  // on how long the log is.
+  // The events after this one, in order and without gaps, from the place of the first one: what it costs does not
+  // depend on how long the log is.
   virtual void read(EventId after, const SliceLimits& limits, EventSlice& into) = 0;
 
-  // Sleeps until there is an event after this one (true), or until the deadline, or until `interrupted` says so (false).
-  // Looks at `interrupted` when it begins and after each wake(); it must be quick, lock nothing, and read
-  // only atomics that were stored, sequentially consistent, before wake().
+  // Sleeps until there is an event after this one (true), or until the deadline, or until `interrupted` says so
+  // (false). Looks at `interrupted` when it begins and after each wake(); it must be quick, lock nothing, and read only
+  // atomics that were stored, sequentially consistent, before wake().
   virtual bool wait(EventId after, Deadline deadline, const std::function<bool()>& interrupted) = 0;
   virtual void wake() = 0;
 };

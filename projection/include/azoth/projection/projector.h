@@ -40,9 +40,9 @@ struct ProjectionStatus {
   std::string name;
   std::uint32_t version = 0;
   ProjectionState state = ProjectionState::Stopped;
-  EventId cursor = 0;       // of the tables that serve queries
-  EventId newest = 0;       // of the log
-  std::uint64_t lag = 0;    // events between them
+  EventId cursor = 0;                     // of the tables that serve queries
+  EventId newest = 0;                     // of the log
+  std::uint64_t lag = 0;                  // events between them
   std::chrono::microseconds lag_time{0};  // how long ago the oldest of these was committed
   std::optional<EventId> sealed;          // the last event there will be
   std::uint64_t dead_letters = 0;
@@ -96,9 +96,9 @@ class Pacer {
 };
 
 struct ProjectorOptions {
-  Clock* clock = nullptr;                 // the system's if null
-  Pacer* pacer = nullptr;                 // the system's if null
-  Backoff trouble_backoff = {};           // between attempts when the disk is full or there is no memory
+  Clock* clock = nullptr;                  // the system's if null
+  Pacer* pacer = nullptr;                  // the system's if null
+  Backoff trouble_backoff = {};            // between attempts when the disk is full or there is no memory
   std::optional<std::uint64_t> seed = {};  // of the back-off's jitter
 };
 
@@ -132,8 +132,8 @@ class Projector {
   Projector& operator=(const Projector&) = delete;
 
   // Takes charge of a projection. Its tables are made, found, or, if they do not fit the declaration or the log, begun
-  // anew (status().rebuild says why). AlreadyOpen if it is here already, Locked if another process has it, SqlFailed for
-  // a bad schema. Nothing is applied yet.
+  // anew (status().rebuild says why). AlreadyOpen if it is here already, Locked if another process has it, SqlFailed
+  // for a bad schema. Nothing is applied yet.
   void add(Projection projection);
   void release(std::string_view name);  // stops it; its tables stay
   std::vector<std::string> names() const;

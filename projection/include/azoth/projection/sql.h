@@ -35,16 +35,16 @@ class SqlValue {
  public:
   enum class Type { Null, Int64, Double, Text, Blob };
 
-  SqlValue(std::nullptr_t) : type_(Type::Null) {}                                             // NOLINT: implicit by design
-  SqlValue(std::nullopt_t) : type_(Type::Null) {}                                             // NOLINT
+  SqlValue(std::nullptr_t) : type_(Type::Null) {}  // NOLINT: implicit by design
+  SqlValue(std::nullopt_t) : type_(Type::Null) {}  // NOLINT
   template <std::integral T>
-  SqlValue(T value) : type_(Type::Int64), int64_(static_cast<std::int64_t>(value)) {          // NOLINT
+  SqlValue(T value) : type_(Type::Int64), int64_(static_cast<std::int64_t>(value)) {  // NOLINT
     static_assert(sizeof(T) < 8 || std::signed_integral<T>, "SQLite's integers are signed: cast what surely fits");
   }
-  SqlValue(double value) : type_(Type::Double), double_(value) {}                             // NOLINT
-  SqlValue(std::string_view text) : type_(Type::Text), bytes_(text) {}                        // NOLINT
-  SqlValue(const char* text) : type_(Type::Text), bytes_(text) {}                             // NOLINT
-  SqlValue(const std::string& text) : type_(Type::Text), bytes_(text) {}                      // NOLINT
+  SqlValue(double value) : type_(Type::Double), double_(value) {}         // NOLINT
+  SqlValue(std::string_view text) : type_(Type::Text), bytes_(text) {}    // NOLINT
+  SqlValue(const char* text) : type_(Type::Text), bytes_(text) {}         // NOLINT
+  SqlValue(const std::string& text) : type_(Type::Text), bytes_(text) {}  // NOLINT
   template <class T>
   SqlValue(const std::optional<T>& value) : SqlValue(value ? SqlValue(*value) : SqlValue(nullptr)) {}  // NOLINT
   static SqlValue blob(BytesView bytes) {

@@ -12,8 +12,8 @@
 // The schema stands before the first `on`. Behind each `on TYPE` (or `on PREFIX*`, or `on *`) stand the statements that
 // are run for such an event, in order. `:name` is a field of the event's payload, a JSON object; `:a_b` is the field
 // a_b or, if there is none, field b of the object a. A missing field is the event's error, unless it is declared
-// `optional` for that `on`: then it is NULL. Numbers are integers of 64 bits or doubles (a larger integer is the event's
-// error), true and false are 1 and 0, objects and arrays their JSON text.
+// `optional` for that `on`: then it is NULL. Numbers are integers of 64 bits or doubles (a larger integer is the
+// event's error), true and false are 1 and 0, objects and arrays their JSON text.
 //
 // Always there, and reserved: :event_id :commit_seq :event_type :event_time (RFC 3339) :tags (a JSON array) :payload.
 #pragma once
