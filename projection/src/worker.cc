@@ -52,7 +52,27 @@ Worker::~Worker() {
 
 // --- Taking turns
 
+namespace {
+
+thread_local const Worker* batch_of = nullptr;  // whose handlers this thread is running
+
+}  // namespace
+
+class Worker::InBatch {
+ public:
+  explicit InBatch(const Worker* worker) { batch_of = worker; }
+  ~InBatch() { batch_of = nullptr; }
+  InBatch(const InBatch&) = delete;
+  InBatch& operator=(const InBatch&) = delete;
+};
+
+void Worker::check_not_nested() const {
+  if (batch_of == nullptr) return;
+  throw Error(ErrorCode::NestedUse, "a handler cannot use the projector that runs it: it would wait for itself");
+}
+
 Worker::Lock Worker::take_turn() {
+  check_not_nested();
   wanting_.fetch_add(1);
   Lock lock(mutex_);
   wanting_.fetch_sub(1);
@@ -67,7 +87,11 @@ void Worker::give_turns(Lock& lock) {
 // --- Batches
 
 RunReport Worker::one_batch(EventId to) {
-  BatchResult result = open_file().applier.apply_batch(to);
+  OpenFile& open = open_file();
+  BatchResult result = [&] {
+    InBatch in_batch(this);
+    return open.applier.apply_batch(to);
+  }();
   file_->file.checkpoint_if_due();
   troubles_ = 0;
   not_before_.reset();
@@ -199,6 +223,7 @@ bool Worker::run_until(EventId event, Deadline deadline) {
 // --- On a thread
 
 void Worker::follow() {
+  check_not_nested();
   std::lock_guard guard(thread_mutex_);
   if (thread_.joinable()) return;
   thread_ = std::thread([this] { follow_events(); });
@@ -207,6 +232,7 @@ void Worker::follow() {
 }
 
 void Worker::stop() {
+  check_not_nested();
   std::lock_guard guard(thread_mutex_);
   if (!thread_.joinable()) return;
   stop_ = true;
@@ -280,6 +306,7 @@ bool Worker::wait_until(EventId event, Deadline deadline) {
 // --- From outside
 
 void Worker::pause() {
+  check_not_nested();
   paused_ = true;
   source_.wake();
   Lock lock = take_turn();
@@ -366,6 +393,7 @@ bool Worker::retry_dead_letter(EventId event) {
     throw Error(ErrorCode::NotFound,
                 "projection " + projection_.name() + " has no dead letter of event " + std::to_string(event));
   }
+  InBatch in_batch(this);
   std::optional<std::string> error = file_->applier.retry(*letter);
   if (error) note_error("event " + std::to_string(event) + ", tried again: " + *error);
   return !error;

@@ -54,6 +54,8 @@ class Worker {
     bool may_serve;  // it shows what is true, only by another declaration
   };
 
+  class InBatch;  // marks the thread that runs handlers
+  void check_not_nested() const;
   Lock take_turn();
   void give_turns(Lock& lock);
 

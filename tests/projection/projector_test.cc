@@ -211,6 +211,29 @@ TEST_F(ProjectorTest, ProjectionsRunBesideEachOther) {
   EXPECT_TRUE(projector->wait_until("two", 1, seconds{60}));
 }
 
+TEST_F(ProjectorTest, AHandlerCannotUseTheProjectorThatRunsIt) {
+  auto projector = this->projector();
+  std::vector<ErrorCode> codes;
+  Projection projection("nested", 1);
+  projection.schema("CREATE TABLE t (x)").on("*", [&](const EventView&, Sql&) {
+    codes.push_back(code_of([&] { return projector->status("nested"); }));
+    codes.push_back(code_of([&] { return projector->run_once("nested"); }));
+    codes.push_back(code_of([&] {
+      projector->pause("nested");
+      return 0;
+    }));
+    codes.push_back(code_of([&] {
+      projector->stop("nested");
+      return 0;
+    }));
+  });
+  projector->add(std::move(projection));
+  count(1);
+  projector->catch_up("nested");
+  EXPECT_EQ(codes, std::vector<ErrorCode>(4, ErrorCode::NestedUse));
+  EXPECT_EQ(projector->status("nested").state, ProjectionState::Stopped);
+}
+
 TEST_F(ProjectorTest, AGapInTheLogIsNotPassedOver) {
   count(5);
   source_.hide(3);

@@ -3,7 +3,8 @@
 // SQLite transaction: every effect is there exactly once, whenever the process dies.
 //
 // One process at a time keeps a projection up to date: add() fails with Locked, naming the pid of the other one.
-// All members may be called from any thread; of one projection, one batch runs at a time, whoever asks. The source must
+// All members may be called from any thread; of one projection, one batch runs at a time, whoever asks.
+// Calling them from a handler is NestedUse. The source must
 // outlive the projector. How a projection is stored, rebuilt and recovered is in docs/projections.md.
 #pragma once
 
