@@ -17,9 +17,9 @@
 #include <string>
 #include <string_view>
 
-#include "azoth/canonical/timeline.h"
 #include "azoth/core/bytes.h"
 #include "azoth/core/event.h"
+#include "azoth/core/timeline.h"
 #include "delta.h"
 #include "journal.h"
 #include "lmdb_env.h"

@@ -11,6 +11,7 @@
 #include "azoth/core/log.h"
 #include "sequences.h"
 #include "settings.h"
+#include "store_event_source.h"
 #include "verify.h"
 
 namespace azoth {
@@ -197,15 +198,24 @@ std::unique_ptr<Snapshot> ReadingStore::read(Durability) {
 
 std::unique_ptr<SubscriptionState> ReadingStore::subscribe(EventId after) {
   std::lock_guard lock(mutex_);
-  if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
-  if (!watch_) {
-    // Before the first look, so that nothing is missed.
-    auto watch = std::make_unique<DirectoryWatch>(paths_.journal);
-    watch->watch_place(paths_.directory, paths_.journal.filename());
-    watch_ = std::move(watch);
-    following_ = std::thread([this] { follow(); });
-  }
+  start_following();
   return make_subscription(state_, views_, after);
+}
+
+std::unique_ptr<EventSource> ReadingStore::event_source() {
+  std::lock_guard lock(mutex_);
+  start_following();
+  return std::make_unique<StoreEventSource>(state_, views_, identity_);
+}
+
+void ReadingStore::start_following() {
+  if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
+  if (watch_) return;
+  // Before the first look, so that nothing is missed.
+  auto watch = std::make_unique<DirectoryWatch>(paths_.journal);
+  watch->watch_place(paths_.directory, paths_.journal.filename());
+  watch_ = std::move(watch);
+  following_ = std::thread([this] { follow(); });
 }
 
 Meta ReadingStore::meta() { return make_meta(*read(Durability::Durable), identity_, created_); }

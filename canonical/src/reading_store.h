@@ -29,6 +29,7 @@ class ReadingStore : public StoreImpl {
   WritingStore& writer() override;
   std::unique_ptr<Snapshot> read(Durability level) override;  // all levels are Durable here
   std::unique_ptr<SubscriptionState> subscribe(EventId after) override;
+  std::unique_ptr<EventSource> event_source() override;
   Meta meta() override;
   Status status() override;
   void metrics(const MetricCallback& callback) override { report_status(status(), callback); }
@@ -46,6 +47,7 @@ class ReadingStore : public StoreImpl {
   void insert(std::string_view record);
   void drop_flushed(CommitSeq lmdb_commit);
   void publish();
+  void start_following();  // with mutex_ held
   void follow();
   void fail(const Error& error);
   JournalFiles list_files();

@@ -14,10 +14,10 @@
 #include <string>
 #include <string_view>
 
-#include "azoth/canonical/timeline.h"
 #include "azoth/core/bytes.h"
 #include "azoth/core/file.h"
 #include "azoth/core/ids.h"
+#include "azoth/core/timeline.h"
 
 namespace azoth {
 

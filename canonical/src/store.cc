@@ -169,6 +169,8 @@ ReadTxn Store::read(Durability level) const { return ReadTxn(impl_->read(level))
 
 Subscription Store::subscribe(EventId after) const { return Subscription(impl_->subscribe(after)); }
 
+std::unique_ptr<EventSource> Store::event_source() const { return impl_->event_source(); }
+
 EventId Store::seal(std::optional<std::chrono::nanoseconds> timeout) {
   WritingStore& writer = impl_->writer();
   return writer.seal(writer.deadline(timeout));

@@ -25,7 +25,7 @@ namespace azoth {
 
 namespace {
 
-constexpr std::size_t kPidBytes = 12;  // the first line of the lock file: the pid, blanks
+constexpr std::size_t kPidBytes = LockFile::kPidBytes;  // the first line of the lock file
 constexpr std::string_view kFailedNote = "failed, durable through commit ";  // the second, with 20 digits
 constexpr std::string_view kIdentityMagic = "AZOTHID1";
 constexpr std::size_t kIdentityBytes = 8 + 4 + 16 + 8;
@@ -41,30 +41,13 @@ ClaimTable& claim_table() {
   return table;
 }
 
-std::string holder_of(int fd) {
-  std::array<char, 64> text{};
-  ssize_t size = pread(fd, text.data(), text.size() - 1, 0);
-  std::string holder(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-  holder.resize(std::min(holder.size(), holder.find_first_of(" \n")));
-  return holder.empty() ? "another process" : "process " + holder;
-}
-
-void lock_file(int fd, const StorePaths& paths) {
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-    if (errno != EAGAIN && errno != EACCES) throw_errno(errno, "locking " + paths.lock.string());
-    throw Error(ErrorCode::Locked, "the store in " + paths.directory.string() + " is open for writing in " +
-                                       holder_of(fd) + "; wait until it is closed");
-  }
-  // What a failed writer has noted behind it stays where it is.
-  std::string pid = std::to_string(getpid());
-  pid.resize(kPidBytes - 1, ' ');
-  pid += '\n';
-  if (pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-    throw_errno(errno, "writing " + paths.lock.string());
-  }
+LockFile lock_for_writing(const StorePaths& paths) {
+  // What a failed writer has noted behind the pid stays where it is.
+  std::optional<LockFile> lock = LockFile::try_lock(paths.lock, LockFile::Mode::Exclusive);
+  if (lock) return std::move(*lock);
+  std::optional<std::string> pid = LockFile::last_holder(paths.lock);
+  throw Error(ErrorCode::Locked, "the store in " + paths.directory.string() + " is open for writing in " +
+                                     (pid ? "process " + *pid : "another process") + "; wait until it is closed");
 }
 
 // A directory may be named through symbolic links; what is in it may not be one.
@@ -134,21 +117,14 @@ DirectoryClaim::DirectoryClaim(const StorePaths& paths, Mode mode) {
     table.claims[{device_, inode_}] = false;
     return;
   }
-  fd_ = ::open(paths.lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd_ < 0) throw_errno(errno, "opening " + paths.lock.string());
-  try {
-    lock_file(fd_, paths);
-    table.claims[{device_, inode_}] = false;
-  } catch (...) {
-    ::close(fd_);
-    throw;
-  }
+  lock_ = lock_for_writing(paths);
+  table.claims[{device_, inode_}] = false;
 }
 
 DirectoryClaim::~DirectoryClaim() {
   ClaimTable& table = claim_table();
   std::lock_guard guard(table.mutex);
-  if (fd_ >= 0) ::close(fd_);  // and with it the lock
+  lock_.reset();
   table.claims.erase({device_, inode_});
 }
 
@@ -156,11 +132,11 @@ void DirectoryClaim::note_failure(CommitSeq durable) noexcept {
   std::array<char, 64> note{};
   int size = std::snprintf(note.data(), note.size(), "%.*s%020" PRIu64 "\n", static_cast<int>(kFailedNote.size()),
                            kFailedNote.data(), durable);
-  std::ignore = pwrite(fd_, note.data(), static_cast<std::size_t>(size), kPidBytes);
+  std::ignore = pwrite(lock_->fd(), note.data(), static_cast<std::size_t>(size), kPidBytes);
 }
 
 void DirectoryClaim::failure_is_settled() {
-  if (ftruncate(fd_, kPidBytes) != 0) throw_errno(errno, "writing the lock file");
+  if (ftruncate(lock_->fd(), kPidBytes) != 0) throw_errno(errno, "writing the lock file");
 }
 
 // The lock file is written by every writer when it has the lock, before it does anything else. It is looked at before

@@ -18,6 +18,7 @@
 #include "azoth/core/clock.h"
 #include "azoth/core/file.h"
 #include "azoth/core/ids.h"
+#include "azoth/core/lock_file.h"
 
 namespace azoth {
 
@@ -43,8 +44,7 @@ void write_identity(FileSystem& fs, const StorePaths& paths, const Identity& ide
 // Throws NotFound, UnsupportedFormat or Corruption.
 Identity read_identity(FileSystem& fs, const StorePaths& paths);
 
-// The right to write to a directory: an advisory lock on DIR/lock (an open-file-description lock, which no other close
-// in this process drops), and an entry in a table of this process. Throws Locked, naming the holder; AlreadyOpen; or
+// The right to write to a directory: an advisory lock on DIR/lock (lock_file.h), and an entry in a table of this process. Throws Locked, naming the holder; AlreadyOpen; or
 // StillRead when the store was closed here but a snapshot of it lives.
 class DirectoryClaim {
  public:
@@ -64,7 +64,7 @@ class DirectoryClaim {
  private:
   std::uint64_t device_ = 0;
   std::uint64_t inode_ = 0;
-  int fd_ = -1;
+  std::optional<LockFile> lock_;
 };
 
 // Nothing while another process has the store open for writing; else what tells its last writer from any later one, so

@@ -35,6 +35,7 @@ class StoreImpl {
 
   virtual std::unique_ptr<Snapshot> read(Durability level) = 0;
   virtual std::unique_ptr<SubscriptionState> subscribe(EventId after) = 0;
+  virtual std::unique_ptr<EventSource> event_source() = 0;
   virtual Meta meta() = 0;
   virtual Status status() = 0;
   virtual void metrics(const MetricCallback& callback) = 0;

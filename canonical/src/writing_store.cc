@@ -10,6 +10,7 @@
 #include "recovery.h"
 #include "replay_into_lmdb.h"
 #include "settings.h"
+#include "store_event_source.h"
 #include "store_metrics.h"
 #include "user_code.h"
 #include "verify.h"
@@ -363,6 +364,11 @@ std::unique_ptr<Snapshot> WritingStore::snapshot(CommitSeq at) const {
 std::unique_ptr<SubscriptionState> WritingStore::subscribe(EventId after) {
   check_open();
   return make_subscription(shared_state_, sequencer_->views(), after);
+}
+
+std::unique_ptr<EventSource> WritingStore::event_source() {
+  check_open();
+  return std::make_unique<StoreEventSource>(shared_state_, sequencer_->views(), identity_);
 }
 
 Meta WritingStore::meta() { return make_meta(*read(Durability::Written), identity_, created_); }

@@ -48,6 +48,7 @@ class WritingStore : public StoreImpl {
   WritingStore& writer() override { return *this; }
   std::unique_ptr<Snapshot> read(Durability level) override { return snapshot(mark(level)); }
   std::unique_ptr<SubscriptionState> subscribe(EventId after) override;
+  std::unique_ptr<EventSource> event_source() override;
   Meta meta() override;
   Status status() override;
   void metrics(const MetricCallback& callback) override;

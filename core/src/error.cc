@@ -115,6 +115,10 @@ std::string_view error_name(ErrorCode code) {
       return "unsupported_format";
     case ErrorCode::OutOfMemory:
       return "out_of_memory";
+    case ErrorCode::SqlFailed:
+      return "sql_failed";
+    case ErrorCode::ProjectionFailed:
+      return "projection_failed";
   }
   return "unknown";
 }

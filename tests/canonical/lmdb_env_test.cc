@@ -21,7 +21,7 @@
 
 #include "azoth/core/codec.h"
 #include "azoth/core/limits.h"
-#include "child_process.h"
+#include "support/child_process.h"
 #include "store_support.h"
 #include "support/seed.h"
 

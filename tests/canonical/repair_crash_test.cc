@@ -5,7 +5,7 @@
 #include <iostream>
 #include <map>
 
-#include "child_process.h"
+#include "support/child_process.h"
 #include "damaged_store.h"
 #include "support/sim_disk.h"
 

@@ -5,7 +5,7 @@
 
 #include <functional>
 
-#include "child_process.h"
+#include "support/child_process.h"
 #include "damaged_store.h"
 
 namespace azoth::test {

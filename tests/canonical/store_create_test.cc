@@ -11,7 +11,7 @@
 
 #include "azoth/canonical/store.h"
 #include "azoth/core/fault.h"
-#include "child_process.h"
+#include "support/child_process.h"
 #include "memory_dir.h"
 #include "store_support.h"
 

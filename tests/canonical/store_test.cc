@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "child_process.h"
+#include "support/child_process.h"
 #include "memory_dir.h"
 #include "store_support.h"
 #include "write_path_support.h"

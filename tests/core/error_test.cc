@@ -50,6 +50,8 @@ const std::map<ErrorCode, std::string> kNames = {
     {ErrorCode::Corruption, "corruption"},
     {ErrorCode::UnsupportedFormat, "unsupported_format"},
     {ErrorCode::OutOfMemory, "out_of_memory"},
+    {ErrorCode::SqlFailed, "sql_failed"},
+    {ErrorCode::ProjectionFailed, "projection_failed"},
 };
 
 Error thrown_for(int errno_value) {

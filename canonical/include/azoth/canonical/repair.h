@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "azoth/canonical/timeline.h"
 #include "azoth/core/ids.h"
+#include "azoth/core/timeline.h"
 
 namespace azoth {
 

@@ -29,11 +29,12 @@
 #include "azoth/canonical/repair.h"
 #include "azoth/canonical/sequence.h"
 #include "azoth/canonical/subscription.h"
-#include "azoth/canonical/timeline.h"
 #include "azoth/canonical/transaction.h"
 #include "azoth/canonical/write_set.h"
 #include "azoth/canonical/write_txn.h"
+#include "azoth/core/event_source.h"
 #include "azoth/core/file.h"
+#include "azoth/core/timeline.h"
 
 namespace azoth {
 
@@ -164,6 +165,9 @@ class Store {
 
   // The events after this one, commit by commit, as they become durable.
   Subscription subscribe(EventId after = 0) const;
+
+  // The log for those who know nothing of stores: projections. It may outlive the store and then says Closed.
+  std::unique_ptr<EventSource> event_source() const;
 
   // Returns when everything submitted before is that safe.
   void flush(Durability level = Durability::Durable);

@@ -55,6 +55,10 @@ enum class ErrorCode : std::uint16_t {
   Corruption = 62,
   UnsupportedFormat = 63,
   OutOfMemory = 64,
+
+  // Projections.
+  SqlFailed = 80,         // an SQL statement: what it says, or a constraint that it breaks
+  ProjectionFailed = 81,  // it stopped at an event that it cannot apply, and says why
 };
 
 // The stable name of a code, e.g. "key_too_large": what `--json` and logs print.

@@ -1,4 +1,4 @@
-#include "azoth/canonical/timeline.h"
+#include "azoth/core/timeline.h"
 
 #include <algorithm>
 #include <limits>

@@ -1,0 +1,68 @@
+#include "azoth/core/lock_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "azoth/core/error.h"
+
+namespace azoth {
+namespace {
+
+struct flock whole_file(short type) {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+void write_pid(int fd, const std::filesystem::path& path) {
+  std::string pid = std::to_string(getpid());
+  pid.resize(LockFile::kPidBytes - 1, ' ');
+  pid += '\n';
+  if (pwrite(fd, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+    throw_errno(errno, "writing " + path.string());
+  }
+}
+
+}  // namespace
+
+std::optional<LockFile> LockFile::try_lock(const std::filesystem::path& path, Mode mode) {
+  const bool exclusive = mode == Mode::Exclusive;
+  const int flags = exclusive ? O_RDWR | O_CREAT : O_RDONLY;
+  LockFile file(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (file.fd_ < 0) throw_errno(errno, "opening " + path.string());
+  struct flock lock = whole_file(exclusive ? F_WRLCK : F_RDLCK);
+  if (fcntl(file.fd_, F_OFD_SETLK, &lock) != 0) {
+    if (errno == EAGAIN || errno == EACCES) return std::nullopt;
+    throw_errno(errno, "locking " + path.string());
+  }
+  if (exclusive) write_pid(file.fd_, path);
+  return file;
+}
+
+LockFile::~LockFile() {
+  if (fd_ >= 0) ::close(fd_);  // and with it the lock
+}
+
+std::optional<std::string> LockFile::last_holder(const std::filesystem::path& path) {
+  LockFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (file.fd_ < 0) return std::nullopt;
+  std::array<char, kPidBytes> text{};
+  const ssize_t size = pread(file.fd_, text.data(), text.size(), 0);
+  std::string holder(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+  holder.resize(std::min(holder.size(), holder.find_first_of(" \n")));
+  if (holder.empty()) return std::nullopt;
+  return holder;
+}
+
+bool LockFile::is_held(const std::filesystem::path& path) {
+  LockFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  struct flock lock = whole_file(F_RDLCK);
+  return file.fd_ >= 0 && fcntl(file.fd_, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+}  // namespace azoth

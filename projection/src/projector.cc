@@ -1,0 +1,120 @@
+#include "azoth/projection/projector.h"
+
+#include <utility>
+
+#include "azoth/core/error.h"
+#include "worker.h"
+
+namespace azoth {
+
+namespace {
+
+class SystemPacer : public Pacer {
+ public:
+  Deadline now() override { return std::chrono::steady_clock::now(); }
+  void wait(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, Deadline until,
+            const std::function<bool()>& over) override {
+    changed.wait_until(lock, until, over);
+  }
+};
+
+}  // namespace
+
+Pacer& Pacer::system() {
+  static SystemPacer pacer;
+  return pacer;
+}
+
+std::string_view state_name(ProjectionState state) {
+  switch (state) {
+    case ProjectionState::Stopped:
+      return "stopped";
+    case ProjectionState::CatchingUp:
+      return "catching_up";
+    case ProjectionState::Live:
+      return "live";
+    case ProjectionState::Paused:
+      return "paused";
+    case ProjectionState::Failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+Projector::Projector(std::filesystem::path directory, EventSource& source, const ProjectorOptions& options,
+                     FileSystem& fs)
+    : directory_(std::move(directory) / "projections"), source_(source), options_(options), fs_(fs) {}
+
+Projector::~Projector() = default;
+
+void Projector::add(Projection projection) {
+  std::lock_guard lock(mutex_);
+  std::string name = projection.name();
+  if (workers_.contains(name)) {
+    throw Error(ErrorCode::AlreadyOpen, "there is a projection " + name + " here already; release it first");
+  }
+  workers_[name] = std::make_shared<Worker>(fs_, directory_, std::move(projection), source_, options_);
+}
+
+void Projector::release(std::string_view name) {
+  std::shared_ptr<Worker> released = worker(name);
+  released->stop();
+  std::lock_guard lock(mutex_);
+  if (auto at = workers_.find(name); at != workers_.end() && at->second == released) workers_.erase(at);
+}
+
+std::vector<std::string> Projector::names() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [name, worker] : workers_) names.push_back(name);
+  return names;
+}
+
+std::shared_ptr<Worker> Projector::worker(std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  auto found = workers_.find(name);
+  if (found == workers_.end()) {
+    throw Error(ErrorCode::NotFound, "there is no projection " + std::string(name) + " here; add it first");
+  }
+  return found->second;
+}
+
+RunReport Projector::run_once(std::string_view name) { return worker(name)->run_once(); }
+RunReport Projector::catch_up(std::string_view name) { return worker(name)->catch_up(); }
+
+bool Projector::run_until(std::string_view name, EventId event, std::optional<std::chrono::nanoseconds> timeout) {
+  return worker(name)->run_until(event, timeout ? deadline_after(*timeout) : kNoDeadline);
+}
+
+void Projector::follow(std::string_view name) { worker(name)->follow(); }
+
+void Projector::follow_all() {
+  for (const std::string& name : names()) follow(name);
+}
+
+void Projector::stop(std::string_view name) { worker(name)->stop(); }
+void Projector::pause(std::string_view name) { worker(name)->pause(); }
+void Projector::resume(std::string_view name) { worker(name)->resume(); }
+void Projector::rebuild(std::string_view name) { worker(name)->rebuild(); }
+
+bool Projector::wait_until(std::string_view name, EventId event, std::chrono::nanoseconds timeout) {
+  return worker(name)->wait_until(event, deadline_after(timeout));
+}
+
+ProjectionStatus Projector::status(std::string_view name) const { return worker(name)->status(); }
+
+std::vector<ProjectionStatus> Projector::status() const {
+  std::vector<ProjectionStatus> all;
+  for (const std::string& name : names()) all.push_back(status(name));
+  return all;
+}
+
+std::vector<DeadLetter> Projector::dead_letters(std::string_view name) const { return worker(name)->dead_letters(); }
+
+bool Projector::retry_dead_letter(std::string_view name, EventId event) {
+  return worker(name)->retry_dead_letter(event);
+}
+
+void Projector::drop_dead_letter(std::string_view name, EventId event) { worker(name)->drop_dead_letter(event); }
+
+}  // namespace azoth

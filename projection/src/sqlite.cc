@@ -1,0 +1,363 @@
+#include "sqlite.h"
+
+#include <sqlite3.h>
+
+#include <array>
+#include <cerrno>
+#include <tuple>
+#include <utility>
+
+#include "azoth/core/fault.h"
+
+namespace azoth {
+
+namespace {
+
+constexpr int kBusyMilliseconds = 5000;  // for what another process does: recovery after a crash
+constexpr std::size_t kKeptStatements = 1000;
+constexpr std::string_view kOwnPrefix = "azoth_";
+
+// What a fault point makes of an errno.
+int injected(int errno_value) { return errno_value == ENOSPC ? SQLITE_FULL : SQLITE_IOERR; }
+
+std::optional<ErrorCode> trouble_code(int code) {
+  switch (code & 0xff) {
+    case SQLITE_FULL:
+      return ErrorCode::NoSpace;
+    case SQLITE_NOMEM:
+      return ErrorCode::OutOfMemory;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return ErrorCode::Corruption;
+    case SQLITE_BUSY:
+      return ErrorCode::Locked;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PROTOCOL:
+    case SQLITE_PERM:
+    case SQLITE_NOLFS:
+      return ErrorCode::Io;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool is_own(const char* name) {
+  return name != nullptr && sqlite3_strnicmp(name, kOwnPrefix.data(), static_cast<int>(kOwnPrefix.size())) == 0;
+}
+
+}  // namespace
+
+// --- Connection
+
+Connection::Connection(const std::filesystem::path& path, Mode mode) : path_(path.string()) {
+  int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW |
+              (mode == Mode::Read ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+  int code = sqlite3_open_v2(path_.c_str(), &db_, flags, nullptr);
+  try {
+    if (code != SQLITE_OK) fail(code, "opening it");
+    configure(mode);
+  } catch (...) {
+    forget_statements();
+    sqlite3_close(db_);
+    throw;
+  }
+}
+
+void Connection::configure(Mode mode) {
+  sqlite3_extended_result_codes(db_, 1);
+  sqlite3_busy_timeout(db_, kBusyMilliseconds);
+  sqlite3_limit(db_, SQLITE_LIMIT_ATTACHED, 0);
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);  // "x" is a name, never a text: typos are found
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
+  run_script("PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY");
+  if (mode != Mode::Read) {
+    run_script("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA journal_size_limit = 67108864");
+    run_script(mode == Mode::WriteFull ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+    sqlite3_wal_hook(  // which also switches automatic checkpoints off
+        db_,
+        [](void* self, sqlite3*, const char*, int pages) {
+          static_cast<Connection*>(self)->wal_pages_ = pages;
+          return SQLITE_OK;
+        },
+        this);
+  }
+  sqlite3_set_authorizer(db_, &Connection::authorize, this);
+}
+
+Connection::~Connection() {
+  forget_statements();
+  sqlite3_close(db_);
+}
+
+void Connection::forget_statements() {
+  for (Statements* statements : {&own_statements_, &user_statements_}) {
+    for (auto& [text, cached] : *statements) sqlite3_finalize(cached.statement);
+    statements->clear();
+  }
+}
+
+int Connection::authorize(void* self, int action, const char* first, const char* second, const char* /*database*/,
+                          const char* /*trigger*/) {
+  auto& connection = *static_cast<Connection*>(self);
+  if (!connection.user_mode_) return SQLITE_OK;
+  auto refuse = [&](std::string what) {
+    connection.refused_ = std::move(what);
+    return SQLITE_DENY;
+  };
+  switch (action) {
+    case SQLITE_TRANSACTION:
+    case SQLITE_SAVEPOINT:
+      return refuse("transactions and savepoints are the projector's");
+    case SQLITE_PRAGMA:
+      if (first != nullptr && std::string_view(first) == "data_version") return SQLITE_OK;  // full-text search asks
+      return refuse("PRAGMA is not allowed in a projection");
+    case SQLITE_ATTACH:
+    case SQLITE_DETACH:
+      return refuse("a projection has one database; nothing can be attached");
+    case SQLITE_CREATE_TEMP_INDEX:
+    case SQLITE_CREATE_TEMP_TABLE:
+    case SQLITE_CREATE_TEMP_TRIGGER:
+    case SQLITE_CREATE_TEMP_VIEW:
+      return refuse("temporary tables, views and triggers are not allowed: they would be lost with the connection");
+    case SQLITE_READ:
+    case SQLITE_SELECT:
+    case SQLITE_FUNCTION:
+    case SQLITE_RECURSIVE:
+      return SQLITE_OK;
+    case SQLITE_ALTER_TABLE:  // these name the table second
+    case SQLITE_CREATE_INDEX:
+    case SQLITE_CREATE_TRIGGER:
+    case SQLITE_DROP_INDEX:
+    case SQLITE_DROP_TRIGGER:
+      if (is_own(first) || is_own(second)) return refuse("names that begin with azoth_ are the projector's own");
+      return SQLITE_OK;
+    default:
+      if (is_own(first)) return refuse("names that begin with azoth_ are the projector's own");
+      return SQLITE_OK;
+  }
+}
+
+Error Connection::error(int code, std::string_view what) {
+  const char* said = db_ != nullptr ? sqlite3_errmsg(db_) : sqlite3_errstr(code);
+  // An injected fault is not known to SQLite itself.
+  if (db_ != nullptr && (sqlite3_errcode(db_) & 0xff) != (code & 0xff)) said = sqlite3_errstr(code);
+  if ((code & 0xff) == SQLITE_AUTH && !refused_.empty()) said = refused_.c_str();
+  if (auto in_trouble = trouble_code(code)) {
+    Error error(*in_trouble, path_ + ": " + said + " (" + std::string(what.substr(0, 200)) + ")");
+    trouble_ = error;
+    return error;
+  }
+  return Error(ErrorCode::SqlFailed, std::string(said) + ", in: " + std::string(what.substr(0, 500)));
+}
+
+void Connection::fail(int code, std::string_view what) { throw error(code, what); }
+
+sqlite3_stmt* Connection::prepare_new(std::string_view text, std::string_view* tail, bool keep) {
+  sqlite3_stmt* statement = nullptr;
+  const char* end = nullptr;
+  refused_.clear();
+  int code = sqlite3_prepare_v3(db_, text.data(), static_cast<int>(text.size()), keep ? SQLITE_PREPARE_PERSISTENT : 0,
+                                &statement, &end);
+  if (code != SQLITE_OK) fail(code, text);
+  *tail = text.substr(static_cast<std::size_t>(end - text.data()));
+  return statement;
+}
+
+SqlStatement Connection::prepare(std::string_view text) {
+  Statements& statements = user_mode_ ? user_statements_ : own_statements_;
+  auto at = statements.find(text);
+  if (at != statements.end() && !at->second.in_use) {
+    at->second.in_use = true;
+    return {this, at->second.statement, &at->second.in_use};
+  }
+  std::string_view tail;
+  bool keep = at == statements.end() && statements.size() < kKeptStatements;
+  sqlite3_stmt* statement = prepare_new(text, &tail, keep);
+  SqlStatement owner(this, statement, nullptr);
+  if (statement == nullptr) throw Error(ErrorCode::SqlFailed, "there is no statement in: " + std::string(text));
+  if (tail.find_first_not_of(" \t\r\n;") != std::string_view::npos) {
+    throw Error(ErrorCode::SqlFailed, "one statement at a time; behind the first there is: " + std::string(tail));
+  }
+  if (keep) {
+    Cached& cached = statements[std::string(text)];
+    cached = {statement, true};
+    owner.in_use_ = &cached.in_use;
+  }
+  return owner;
+}
+
+Connection::First Connection::first_statement(std::string_view text) {
+  First first;
+  SqlStatement statement(this, prepare_new(text, &first.rest, false), nullptr);
+  first.text = text.substr(0, text.size() - first.rest.size());
+  first.empty = statement.statement_ == nullptr;
+  for (int i = 1; !first.empty && i <= statement.parameters(); ++i) {
+    std::string_view name = statement.parameter_name(i);
+    first.parameters.emplace_back(name.empty() ? "?" : name);
+  }
+  return first;
+}
+
+void Connection::run_script(std::string_view text) {
+  while (!text.empty()) {
+    std::string_view tail;
+    sqlite3_stmt* statement = prepare_new(text, &tail, false);
+    text = tail;
+    if (statement != nullptr) SqlStatement(this, statement, nullptr).run();
+  }
+}
+
+std::int64_t Connection::changes() const { return sqlite3_changes64(db_); }
+
+bool Connection::in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
+
+void Connection::rollback() noexcept {
+  if (!in_transaction()) return;
+  const bool user = std::exchange(user_mode_, false);
+  std::ignore = sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  user_mode_ = user;
+}
+
+bool Connection::checkpoint(Checkpoint kind) {
+  const bool truncate = kind == Checkpoint::Truncate;
+  if (truncate) sqlite3_busy_timeout(db_, 0);  // readers are not waited for
+  int in_wal = 0;
+  int moved = 0;
+  int code = SQLITE_OK;
+  if (int fault = AZOTH_FAULT("projection.checkpoint")) code = injected(fault);
+  if (code == SQLITE_OK) {
+    code = sqlite3_wal_checkpoint_v2(db_, nullptr, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
+                                     &in_wal, &moved);
+  }
+  if (truncate) sqlite3_busy_timeout(db_, kBusyMilliseconds);
+  if ((code & 0xff) == SQLITE_BUSY) return false;
+  if (code != SQLITE_OK) fail(code, "checkpoint");
+  return moved == in_wal;
+}
+
+std::vector<std::string> Connection::integrity_problems() {
+  std::vector<std::string> problems;
+  SqlStatement check = prepare("PRAGMA integrity_check");
+  while (check.step()) {
+    if (check.text(0) != "ok") problems.emplace_back(check.text(0));
+  }
+  return problems;
+}
+
+// --- SqlStatement
+
+SqlStatement::SqlStatement(SqlStatement&& other) noexcept
+    : connection_(other.connection_),
+      statement_(std::exchange(other.statement_, nullptr)),
+      in_use_(std::exchange(other.in_use_, nullptr)) {}
+
+SqlStatement::~SqlStatement() {
+  if (statement_ == nullptr) return;
+  if (in_use_ == nullptr) {
+    sqlite3_finalize(statement_);
+    return;
+  }
+  sqlite3_reset(statement_);
+  sqlite3_clear_bindings(statement_);
+  *in_use_ = false;
+}
+
+SqlStatement& SqlStatement::bind(int index, const SqlValue& value) {
+  int code = SQLITE_OK;
+  const char* bytes = value.bytes().data() != nullptr ? value.bytes().data() : "";
+  switch (value.type()) {
+    case SqlValue::Type::Null:
+      code = sqlite3_bind_null(statement_, index);
+      break;
+    case SqlValue::Type::Int64:
+      code = sqlite3_bind_int64(statement_, index, value.int64());
+      break;
+    case SqlValue::Type::Double:
+      code = sqlite3_bind_double(statement_, index, value.real());
+      break;
+    case SqlValue::Type::Text:
+      code = sqlite3_bind_text64(statement_, index, bytes, value.bytes().size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+      break;
+    case SqlValue::Type::Blob:
+      code = sqlite3_bind_blob64(statement_, index, bytes, value.bytes().size(), SQLITE_TRANSIENT);
+      break;
+  }
+  if (code != SQLITE_OK)
+    connection_->fail(code, "parameter " + std::to_string(index) + " of " + sqlite3_sql(statement_));
+  return *this;
+}
+
+SqlStatement& SqlStatement::bind(std::string_view name, const SqlValue& value) {
+  int index = sqlite3_bind_parameter_index(statement_, std::string(name).c_str());
+  if (index == 0) {
+    throw Error(ErrorCode::SqlFailed, "there is no parameter " + std::string(name) + " in: " + sqlite3_sql(statement_));
+  }
+  return bind(index, value);
+}
+
+int SqlStatement::parameters() const { return sqlite3_bind_parameter_count(statement_); }
+
+std::string_view SqlStatement::parameter_name(int index) const {
+  const char* name = sqlite3_bind_parameter_name(statement_, index);
+  return name != nullptr ? name : "";
+}
+
+bool SqlStatement::step() {
+  int fault = AZOTH_FAULT("projection.step");
+  int code = fault != 0 ? injected(fault) : sqlite3_step(statement_);
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) return false;
+  Error error = connection_->error(code, sqlite3_sql(statement_));
+  sqlite3_reset(statement_);
+  throw error;
+}
+
+void SqlStatement::run() {
+  while (step()) {
+  }
+}
+
+void SqlStatement::reset() { sqlite3_reset(statement_); }
+
+int SqlStatement::columns() const { return sqlite3_column_count(statement_); }
+std::string_view SqlStatement::column_name(int column) const { return sqlite3_column_name(statement_, column); }
+
+SqlValue::Type SqlStatement::type(int column) const {
+  switch (sqlite3_column_type(statement_, column)) {
+    case SQLITE_INTEGER:
+      return SqlValue::Type::Int64;
+    case SQLITE_FLOAT:
+      return SqlValue::Type::Double;
+    case SQLITE_TEXT:
+      return SqlValue::Type::Text;
+    case SQLITE_BLOB:
+      return SqlValue::Type::Blob;
+    default:
+      return SqlValue::Type::Null;
+  }
+}
+
+std::int64_t SqlStatement::int64(int column) const { return sqlite3_column_int64(statement_, column); }
+double SqlStatement::real(int column) const { return sqlite3_column_double(statement_, column); }
+
+std::string_view SqlStatement::text(int column) const {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+  return {text != nullptr ? text : "", static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+std::string_view SqlStatement::blob(int column) const {
+  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+  return {bytes != nullptr ? bytes : "", static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+}
+
+// --- Sql
+
+// The handler's statements: prepared and run in user mode, which the projector sets around it.
+SqlStatement Sql::prepare(std::string_view text) { return connection_->prepare(text); }
+std::int64_t Sql::changes() const { return connection_->changes(); }
+
+}  // namespace azoth

@@ -1,0 +1,124 @@
+// The one place that touches SQLite.
+//
+// A Connection is used by one thread at a time. It remembers trouble: an error of the database rather than of a
+// statement (a full disk, I/O, damage, no memory). What meets trouble is never blamed on an event.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "azoth/core/error.h"
+#include "azoth/projection/sql.h"
+
+struct sqlite3;
+
+namespace azoth {
+
+class Connection {
+ public:
+  enum class Mode {
+    Write,      // an existing file (an empty one is a database without tables); WAL, synchronous NORMAL
+    WriteFull,  // the same with synchronous FULL: each batch is synced
+    Read
+  };
+
+  Connection(const std::filesystem::path& path, Mode mode);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // One statement, kept prepared.
+  SqlStatement prepare(std::string_view text);
+  template <class... Values>
+  void run(std::string_view text, const Values&... values) {
+    prepare(text).bind_all(values...).run();
+  }
+  // The first statement of a text, prepared and not run; both views are of the text.
+  struct First {
+    bool empty = true;  // there are only blanks and comments
+    std::string_view text;
+    std::string_view rest;
+    std::vector<std::string> parameters;  // with their first character; "?" for one without a name
+  };
+  First first_statement(std::string_view text);
+  // Any number of statements, one after the other.
+  void run_script(std::string_view text);
+  std::int64_t changes() const;
+
+  // While this lives, statements are the user's: no transactions, no PRAGMA, no changes to azoth_ tables.
+  class UserMode {
+   public:
+    explicit UserMode(Connection& connection) : connection_(connection) { connection_.user_mode_ = true; }
+    ~UserMode() { connection_.user_mode_ = false; }
+    UserMode(const UserMode&) = delete;
+    UserMode& operator=(const UserMode&) = delete;
+
+   private:
+    Connection& connection_;
+  };
+
+  bool in_transaction() const;
+  void rollback() noexcept;  // if there is a transaction
+
+  const std::optional<Error>& trouble() const { return trouble_; }
+  void forget_trouble() { trouble_.reset(); }
+
+  int wal_pages() const { return wal_pages_; }  // after the last commit
+  enum class Checkpoint { Passive, Truncate };
+  // False if readers keep it from being complete.
+  bool checkpoint(Checkpoint kind);
+  // What SQLite finds wrong in the file; reads all of it.
+  std::vector<std::string> integrity_problems();
+
+ private:
+  friend class SqlStatement;
+  struct Cached {
+    sqlite3_stmt* statement = nullptr;
+    bool in_use = false;
+  };
+  struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+  };
+
+  void configure(Mode mode);
+  sqlite3_stmt* prepare_new(std::string_view text, std::string_view* tail, bool keep);
+  void forget_statements();
+  Error error(int code, std::string_view what);
+  [[noreturn]] void fail(int code, std::string_view what);
+  static int authorize(void* self, int action, const char* first, const char* second, const char* database,
+                       const char* trigger);
+
+  const std::string path_;
+  sqlite3* db_ = nullptr;
+  using Statements = std::unordered_map<std::string, Cached, TextHash, std::equal_to<>>;  // never moves what is in it
+  Statements own_statements_;
+  Statements user_statements_;  // apart: what the projector may run, a handler may not
+  bool user_mode_ = false;
+  std::string refused_;  // what the authorizer last said no to
+  std::optional<Error> trouble_;
+  int wal_pages_ = 0;
+};
+
+// BEGIN IMMEDIATE; rolled back unless committed.
+class SqlTransaction {
+ public:
+  explicit SqlTransaction(Connection& connection) : connection_(connection) { connection_.run("BEGIN IMMEDIATE"); }
+  ~SqlTransaction() { connection_.rollback(); }
+  SqlTransaction(const SqlTransaction&) = delete;
+  SqlTransaction& operator=(const SqlTransaction&) = delete;
+
+  void commit() { connection_.run("COMMIT"); }
+
+ private:
+  Connection& connection_;
+};
+
+}  // namespace azoth

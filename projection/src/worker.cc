@@ -1,0 +1,412 @@
+#include "worker.h"
+
+#include <algorithm>
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "azoth/core/error.h"
+#include "azoth/core/log.h"
+
+namespace azoth {
+
+namespace {
+
+constexpr EventId kNoEnd = std::numeric_limits<EventId>::max();
+
+void add(RunReport& total, const RunReport& batch) {
+  total.events += batch.events;
+  total.applied += batch.applied;
+  total.dead_letters += batch.dead_letters;
+  total.bytes += batch.bytes;
+  total.cursor = batch.cursor;
+  total.up_to_date = batch.up_to_date;
+}
+
+std::uint64_t seed_of(const ProjectorOptions& options) { return options.seed ? *options.seed : std::random_device{}(); }
+
+}  // namespace
+
+Worker::Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection, EventSource& source,
+               const ProjectorOptions& options)
+    : fs_(fs),
+      projection_(std::move(projection)),
+      source_(source),
+      clock_(options.clock != nullptr ? *options.clock : Clock::system()),
+      pacer_(options.pacer != nullptr ? *options.pacer : Pacer::system()),
+      trouble_backoff_(options.trouble_backoff),
+      random_(seed_of(options)),
+      generations_(fs, projections, projection_.name()) {
+  open();
+}
+
+Worker::~Worker() {
+  stop();
+  file_.reset();  // nobody reads what only we knew
+  try {
+    generations_.remove_old();
+  } catch (const Error& error) {
+    log(LogLevel::Warning, std::string("an old generation of a projection stays: ") + error.what());
+  }
+}
+
+// --- Taking turns
+
+namespace {
+
+thread_local const Worker* batch_of = nullptr;  // whose handlers this thread is running
+
+}  // namespace
+
+class Worker::InBatch {
+ public:
+  explicit InBatch(const Worker* worker) { batch_of = worker; }
+  ~InBatch() { batch_of = nullptr; }
+  InBatch(const InBatch&) = delete;
+  InBatch& operator=(const InBatch&) = delete;
+};
+
+void Worker::check_not_nested() const {
+  if (batch_of == nullptr) return;
+  throw Error(ErrorCode::NestedUse, "a handler cannot use the projector that runs it: it would wait for itself");
+}
+
+Worker::Lock Worker::take_turn() {
+  check_not_nested();
+  wanting_.fetch_add(1);
+  Lock lock(mutex_);
+  wanting_.fetch_sub(1);
+  changed_.notify_all();
+  return lock;
+}
+
+void Worker::give_turns(Lock& lock) {
+  changed_.wait(lock, [&] { return wanting_.load() == 0; });
+}
+
+// --- Batches
+
+RunReport Worker::one_batch(EventId to) {
+  OpenFile& open = open_file();
+  BatchResult result = [&] {
+    InBatch in_batch(this);
+    return open.applier.apply_batch(to);
+  }();
+  file_->file.checkpoint_if_due();
+  troubles_ = 0;
+  not_before_.reset();
+  if (result.obstacle) met_obstacle(*result.obstacle);
+  const EventId cursor = file_->applier.cursor().event_id;
+  result.report.up_to_date = result.report.events == 0 && !result.obstacle && cursor >= source_.newest();
+  if (result.report.up_to_date && rebuild_) finish_rebuild();
+  live_ = result.report.up_to_date;
+  changed_.notify_all();
+  return result.report;
+}
+
+// A damaged file is replaced, and what is wrong otherwise is thrown.
+RunReport Worker::checked_batch(EventId to) {
+  try {
+    return one_batch(to);
+  } catch (const Error& error) {
+    if (unfit_ || !file_is_damaged()) throw;
+    replace_damaged(error);
+    return {};
+  }
+}
+
+void Worker::met_obstacle(const Obstacle& obstacle) {
+  const ErrorPolicy& policy = projection_.policy();
+  const std::string where = "event " + std::to_string(obstacle.event) + " (" + obstacle.type + ")";
+  if (obstacle.attempts <= policy.retries) {
+    note_error(where + ", attempt " + std::to_string(obstacle.attempts) + ": " + obstacle.error);
+    double random = std::uniform_real_distribution<double>(0, 1)(random_);
+    not_before_ = pacer_.now() + policy.backoff.delay(obstacle.attempts, random);
+    return;
+  }
+  fail(Error(ErrorCode::ProjectionFailed,
+             "projection " + projection_.name() + " stopped at " + where + ": " + obstacle.error +
+                 "; mend what makes it fail and resume it, or let it put such events aside as dead letters"));
+}
+
+// On its own thread: what may pass is tried again.
+void Worker::met_trouble(const Error& error) {
+  if (!error.retryable() && error.code() != ErrorCode::OutOfMemory) {
+    fail(error);
+    return;
+  }
+  note_error(error.what());
+  double random = std::uniform_real_distribution<double>(0, 1)(random_);
+  not_before_ = pacer_.now() + trouble_backoff_.delay(++troubles_, random);
+}
+
+void Worker::note_error(const std::string& error) {
+  last_error_ = error;
+  last_error_time_ = clock_.now();
+}
+
+void Worker::fail(const Error& error) {
+  note_error(error.what());
+  failure_ = error;
+  live_ = false;
+  not_before_.reset();
+  log(LogLevel::Error, error.what());
+  changed_.notify_all();
+}
+
+void Worker::check_may_run() const {
+  if (paused_) throw Error(ErrorCode::Paused, "projection " + projection_.name() + " is paused; resume it");
+  if (failure_) throw Error(*failure_);
+}
+
+void Worker::wait_backoff(Lock& lock) {
+  if (!not_before_) return;
+  pacer_.wait(lock, changed_, *not_before_, [&] { return stop_ || paused_ || !not_before_; });
+  if (not_before_ && pacer_.now() >= *not_before_) not_before_.reset();
+}
+
+// --- When told to
+
+RunReport Worker::run_once() {
+  Lock lock = take_turn();
+  RunReport report;
+  do {
+    check_may_run();
+    wait_backoff(lock);
+    if (not_before_) continue;
+    report = checked_batch(kNoEnd);
+    if (failure_ && report.events == 0) throw Error(*failure_);
+  } while (report.events == 0 && !report.up_to_date);
+  return report;
+}
+
+// Until what is served shows event `to`, or there is nothing left.
+RunReport Worker::run_to(Lock& lock, EventId to) {
+  RunReport total;
+  total.cursor = served();
+  while (rebuild_ || served() < to) {
+    check_may_run();
+    wait_backoff(lock);
+    if (not_before_) continue;
+    RunReport batch = checked_batch(rebuild_ ? kNoEnd : to);
+    add(total, batch);
+    if (batch.up_to_date) break;
+    give_turns(lock);
+  }
+  if (old_left_) remove_old();
+  return total;
+}
+
+RunReport Worker::catch_up() {
+  Lock lock = take_turn();
+  check_may_run();
+  RunReport report = run_to(lock, source_.newest());
+  report.cursor = served();
+  report.up_to_date = served() >= source_.newest();
+  return report;
+}
+
+bool Worker::run_until(EventId event, Deadline deadline) {
+  while (true) {
+    Lock lock = take_turn();
+    check_may_run();
+    if (served() >= event) return true;
+    run_to(lock, event);
+    if (served() >= event) return true;
+    if (auto sealed = source_.sealed(); sealed && *sealed < event) return false;
+    const EventId after = served();
+    lock.unlock();
+    if (!source_.wait(after, deadline, [&] { return paused_.load(); }) && !paused_) return false;
+  }
+}
+
+// --- On a thread
+
+void Worker::follow() {
+  check_not_nested();
+  std::lock_guard guard(thread_mutex_);
+  if (thread_.joinable()) return;
+  thread_ = std::thread([this] { follow_events(); });
+  Lock lock = take_turn();
+  following_ = true;
+}
+
+void Worker::stop() {
+  check_not_nested();
+  std::lock_guard guard(thread_mutex_);
+  if (!thread_.joinable()) return;
+  stop_ = true;
+  source_.wake();
+  {
+    Lock lock = take_turn();
+    changed_.notify_all();
+  }
+  thread_.join();
+  stop_ = false;
+}
+
+void Worker::follow_events() noexcept {
+  while (true) {
+    Lock lock(mutex_);
+    changed_.wait(lock, [&] { return stop_ || (wanting_ == 0 && !paused_ && !failure_); });
+    if (stop_) break;
+    poked_ = false;
+    const bool idle = follow_step(lock);
+    const EventId after = file_ ? file_->applier.cursor().event_id : 0;
+    lock.unlock();
+    if (idle) wait_for_events(after);
+  }
+  Lock lock(mutex_);
+  following_ = false;
+  live_ = false;
+  changed_.notify_all();
+}
+
+// True if there is nothing to do.
+bool Worker::follow_step(Lock& lock) {
+  wait_backoff(lock);
+  if (not_before_ || stop_ || paused_) return false;
+  try {
+    const bool up_to_date = checked_batch(kNoEnd).up_to_date;
+    if (up_to_date && old_left_) remove_old();
+    return up_to_date;
+  } catch (const Error& error) {
+    if (!failure_) met_trouble(error);
+  } catch (const std::bad_alloc&) {
+    met_trouble(Error(ErrorCode::OutOfMemory, "there is no memory for projection " + projection_.name()));
+  }
+  return false;
+}
+
+void Worker::wait_for_events(EventId after) noexcept {
+  try {
+    source_.wait(after, kNoDeadline, [&] { return stop_ || paused_ || poked_; });
+  } catch (const Error& error) {
+    Lock lock = take_turn();
+    fail(error);
+  }
+}
+
+bool Worker::wait_until(EventId event, Deadline deadline) {
+  Lock lock = take_turn();
+  while (following_) {
+    if (served() >= event) return true;
+    if (failure_) throw Error(*failure_);
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    if (deadline == kNoDeadline) {
+      changed_.wait(lock);
+    } else {
+      changed_.wait_until(lock, deadline);
+    }
+  }
+  lock.unlock();
+  return run_until(event, deadline);
+}
+
+// --- From outside
+
+void Worker::pause() {
+  check_not_nested();
+  paused_ = true;
+  source_.wake();
+  Lock lock = take_turn();
+  live_ = false;
+}
+
+void Worker::resume() {
+  Lock lock = take_turn();
+  paused_ = false;
+  if (failure_) reopen();
+  failure_.reset();
+  not_before_.reset();
+  troubles_ = 0;
+  changed_.notify_all();
+}
+
+void Worker::rebuild() {
+  Lock lock = take_turn();
+  if (!rebuild_) served_cursor_ = open_file().applier.cursor().event_id;
+  begin_anew({"it was asked for", true}, false);
+  failure_.reset();
+  not_before_.reset();
+}
+
+void Worker::describe_lag(ProjectionStatus& status) {
+  try {
+    status.sealed = source_.sealed();
+    Lag lag = lag_behind(source_, status.cursor, clock_.now());
+    status.newest = lag.newest;
+    status.lag = lag.events;
+    status.lag_time = lag.time;
+  } catch (const Error& error) {  // closed, or failed: then this is all that is known
+    if (!status.last_error) status.last_error = error.what();
+  }
+}
+
+ProjectionStatus::Rebuild Worker::describe_rebuild(EventId newest) const {
+  ProjectionStatus::Rebuild rebuild;
+  rebuild.reason = rebuild_->reason;
+  rebuild.generation = file_->number;
+  rebuild.cursor = file_->applier.cursor().event_id;
+  const std::chrono::duration<double> elapsed = pacer_.now() - rebuild_->since;
+  if (elapsed.count() > 0)
+    rebuild.events_per_second = static_cast<double>(rebuild.cursor - rebuild_->from) / elapsed.count();
+  if (rebuild.events_per_second > 0) {
+    const double left = static_cast<double>(newest - std::min(newest, rebuild.cursor)) / rebuild.events_per_second;
+    rebuild.remaining = std::chrono::seconds{static_cast<std::int64_t>(left + 0.5)};
+  }
+  return rebuild;
+}
+
+ProjectionStatus Worker::status() {
+  Lock lock = take_turn();
+  ProjectionStatus status;
+  status.name = projection_.name();
+  status.version = projection_.version();
+  status.last_error = last_error_;
+  status.last_error_time = last_error_time_;
+  status.rebuilt_because = rebuilt_because_;
+  status.generation = current_.value_or(0);
+  status.cursor = served();
+  try {
+    if (file_) status.dead_letters = file_->file.dead_letter_count();
+  } catch (const Error& error) {  // the next batch meets it, too
+    status.last_error = error.what();
+  }
+  describe_lag(status);
+  if (rebuild_ && file_) status.rebuild = describe_rebuild(status.newest);
+  using enum ProjectionState;
+  const bool live = live_ && !rebuild_ && status.lag == 0;
+  status.state = failure_ ? Failed : paused_ ? Paused : !following_ ? Stopped : live ? Live : CatchingUp;
+  return status;
+}
+
+std::vector<DeadLetter> Worker::dead_letters() {
+  Lock lock = take_turn();
+  return open_file().file.dead_letters();
+}
+
+bool Worker::retry_dead_letter(EventId event) {
+  Lock lock = take_turn();
+  std::optional<DeadLetter> letter = open_file().file.dead_letter(event);
+  if (!letter) {
+    throw Error(ErrorCode::NotFound,
+                "projection " + projection_.name() + " has no dead letter of event " + std::to_string(event));
+  }
+  InBatch in_batch(this);
+  std::optional<std::string> error = file_->applier.retry(*letter);
+  if (error) note_error("event " + std::to_string(event) + ", tried again: " + *error);
+  return !error;
+}
+
+void Worker::drop_dead_letter(EventId event) {
+  Lock lock = take_turn();
+  SqlTransaction transaction(open_file().file.connection());
+  if (!file_->file.remove_dead_letter(event)) {
+    throw Error(ErrorCode::NotFound,
+                "projection " + projection_.name() + " has no dead letter of event " + std::to_string(event));
+  }
+  transaction.commit();
+}
+
+}  // namespace azoth

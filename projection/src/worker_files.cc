@@ -1,0 +1,184 @@
+// A worker's files: finding the generation to go on with, building the next one, taking its place.
+#include <utility>
+
+#include "azoth/core/error.h"
+#include "azoth/core/fault.h"
+#include "azoth/core/log.h"
+#include "worker.h"
+
+namespace azoth {
+
+namespace {
+
+constexpr std::uint32_t kMaxDamages = 3;  // in the life of a worker: the device is to blame then
+
+}  // namespace
+
+Worker::OpenFile::OpenFile(Worker& worker, Generation generation)
+    : number(generation),
+      file(worker.generations_.file(generation), worker.mode()),
+      applier(worker.projection_, file, worker.source_, worker.clock_, worker.pacer_) {}
+
+Connection::Mode Worker::mode() const {
+  return projection_.is_synced() ? Connection::Mode::WriteFull : Connection::Mode::Write;
+}
+
+void Worker::open() {
+  std::optional<Misfit> misfit;
+  try {
+    current_ = generations_.current();
+    if (current_) misfit = open_current();
+  } catch (const Error& error) {
+    if (!error.corruption()) throw;
+    misfit = Misfit{error.what(), false};
+  }
+  if (misfit) {
+    begin_anew(*misfit, true);
+  } else if (!current_) {
+    begin_anew({"", false}, true);
+  }
+  remove_old();
+}
+
+// Content first: tables that show what is not in the log may not serve, whatever the declaration.
+std::optional<Worker::Misfit> Worker::open_current() {
+  if (!fs_.exists(generations_.file(*current_))) return Misfit{"its file is gone", false};
+  {
+    ProjectionFile file(generations_.file(*current_), mode());
+    const Cursor cursor = file.cursor();
+    if (auto reason = mismatch(cursor, source_)) return Misfit{*reason, false};
+    if (file.name() != projection_.name()) return Misfit{"its file is that of projection " + file.name(), false};
+    served_cursor_ = cursor.event_id;
+    if (file.version() != projection_.version()) {
+      return Misfit{"version " + std::to_string(projection_.version()) + " takes the place of version " +
+                        std::to_string(file.version()),
+                    true};
+    }
+    if (file.fingerprint() != projection_.fingerprint()) return Misfit{"its declaration has changed", true};
+  }
+  file_ = std::make_unique<OpenFile>(*this, *current_);
+  stamp_timeline();
+  return std::nullopt;
+}
+
+// From here on this timeline's events are shown, too.
+void Worker::stamp_timeline() {
+  Cursor cursor = file_->file.cursor();
+  const Uuid timeline = source_.lineage().front().id;
+  if (cursor.timeline == timeline) return;
+  cursor.timeline = timeline;
+  SqlTransaction transaction(file_->file.connection());
+  file_->file.set_cursor(cursor);
+  transaction.commit();
+  file_->applier.reload_cursor();
+}
+
+// An empty reason: there was none before. While the old one may serve, the new one takes its place when it has caught
+// up; otherwise at once, because there is nothing true to show.
+void Worker::begin_anew(const Misfit& misfit, bool continue_unfinished) {
+  unfit_ = misfit;
+  file_.reset();
+  rebuild_.reset();
+  bool taken_up = false;
+  std::vector<Generation> numbers = generations_.all();
+  for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
+    if (current_ && *number <= *current_) break;
+    taken_up = taken_up || (continue_unfinished && take_up(*number));
+    if (!file_ || file_->number != *number) generations_.remove(*number);
+  }
+  if (!taken_up) create(generations_.next());
+  if (!misfit.reason.empty()) {
+    const bool only_the_pointer_is_new = !current_ && taken_up;
+    if (!only_the_pointer_is_new) rebuilt_because_ = misfit.reason;
+    log(LogLevel::Warning, "projection " + projection_.name() +
+                               (only_the_pointer_is_new ? " gets a new pointer: " : " is built anew: ") +
+                               misfit.reason);
+  }
+  live_ = false;
+  poked_ = true;
+  source_.wake();
+  if (misfit.may_serve) {
+    rebuild_ = Rebuild{misfit.reason, file_->applier.cursor().event_id, pacer_.now()};
+  } else {
+    generations_.make_current(file_->number);
+    current_ = file_->number;
+  }
+  unfit_.reset();
+}
+
+Worker::OpenFile& Worker::open_file() {
+  if (unfit_) begin_anew(Misfit(*unfit_), true);
+  return *file_;
+}
+
+// After an error of which nobody knows what it has left behind: what the connection holds in memory is given up.
+void Worker::reopen() {
+  if (!file_) return;
+  const Generation number = file_->number;
+  file_.reset();
+  try {
+    file_ = std::make_unique<OpenFile>(*this, number);
+  } catch (const Error& error) {
+    unfit_ = Misfit{std::string("its file cannot be opened: ") + error.what(), rebuild_.has_value()};
+    if (!error.corruption()) throw;
+  }
+}
+
+// What an interrupted rebuild left, if it is of this declaration and this log.
+bool Worker::take_up(Generation number) {
+  try {
+    auto open = std::make_unique<OpenFile>(*this, number);
+    bool fits = open->file.name() == projection_.name() && open->file.fingerprint() == projection_.fingerprint() &&
+                !mismatch(open->applier.cursor(), source_);
+    if (!fits) return false;
+    file_ = std::move(open);
+    stamp_timeline();
+    return true;
+  } catch (const Error& error) {
+    bool useless = error.corruption() || error.code() == ErrorCode::UnsupportedFormat || error.code() == ErrorCode::Io;
+    if (!useless) throw;
+    return false;
+  }
+}
+
+void Worker::create(Generation number) {
+  try {
+    ProjectionFile::create(fs_, generations_.file(number), projection_, start_of(source_));
+    file_ = std::make_unique<OpenFile>(*this, number);
+  } catch (...) {
+    try {
+      generations_.remove(number);
+    } catch (const Error&) {  // it is found, and removed, the next time
+    }
+    throw;
+  }
+}
+
+void Worker::finish_rebuild() {
+  file_->file.checkpoint_all();  // and with it on the device, before the pointer names it
+  AZOTH_FAULT("projection.switch");
+  generations_.make_current(file_->number);
+  AZOTH_FAULT("projection.switched");
+  current_ = file_->number;
+  rebuild_.reset();
+  remove_old();
+}
+
+void Worker::remove_old() { old_left_ = generations_.remove_old() > 0; }
+
+bool Worker::file_is_damaged() const {
+  const std::optional<Error>& trouble = file_->file.connection().trouble();
+  return trouble && trouble->corruption();
+}
+
+void Worker::replace_damaged(const Error& error) {
+  note_error(error.what());
+  if (++damages_ > kMaxDamages) {
+    fail(error);
+    throw Error(*failure_);
+  }
+  const bool old_one_serves = rebuild_.has_value();
+  begin_anew({std::string("its file is damaged: ") + error.what(), old_one_serves}, false);
+}
+
+}  // namespace azoth

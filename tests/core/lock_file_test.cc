@@ -1,0 +1,53 @@
+#include "azoth/core/lock_file.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "azoth/core/error.h"
+#include "support/temp_dir.h"
+
+namespace azoth {
+namespace {
+
+class LockFileTest : public testing::Test {
+ protected:
+  std::filesystem::path path() const { return directory_.path() / "lock"; }
+  test::TempDir directory_;
+};
+
+using enum LockFile::Mode;
+
+TEST_F(LockFileTest, AnExclusiveLockExcludesEveryOtherAndNamesItsHolder) {
+  auto lock = LockFile::try_lock(path(), Exclusive);
+  ASSERT_TRUE(lock);
+  EXPECT_FALSE(LockFile::try_lock(path(), Exclusive));
+  EXPECT_FALSE(LockFile::try_lock(path(), Shared));
+  EXPECT_EQ(LockFile::last_holder(path()), std::to_string(getpid()));
+  EXPECT_TRUE(LockFile::is_held(path()));
+  lock.reset();
+  EXPECT_FALSE(LockFile::is_held(path()));
+  EXPECT_TRUE(LockFile::try_lock(path(), Exclusive));
+}
+
+TEST_F(LockFileTest, SharedLocksKeepOnlyAnExclusiveOneOut) {
+  EXPECT_THROW(LockFile::try_lock(path(), Shared), Error) << "made a file";
+  LockFile::try_lock(path(), Exclusive);
+  auto first = LockFile::try_lock(path(), Shared);
+  auto second = LockFile::try_lock(path(), Shared);
+  EXPECT_TRUE(first && second);
+  EXPECT_FALSE(LockFile::is_held(path())) << "it is held, but not exclusively";
+  EXPECT_FALSE(LockFile::try_lock(path(), Exclusive));
+  first.reset();
+  EXPECT_FALSE(LockFile::try_lock(path(), Exclusive));
+  second.reset();
+  EXPECT_TRUE(LockFile::try_lock(path(), Exclusive));
+}
+
+TEST_F(LockFileTest, SymbolicLinksAreNotFollowed) {
+  std::filesystem::create_symlink(directory_.path() / "elsewhere", path());
+  EXPECT_THROW(LockFile::try_lock(path(), Exclusive), Error);
+  EXPECT_FALSE(std::filesystem::exists(directory_.path() / "elsewhere"));
+}
+
+}  // namespace
+}  // namespace azoth

@@ -1,0 +1,150 @@
+// Projections declared in SQL: what a declaration may say, what is wrong with one that may not, and what becomes of an
+// event's fields.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "azoth/projection/sql_projection.h"
+#include "projection_support.h"
+
+namespace azoth::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr const char* kAccounts = R"(-- A comment.
+-- azoth:projection accounts version 1
+CREATE TABLE accounts (owner TEXT PRIMARY KEY, cents INTEGER NOT NULL, memo TEXT) WITHOUT ROWID;
+-- azoth:on deposited
+INSERT INTO accounts VALUES (:account, :amount, NULL) ON CONFLICT (owner) DO UPDATE SET cents = cents + excluded.cents;
+-- azoth:on withdrawn
+-- azoth:optional memo
+UPDATE accounts SET cents = cents - :amount WHERE owner = :account;
+UPDATE accounts SET memo = coalesce(:memo, memo) WHERE owner = :account;  -- two statements
+)";
+
+class DeclarationTest : public ProjectionTest {
+ protected:
+  static std::string wrong(std::string text) {
+    return message_of([&] { return SqlProjection::from_text(text, "x.sql").version(); });
+  }
+  // One table `got` of one row, filled by an expression over one event.
+  std::string evaluate(const std::string& expression, const std::string& payload) {
+    const std::string name = "p" + std::to_string(++names_);
+    auto projector = this->projector();
+    projector->add(SqlProjection::from_text("-- azoth:projection " + name + " version 1\nCREATE TABLE got (x);\n" +
+                                            "-- azoth:on t" + name + "\nINSERT INTO got VALUES (" + expression + ")"));
+    std::string body;
+    source_.append("t" + name, payload);
+    try {
+      projector->catch_up(name);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return rows("SELECT typeof(x) || ' ' || coalesce(x, ''), 0 FROM got", name).begin()->first;
+  }
+  int names_ = 0;
+};
+
+TEST_F(DeclarationTest, AccountsAreKeptWithoutAnyCode) {
+  auto projector = projector_with(SqlProjection::from_text(kAccounts));
+  source_.append("deposited", R"({"account":"alice","amount":100})");
+  source_.append("deposited", R"({"account":"bob","amount":5})");
+  source_.append("withdrawn", R"({"account":"alice","amount":30})");
+  source_.append("withdrawn", R"({"account":"bob","amount":5,"memo":"all of it"})");
+  projector->catch_up("accounts");
+  EXPECT_EQ(rows("SELECT owner, cents FROM accounts", "accounts"), (Rows{{"alice", 70}, {"bob", 0}}));
+  EXPECT_EQ(rows("SELECT memo, 1 FROM accounts WHERE memo NOT NULL", "accounts"), (Rows{{"all of it", 1}}));
+}
+
+TEST_F(DeclarationTest, AMissingFieldIsTheEventsError) {
+  auto projector = projector_with(SqlProjection::from_text(kAccounts));
+  source_.append("deposited", R"({"account":"alice","amuont":100})");
+  EXPECT_THAT(message_of([&] { return projector->catch_up("accounts"); }),
+              HasSubstr("event 1 (deposited): its payload has no field amount"));
+}
+
+TEST_F(DeclarationTest, FieldsKeepTheirTypes) {
+  EXPECT_EQ(evaluate(":f", R"({"f":"text"})"), "text text");
+  EXPECT_EQ(evaluate(":f", R"({"f":-9223372036854775808})"), "integer -9223372036854775808");
+  EXPECT_EQ(evaluate(":f", R"({"f":9223372036854775807})"), "integer 9223372036854775807");
+  EXPECT_EQ(evaluate(":f", R"({"f":1.5})"), "real 1.5");
+  EXPECT_EQ(evaluate(":f", R"({"f":true})"), "integer 1");
+  EXPECT_EQ(evaluate(":f", R"({"f":false})"), "integer 0");
+  EXPECT_EQ(evaluate(":f", R"({"f":null})"), "null ");
+  EXPECT_EQ(evaluate(":f", R"({"f":{"z":[1,"x"],"a":null}})"), R"(text {"z":[1,"x"],"a":null})");
+  EXPECT_EQ(evaluate(":f", R"({"f":[]})"), "text []");
+}
+
+TEST_F(DeclarationTest, IntegersThatSqliteCannotHoldAreNotRounded) {
+  EXPECT_THAT(evaluate(":f", R"({"f":9223372036854775808})"), HasSubstr("too large"));
+  EXPECT_THAT(evaluate(":f", R"({"f":18446744073709551616})"), HasSubstr("too large"));
+  EXPECT_THAT(evaluate(":f", R"({"f":-9223372036854775809})"), HasSubstr("too large"));
+}
+
+TEST_F(DeclarationTest, ALiteralFieldWinsOverANestedOne) {
+  EXPECT_EQ(evaluate(":a_b", R"({"a":{"b":1}})"), "integer 1");
+  EXPECT_EQ(evaluate(":a_b", R"({"a":{"b":1},"a_b":2})"), "integer 2");
+  EXPECT_EQ(evaluate(":a_b_c", R"({"a":{"b":{"c":3}}})"), "integer 3");
+  EXPECT_EQ(evaluate(":a_b_c", R"({"a":{"b_c":4}})"), "integer 4");
+  EXPECT_EQ(evaluate(":a_b_c", R"({"a_b":{"c":5},"a":{"b_c":4}})"), "integer 5");
+  EXPECT_THAT(evaluate(":a_b", R"({"a":1})"), HasSubstr("no field a_b"));
+}
+
+TEST_F(DeclarationTest, PayloadsThatAreNoObjectsAreTheEventsError) {
+  EXPECT_THAT(evaluate(":f", "[1]"), HasSubstr("no JSON object"));
+  EXPECT_THAT(evaluate(":f", "{\"f\":"), HasSubstr("no JSON"));
+  EXPECT_THAT(evaluate(":f", ""), HasSubstr("no JSON"));
+  EXPECT_THAT(evaluate(":f", "{\"f\":" + std::string(100'000, '[')), HasSubstr("too deep"));
+  EXPECT_EQ(evaluate("1", "no JSON, and nobody asks for a field"), "integer 1");
+}
+
+TEST_F(DeclarationTest, TheReservedNamesAreTheEvents) {
+  EXPECT_EQ(evaluate(":event_id || ' ' || :commit_seq || ' ' || :event_type", "{}"), "text 1 1 tp1");
+  EXPECT_EQ(evaluate(":event_time", "{}"), "text " + format_time(source_.time));
+  EXPECT_EQ(evaluate(":tags || :payload", R"({"payload":1})"), R"(text []{"payload":1})");
+}
+
+TEST_F(DeclarationTest, WhatIsWrongIsNamedWithItsLine) {
+  const std::string head = "-- azoth:projection p version 1\nCREATE TABLE t (x);\n";
+  EXPECT_THAT(wrong("CREATE TABLE t (x);"), StartsWith("x.sql:1: it does not begin with"));
+  EXPECT_THAT(wrong("\n-- azoth:on a\n"), StartsWith("x.sql:2: a declaration begins with"));
+  EXPECT_THAT(wrong("-- azoth:projection a/b version 1"), HasSubstr("x.sql:1: 'a/b' cannot name"));
+  EXPECT_THAT(wrong("-- azoth:projection a version one"), HasSubstr("N is a number"));
+  EXPECT_THAT(wrong(head + "-- azoth:no a\n"), StartsWith("x.sql:3: there is no directive azoth:no"));
+  EXPECT_THAT(wrong(head + "-- azoth:optional a\n"), StartsWith("x.sql:3: an optional field belongs"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\n"), StartsWith("x.sql:3: nothing is done on a"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\n\n-- here\nINSERT INTO t\nVALUES (y)"),
+              StartsWith("x.sql:6: no such column"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\nDELETE FROM t;\nDELETE FRM t;"), StartsWith("x.sql:5: near \"FRM\""));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\nDELETE FROM t WHERE x = ?"), HasSubstr("parameters are written :name"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\n-- azoth:optional y\nDELETE FROM t WHERE x = :z"),
+              StartsWith("x.sql:4: no statement"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\n-- azoth:optional tags\nDELETE FROM t"), HasSubstr("reserved"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\nDELETE FROM t;\n-- azoth:on a\nDELETE FROM t"),
+              HasSubstr("x.sql:5: projection p has two"));
+  EXPECT_THAT(wrong(head + "CREATE TABLE azoth_x (y)"), HasSubstr("x.sql:3: names that begin with azoth_"));
+  EXPECT_THAT(wrong(head + "PRAGMA journal_mode = OFF"), HasSubstr("x.sql:3: PRAGMA"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\nCOMMIT"), HasSubstr("x.sql:4: transactions"));
+}
+
+TEST_F(DeclarationTest, ChangingItBuildsItAnew) {
+  source_.append("deposited", R"({"account":"alice","amount":100})");
+  projector_with(SqlProjection::from_text(kAccounts))->catch_up("accounts");
+  std::string changed = kAccounts;
+  changed.replace(changed.find("excluded.cents"), 14, "2 * excluded.cents");
+  EXPECT_TRUE(projector_with(SqlProjection::from_text(changed))->status("accounts").rebuild);
+  EXPECT_FALSE(projector_with(SqlProjection::from_text(kAccounts))->status("accounts").rebuild);
+}
+
+TEST_F(DeclarationTest, ComesFromAFile) {
+  const auto path = directory_.path() / "accounts.sql";
+  EXPECT_EQ(code_of([&] { return SqlProjection::from_file(path).version(); }), ErrorCode::NotFound);
+  std::ofstream(path) << kAccounts << "-- azoth:what";
+  EXPECT_THAT(message_of([&] { return SqlProjection::from_file(path).version(); }),
+              StartsWith(path.string() + ":10: "));
+}
+
+}  // namespace
+}  // namespace azoth::test

@@ -1,0 +1,94 @@
+// What another process sees of projections, and how their files are opened.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "projection_support.h"
+
+namespace azoth::test {
+namespace {
+
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+class InspectTest : public ProjectionTest {
+ protected:
+  std::vector<ProjectionInfo> inspect() { return inspect_projections(directory_.path(), source_, clock_); }
+};
+
+TEST_F(InspectTest, WithoutProjectionsThereIsNothing) { EXPECT_TRUE(inspect().empty()); }
+
+TEST_F(InspectTest, SaysWhatTheFileSaysAndWhoHasIt) {
+  count(3);
+  {
+    auto projector = projector_with(counting(7));
+    projector->catch_up("counts");
+    EXPECT_EQ(inspect().at(0).owner, std::to_string(getpid()));
+  }
+  source_.time = clock_.time - seconds{5};
+  count(2);
+  std::vector<ProjectionInfo> all = inspect();
+  ASSERT_EQ(all.size(), 1u);
+  EXPECT_EQ(all[0].name, "counts");
+  EXPECT_EQ(all[0].version, 7u);
+  EXPECT_EQ(all[0].generation, 1u);
+  EXPECT_EQ(all[0].cursor, 3u);
+  EXPECT_EQ(all[0].newest, 5u);
+  EXPECT_EQ(all[0].lag, 2u);
+  EXPECT_EQ(all[0].lag_time, seconds{5});
+  EXPECT_EQ(all[0].owner, std::nullopt);
+  EXPECT_EQ(all[0].problem, std::nullopt);
+  EXPECT_EQ(all[0].file, folder() / "counts.1.db");
+}
+
+TEST_F(InspectTest, SaysWhatIsWrong) {
+  count(3);
+  projector_with(counting())->catch_up("counts");
+  source_.cut(2);
+  EXPECT_THAT(inspect().at(0).problem.value_or(""), HasSubstr("which the store does not have"));
+  std::ofstream(folder() / "counts.1.db") << std::string(5000, 'x');
+  EXPECT_THAT(inspect().at(0).problem.value_or(""), HasSubstr("not a database"));
+  std::ofstream(folder() / "counts") << "x";
+  EXPECT_THAT(inspect().at(0).problem.value_or(""), HasSubstr("does not name a generation"));
+}
+
+TEST_F(InspectTest, FilesAreTheOwnersOnly) {
+  count(1);
+  auto projector = projector_with(counting());
+  projector->catch_up("counts");
+  for (const auto& entry : std::filesystem::directory_iterator(folder())) {
+    struct stat status {};
+    ASSERT_EQ(lstat(entry.path().c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777, 0600u) << entry.path();
+  }
+}
+
+TEST_F(InspectTest, SyncedProjectionsAreSyncedAtEachCommit) {
+  for (bool synced : {false, true}) {
+    Projection projection("p" + std::to_string(synced), 1);
+    projection.synced(synced);
+    const Cursor start = start_of(source_);
+    const auto path = directory_.path() / projection.name();
+    ProjectionFile::create(FileSystem::posix(), path, projection, start);
+    Connection connection(path, synced ? Connection::Mode::WriteFull : Connection::Mode::Write);
+    SqlStatement row = connection.prepare("PRAGMA synchronous");
+    ASSERT_TRUE(row.step());
+    EXPECT_EQ(row.int64(0), synced ? 2 : 1);
+  }
+}
+
+TEST_F(InspectTest, TheWriteAheadLogIsMovedIntoTheFileAsItGrows) {
+  Projection projection("large", 1);
+  projection.schema("CREATE TABLE t (x)").batch({.events = 10}).on("*", [](const EventView&, Sql& sql) {
+    sql.run("INSERT INTO t VALUES (zeroblob(100000))");
+  });
+  count(400);
+  auto projector = projector_with(std::move(projection));
+  projector->catch_up("large");
+  EXPECT_LT(std::filesystem::file_size(folder() / "large.1.db-wal"), 12u << 20);
+  EXPECT_GT(std::filesystem::file_size(folder() / "large.1.db"), 24u << 20);
+}
+
+}  // namespace
+}  // namespace azoth::test

@@ -1,0 +1,295 @@
+// The projector over a log in memory: batches, states, waiting, pausing, sealed logs, several projections.
+#include "azoth/projection/projector.h"
+
+#include <gtest/gtest.h>
+
+#include <latch>
+#include <thread>
+
+#include "projection_support.h"
+
+namespace azoth::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+class ProjectorTest : public ProjectionTest {};
+
+TEST_F(ProjectorTest, OneBatchEndsAtItsNumberOfEvents) {
+  count(5);
+  auto projector = projector_with(counting().batch({.events = 2}));
+  EXPECT_EQ(projector->run_once("counts").cursor, 2u);
+  EXPECT_EQ(rows(), (Rows{{"a", 2}}));
+  EXPECT_EQ(projector->run_once("counts").events, 2u);
+  EXPECT_EQ(projector->run_once("counts").events, 1u);
+  RunReport last = projector->run_once("counts");
+  EXPECT_EQ(last.events, 0u);
+  EXPECT_TRUE(last.up_to_date);
+  EXPECT_EQ(rows(), (Rows{{"a", 5}}));
+}
+
+TEST_F(ProjectorTest, OneBatchEndsAtItsNumberOfBytes) {
+  count(4, std::string(100, 'x'));
+  auto projector = projector_with(counting().batch({.bytes = 150}));
+  EXPECT_EQ(projector->run_once("counts").events, 2u);
+}
+
+TEST_F(ProjectorTest, OneBatchEndsWhenItsTimeIsOverAndTheRestIsTheNext) {
+  Projection slow("slow", 1);
+  slow.schema("CREATE TABLE t (x INTEGER)").batch({.time = milliseconds{50}});
+  slow.on("count", [this](const EventView& event, Sql& sql) {
+    pacer_.pass(milliseconds{20});
+    sql.run("INSERT INTO t VALUES (?)", static_cast<std::int64_t>(event.id()));
+  });
+  count(4);
+  auto projector = projector_with(std::move(slow));
+  EXPECT_EQ(projector->run_once("slow").events, 3u);
+  EXPECT_EQ(projector->run_once("slow").events, 1u);
+  EXPECT_EQ(rows("SELECT 'n', count(DISTINCT x) + 10 * count(*) FROM t", "slow"), (Rows{{"n", 44}}));
+}
+
+TEST_F(ProjectorTest, ARestartGoesOnBehindTheLastBatch) {
+  count(10);
+  projector_with(counting().batch({.events = 4}))->run_once("counts");
+  count(1, "b");
+  projector_with(counting())->catch_up("counts");
+  EXPECT_EQ(rows(), (Rows{{"a", 10}, {"b", 1}}));
+  projector_with(counting())->catch_up("counts");
+  EXPECT_EQ(rows(), (Rows{{"a", 10}, {"b", 1}}));
+}
+
+TEST_F(ProjectorTest, AllHandlersThatMatchRunInOrder) {
+  Projection projection("matches", 1);
+  projection.schema("CREATE TABLE t (event INTEGER, by TEXT)");
+  for (std::string pattern : {"file.added", "file.*", "*", "file.removed"}) {
+    projection.on(pattern, [pattern](const EventView& event, Sql& sql) {
+      sql.run("INSERT INTO t VALUES (?, ?)", static_cast<std::int64_t>(event.id()), pattern);
+    });
+  }
+  source_.append("file.added", "");
+  source_.append("filed", "");
+  source_.append("file.", "");
+  auto projector = projector_with(std::move(projection));
+  projector->catch_up("matches");
+  EXPECT_EQ(rows("SELECT group_concat(event || by, ' '), 0 FROM t", "matches").begin()->first,
+            "1file.added 1file.* 1* 2* 3file.* 3*");
+}
+
+TEST_F(ProjectorTest, EventsThatNobodyHandlesMoveTheCursor) {
+  source_.append("other", "");
+  count(1);
+  source_.append("other", "");
+  auto projector = projector_with(counting());
+  RunReport report = projector->catch_up("counts");
+  EXPECT_EQ(report.events, 3u);
+  EXPECT_EQ(report.applied, 1u);
+  EXPECT_EQ(projector->status("counts").cursor, 3u);
+}
+
+TEST_F(ProjectorTest, TheHookRunsOnceABatchInWhichAHandlerRan) {
+  int calls = 0;
+  auto projector = projector_with(counting().batch({.events = 2}).before_commit([&](Sql& sql) {
+    ++calls;
+    sql.run("UPDATE counts SET last = last + 1000");
+  }));
+  count(4);
+  source_.append("other", "");
+  projector->catch_up("counts");
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(rows("SELECT what, last FROM counts"), (Rows{{"a", 1004}}));
+}
+
+TEST_F(ProjectorTest, RunUntilStopsAtTheEvent) {
+  count(9);
+  auto projector = projector_with(counting());
+  EXPECT_TRUE(projector->run_until("counts", 4));
+  EXPECT_EQ(rows(), (Rows{{"a", 4}}));
+}
+
+TEST_F(ProjectorTest, RunUntilEndsAtTheSeal) {
+  count(3);
+  source_.seal();
+  auto projector = projector_with(counting());
+  EXPECT_FALSE(projector->run_until("counts", 4));
+  EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+  EXPECT_EQ(projector->status("counts").sealed, 3u);
+}
+
+TEST_F(ProjectorTest, RunUntilGivesUpAtItsTimeout) {
+  count(1);
+  auto projector = projector_with(counting());
+  EXPECT_FALSE(projector->run_until("counts", 2, milliseconds{1}));
+  EXPECT_EQ(rows(), (Rows{{"a", 1}}));
+}
+
+TEST_F(ProjectorTest, AFollowedProjectionShowsWhatWasWaitedFor) {
+  auto projector = projector_with(counting());
+  projector->follow("counts");
+  for (int i = 1; i <= 50; ++i) {
+    count(1);
+    ASSERT_TRUE(projector->wait_until("counts", static_cast<EventId>(i), seconds{60}));
+    ASSERT_EQ(rows(), (Rows{{"a", i}}));
+  }
+  EXPECT_FALSE(projector->wait_until("counts", 51, milliseconds{1}));
+  projector->stop("counts");
+  EXPECT_EQ(projector->status("counts").state, ProjectionState::Stopped);
+}
+
+TEST_F(ProjectorTest, WaitingForAProjectionThatIsNotFollowedRunsIt) {
+  count(2);
+  auto projector = projector_with(counting());
+  EXPECT_TRUE(projector->wait_until("counts", 2, seconds{60}));
+  EXPECT_EQ(rows(), (Rows{{"a", 2}}));
+}
+
+TEST_F(ProjectorTest, APausedProjectionAppliesNothingUntilItIsResumed) {
+  auto projector = projector_with(counting());
+  projector->follow("counts");
+  count(1);
+  ASSERT_TRUE(projector->wait_until("counts", 1, seconds{60}));
+  projector->pause("counts");
+  EXPECT_EQ(projector->status("counts").state, ProjectionState::Paused);
+  count(1);
+  EXPECT_FALSE(projector->wait_until("counts", 2, milliseconds{5}));
+  EXPECT_EQ(code_of([&] { return projector->run_once("counts"); }), ErrorCode::Paused);
+  EXPECT_EQ(rows(), (Rows{{"a", 1}}));
+  projector->resume("counts");
+  EXPECT_TRUE(projector->wait_until("counts", 2, seconds{60}));
+}
+
+TEST_F(ProjectorTest, LagIsInEventsAndInTime) {
+  count(2);
+  auto projector = projector_with(counting());
+  projector->catch_up("counts");
+  EXPECT_EQ(projector->status("counts").lag, 0u);
+  EXPECT_EQ(projector->status("counts").lag_time.count(), 0);
+  source_.time = clock_.time - seconds{30};
+  count(1);
+  source_.time = clock_.time - seconds{10};
+  count(2);
+  ProjectionStatus status = projector->status("counts");
+  EXPECT_EQ(status.newest, 5u);
+  EXPECT_EQ(status.lag, 3u);
+  EXPECT_EQ(status.lag_time, seconds{30});
+  EXPECT_EQ(status.state, ProjectionState::Stopped);
+}
+
+TEST_F(ProjectorTest, RunningItFromSeveralThreadsAppliesEachEventOnce) {
+  auto projector = projector_with(counting().batch({.events = 7}));
+  projector->follow("counts");
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      for (int j = 0; j < 50; ++j) {
+        count(3);
+        projector->catch_up("counts");
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_TRUE(projector->wait_until("counts", 450, seconds{60}));
+  EXPECT_EQ(rows(), (Rows{{"a", 450}}));
+}
+
+// Each one's handler waits for the other's: neither could end if one ran after the other.
+TEST_F(ProjectorTest, ProjectionsRunBesideEachOther) {
+  auto both = std::make_shared<std::latch>(2);
+  auto projector = this->projector();
+  for (std::string name : {"one", "two"}) {
+    Projection projection(name, 1);
+    projection.schema("CREATE TABLE t (x)").on("*", [both](const EventView&, Sql& sql) {
+      both->arrive_and_wait();
+      sql.run("INSERT INTO t VALUES (1)");
+    });
+    projector->add(std::move(projection));
+  }
+  projector->follow_all();
+  count(1);
+  EXPECT_TRUE(projector->wait_until("one", 1, seconds{60}));
+  EXPECT_TRUE(projector->wait_until("two", 1, seconds{60}));
+}
+
+TEST_F(ProjectorTest, AHandlerCannotUseTheProjectorThatRunsIt) {
+  auto projector = this->projector();
+  std::vector<ErrorCode> codes;
+  Projection projection("nested", 1);
+  projection.schema("CREATE TABLE t (x)").on("*", [&](const EventView&, Sql&) {
+    codes.push_back(code_of([&] { return projector->status("nested"); }));
+    codes.push_back(code_of([&] { return projector->run_once("nested"); }));
+    codes.push_back(code_of([&] {
+      projector->pause("nested");
+      return 0;
+    }));
+    codes.push_back(code_of([&] {
+      projector->stop("nested");
+      return 0;
+    }));
+  });
+  projector->add(std::move(projection));
+  count(1);
+  projector->catch_up("nested");
+  EXPECT_EQ(codes, std::vector<ErrorCode>(4, ErrorCode::NestedUse));
+  EXPECT_EQ(projector->status("nested").state, ProjectionState::Stopped);
+}
+
+TEST_F(ProjectorTest, AGapInTheLogIsNotPassedOver) {
+  count(5);
+  source_.hide(3);
+  auto projector = projector_with(counting());
+  EXPECT_EQ(code_of([&] { return projector->catch_up("counts"); }), ErrorCode::Corruption);
+  EXPECT_THAT(message_of([&] { return projector->catch_up("counts"); }), HasSubstr("lacks event 3"));
+  EXPECT_EQ(projector->status("counts").cursor, 0u);
+  source_.hide(0);
+  projector->catch_up("counts");
+  EXPECT_EQ(rows(), (Rows{{"a", 5}}));
+}
+
+TEST_F(ProjectorTest, ASecondProjectorIsToldWhoHasTheProjection) {
+  auto projector = projector_with(counting());
+  auto second = this->projector();
+  EXPECT_EQ(code_of([&] {
+              second->add(counting());
+              return 0;
+            }),
+            ErrorCode::Locked);
+  EXPECT_THAT(message_of([&] {
+                second->add(counting());
+                return 0;
+              }),
+              HasSubstr(std::to_string(getpid())));
+  EXPECT_EQ(code_of([&] {
+              projector->add(counting());
+              return 0;
+            }),
+            ErrorCode::AlreadyOpen);
+  EXPECT_EQ(code_of([&] { return second->status("counts"); }), ErrorCode::NotFound);
+  projector->release("counts");
+  second->add(counting());
+}
+
+TEST_F(ProjectorTest, NamesCannotLeaveTheFolder) {
+  for (const char* name : {"", "..", "a/b", "a.b", "a b", "\xc3\xa4"}) {
+    EXPECT_EQ(code_of([&] { return Projection(name, 1).version(); }), ErrorCode::InvalidArgument) << name;
+  }
+  EXPECT_EQ(code_of([&] { return Projection(std::string(65, 'a'), 1).version(); }), ErrorCode::InvalidArgument);
+  EXPECT_EQ(code_of([&] { return Projection("A-z_09", 1).version(); }), ErrorCode{});
+}
+
+TEST_F(ProjectorTest, APatternIsGivenOnceAndItsStarIsAtTheEnd) {
+  auto on = [](std::vector<std::string> patterns) {
+    return code_of([&] {
+      Projection projection("p", 1);
+      for (const std::string& pattern : patterns) projection.on(pattern, [](const EventView&, Sql&) {});
+      return 0;
+    });
+  };
+  EXPECT_EQ(on({"a", "a*", "*"}), ErrorCode{});
+  EXPECT_EQ(on({"a", "a"}), ErrorCode::InvalidArgument);
+  EXPECT_EQ(on({"*a"}), ErrorCode::InvalidArgument);
+  EXPECT_EQ(on({""}), ErrorCode::InvalidArgument);
+}
+
+}  // namespace
+}  // namespace azoth::test
