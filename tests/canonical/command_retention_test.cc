@@ -105,7 +105,8 @@ TEST_F(CommandRetentionTest, TheRemovalKeepsToTheDeadlineOfTheCall) {
     std::jthread other([&] {
       for (std::size_t i = 0; i < OldCommands::kRowsAtOnce; ++i) {
         std::string id = "new" + std::to_string(i);
-        SubmitOptions soon{.level = Durability::Applied, .timeout = std::chrono::milliseconds(100), .command = Command{id}};
+        SubmitOptions soon{
+            .level = Durability::Applied, .timeout = std::chrono::milliseconds(100), .command = Command{id}};
         EXPECT_TRUE(store_->submit(WriteSet(), {}, soon));
       }
     });

@@ -107,7 +107,8 @@ class CommandTest : public WritePath {
     return ids_of(store_->read(Durability::Applied).events({.tags = {tag}})).size();
   }
   Outcome<Ticket> send(const std::string& id, const std::vector<Condition>& conditions = {}) {
-    return store_->submit(event_of("done", id), conditions, {.level = Durability::Applied, .command = Command{.id = id}});
+    return store_->submit(event_of("done", id), conditions,
+                          {.level = Durability::Applied, .command = Command{.id = id}});
   }
 
   TestStore store_;
@@ -243,9 +244,7 @@ TEST_F(CommandTest, IdsHaveTheirLimits) {
 TEST_F(CommandTest, IdsAreBytesAndNoKeysOfTheState) {
   std::vector<std::string> ids = {std::string("\0", 1), std::string("\0\0", 2), "\xFF", "a", "aa", "b"};
   put(*store_, "a", "of the state");
-  auto send_id = [&](const std::string& id) {
-    return by_submit(*store_, WriteSet(), id).already_applied;
-  };
+  auto send_id = [&](const std::string& id) { return by_submit(*store_, WriteSet(), id).already_applied; };
   for (const std::string& id : ids) EXPECT_FALSE(send_id(id));
   store_.reopen();
   for (const std::string& id : ids) EXPECT_TRUE(send_id(id));
@@ -259,9 +258,8 @@ TEST_F(CommandTest, ARejectedOneMayBeTriedAgain) {
   std::vector<Condition> exists = {Condition::key_exists("k")};
   EXPECT_FALSE(send("c", exists));
   auto by_transaction = [&] {
-    return store_->transaction().require_exists("k").command("d").execute([](Txn& txn) {
-      txn.append({.type = "done", .tags = {"d"}, .payload = ""});
-    });
+    return store_->transaction().require_exists("k").command("d").execute(
+        [](Txn& txn) { txn.append({.type = "done", .tags = {"d"}, .payload = ""}); });
   };
   EXPECT_FALSE(by_transaction());
   put(*store_, "k", "");

@@ -76,13 +76,11 @@ TEST_F(StaleConditionTest, NotWhereTheOldestDeltaBeginsBehindTheEvaluation) {
 
 TEST_F(StaleConditionTest, ABulkTransactionsOwnConditionsAreEvaluatedInItsTurn) {
   for (const char* tag : {"b", "a"}) {
-    auto outcome = store_->transaction()
-                       .exclusive("k")
-                       .require(Condition::no_event({{.tags = {"a"}}}, 0))
-                       .execute([&](Txn& txn) {
-                         std::jthread other([&] { add({"t", {tag}}); });
-                         txn.put("k", std::string(600'000, 'x'));
-                       });
+    auto outcome =
+        store_->transaction().exclusive("k").require(Condition::no_event({{.tags = {"a"}}}, 0)).execute([&](Txn& txn) {
+          std::jthread other([&] { add({"t", {tag}}); });
+          txn.put("k", std::string(600'000, 'x'));
+        });
     EXPECT_EQ(outcome.has_value(), std::string(tag) == "b");
   }
   EXPECT_EQ(last(), 2u);
@@ -131,8 +129,7 @@ TEST(EventConditions, OfThoseWhoWantOneSeatOneGetsIt) {
     Condition free = how % 2 == 0 ? Condition::no_event({{.tags = {"never"}}, pattern}, 0)
                                   : Condition::tag_version(seat, ExpectedVersion::none());
     auto answer = [](const CommitInfo* info, const Rejection& rejection) {
-      return info != nullptr ? Answer{.mine = info->first_event}
-                             : Answer{.in_the_way = rejection.failures.at(0).event};
+      return info != nullptr ? Answer{.mine = info->first_event} : Answer{.in_the_way = rejection.failures.at(0).event};
     };
     if (how < 2) {
       std::vector<Condition> conditions = {free};

@@ -122,9 +122,9 @@ TEST_P(EventConditionAt, ATagIsAtItsVersionOrNot) {
 }
 
 TEST_P(EventConditionAt, ANewTagHasAnEventNow) {
-  EXPECT_EQ(decide_with({{"t", {"b"}}, {"t", {"a"}}, {"t", {"a"}}},
-                        Condition::tag_version("a", ExpectedVersion::none())),
-            3u);
+  EXPECT_EQ(
+      decide_with({{"t", {"b"}}, {"t", {"a"}}, {"t", {"a"}}}, Condition::tag_version("a", ExpectedVersion::none())),
+      3u);
 }
 
 TEST_F(EventConditionTest, EachConditionCounts) {
