@@ -53,7 +53,7 @@ Outcome<Ticket> WritingStore::transact(const TransactionPlan& plan, TransactionW
     answer = run(plan, work, reads);
   }
   if (auto* sequenced = std::get_if<Sequencer::Sequenced>(&answer)) {
-    if (plan.command) forget_old_commands(plan.command->id);
+    if (plan.command) forget_old_commands(plan.command->id, plan.until);
     return TicketMaker::make(sequenced->info, plan.level, std::move(sequenced->batch), group_);
   }
   if (auto* repeated = std::get_if<CommitInfo>(&answer)) {
@@ -192,33 +192,33 @@ Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> co
 // --- Old commands
 
 // Now and then, by a thread that has just carried a command out; what fails here is tried again later.
-void WritingStore::forget_old_commands(std::string_view carried_out) {
+void WritingStore::forget_old_commands(std::string_view carried_out, Deadline until) {
   if (options_.command_retention == std::chrono::seconds::zero()) return;
   std::unique_lock lock(forgetting_, std::try_to_lock);
   if (!lock || !old_commands_.due()) return;
   try {
     Timestamp before = clock_of(options_).now() - options_.command_retention;
     auto old = old_commands_.next(*snapshot(applied()), before, carried_out);
-    if (!old.empty()) forget(old);
+    if (!old.empty()) forget(old, until);
   } catch (const Error& error) {
     log(LogLevel::Info, std::string("old command ids are kept for now: ") + error.what());
   }
 }
 
 // With their ids locked, so that none of them is being repeated: and if one has been meanwhile, it is not old.
-void WritingStore::forget(const std::vector<OldCommands::Found>& old) {
+void WritingStore::forget(const std::vector<OldCommands::Found>& old, Deadline until) {
   std::vector<std::string> keys;
   for (const auto& command : old) keys.push_back(command_lock(command.id));
   LockPlan plan(stripe_locks_);
   for (const std::string& key : keys) plan.exclusive(key);
-  Locks locks(*this, plan.keys(), deadline({}));
+  Locks locks(*this, plan.keys(), until);
   std::unique_ptr<Snapshot> newest = snapshot(applied());
   WriteSet set;
   for (const auto& command : old) {
     auto found = find_command(*newest, {.id = command.id});
     if (found && found->commit_seq == command.commit_seq) RecordBuilder::del(set, Space::Command, command.id);
   }
-  sequencer_->commit(set, {}, {}, Durability::Applied, deadline({}), Gate::Writer::User);
+  sequencer_->commit(set, {}, {}, Durability::Applied, until);
 }
 
 }  // namespace azoth

@@ -81,19 +81,19 @@ std::optional<Ticket> send(Store& store, const Transfer& transfer) {
   if (!transfer.as_set) {
     Transaction transaction = store.transaction().exclusive({transfer.to, transfer.from});
     if (transfer.has_command) transaction.command(transfer.id, amount);
-    auto outcome = transaction.require_min(transfer.from, transfer.amount)
-                       .durability(transfer.level)
-                       .submit([&](Txn& txn) {
-                         txn.put(transfer.from, i64(as_i64(*txn.get(transfer.from)) - transfer.amount));
-                         txn.put(transfer.to, i64(as_i64(*txn.get(transfer.to)) + transfer.amount));
-                         txn.append(event_of(transfer, amount));
-                       });
+    auto outcome =
+        transaction.require_min(transfer.from, transfer.amount).durability(transfer.level).submit([&](Txn& txn) {
+          txn.put(transfer.from, i64(as_i64(*txn.get(transfer.from)) - transfer.amount));
+          txn.put(transfer.to, i64(as_i64(*txn.get(transfer.to)) + transfer.amount));
+          txn.append(event_of(transfer, amount));
+        });
     return outcome ? std::optional(outcome.ticket()) : std::nullopt;
   }
   ReadTxn read = store.read(Durability::Applied);
   std::string from(*read.get(transfer.from));
   std::string to(*read.get(transfer.to));
-  std::vector<Condition> conditions = {Condition::key_equals(transfer.from, from), Condition::key_equals(transfer.to, to)};
+  std::vector<Condition> conditions = {Condition::key_equals(transfer.from, from),
+                                       Condition::key_equals(transfer.to, to)};
   if (as_i64(from) < transfer.amount) conditions.push_back(Condition::key_absent(transfer.from));
   WriteSet set;
   set.put(transfer.from, i64(as_i64(from) - transfer.amount)).put(transfer.to, i64(as_i64(to) + transfer.amount));
@@ -253,7 +253,9 @@ class BankTest : public WritePath {
         std::string id = transfer_of(seed_, thread, number).id;
         auto done = log.find(id);
         ASSERT_EQ(done != log.end(), answer != kRejected) << id;
-        if (done != log.end()) { ASSERT_EQ(done->second, answer) << id; }
+        if (done != log.end()) {
+          ASSERT_EQ(done->second, answer) << id;
+        }
       }
     }
   }
@@ -296,7 +298,9 @@ TEST_F(BankTest, NoMoneyIsLostAndNoneIsMadeHoweverOftenTheProcessIsKilled) {
       CommitSeq answer = clients_->of[thread].answers[number];
       done += answer != kNothing && answer != kRejected ? 1 : 0;
       rejected += answer == kRejected ? 1 : 0;
-      if (answer == kNothing) { ASSERT_FALSE(transfer_of(seed_, thread, number).has_command) << number; }
+      if (answer == kNothing) {
+        ASSERT_FALSE(transfer_of(seed_, thread, number).has_command) << number;
+      }
     }
   }
   RecordProperty("transfers", std::to_string(done));

@@ -20,7 +20,9 @@ namespace azoth::test {
 namespace {
 
 bool fits(const EventModel& event, const EventPattern& pattern) {
-  auto has = [](const auto& all, const std::string& one) { return std::find(all.begin(), all.end(), one) != all.end(); };
+  auto has = [](const auto& all, const std::string& one) {
+    return std::find(all.begin(), all.end(), one) != all.end();
+  };
   return (pattern.types.empty() || has(pattern.types, event.type)) &&
          std::all_of(pattern.tags.begin(), pattern.tags.end(), [&](auto& tag) { return has(event.tags, tag); });
 }
@@ -80,16 +82,19 @@ class GuardedEventsTest : public WritePath {
     std::vector<EventPattern> patterns = random_patterns(random_);
     EventId after = random_() % (log_.size() + 1);
     std::vector<EventId> ids = expected(log_, patterns, after);
-    auto outcome = store_->submit(WriteSet(), std::array{Condition::no_event(patterns, after)},
-                                  {.level = Durability::Applied});
+    auto outcome =
+        store_->submit(WriteSet(), std::array{Condition::no_event(patterns, after)}, {.level = Durability::Applied});
     ASSERT_EQ(outcome.has_value(), ids.empty());
-    if (!outcome) { ASSERT_EQ(outcome.rejection().failures.at(0).event, ids.front()); }
+    if (!outcome) {
+      ASSERT_EQ(outcome.rejection().failures.at(0).event, ids.front());
+    }
 
     const std::string& tag = tricky_tags()[random_() % tricky_tags().size()];
     EventId version = newest(log_, tag);
     EventId other = 1 + random_() % (log_.size() + 1);
     auto holds = [&](ExpectedVersion expected) {
-      return store_->submit(WriteSet(), std::array{Condition::tag_version(tag, expected)}, {.level = Durability::Applied})
+      return store_
+          ->submit(WriteSet(), std::array{Condition::tag_version(tag, expected)}, {.level = Durability::Applied})
           .has_value();
     };
     ASSERT_EQ(holds(ExpectedVersion::none()), version == 0);
@@ -102,10 +107,12 @@ class GuardedEventsTest : public WritePath {
   void check_change(const ReadTxn& old) {
     std::vector<EventPattern> patterns = random_patterns(random_);
     std::vector<EventId> ids = expected(log_, patterns, old.last_event());
-    auto outcome = store_->submit(WriteSet(), std::array{old.guarded(patterns).unchanged()},
-                                  {.level = Durability::Applied});
+    auto outcome =
+        store_->submit(WriteSet(), std::array{old.guarded(patterns).unchanged()}, {.level = Durability::Applied});
     ASSERT_EQ(outcome.has_value(), ids.empty());
-    if (!outcome) { ASSERT_EQ(outcome.rejection().failures.at(0).event, ids.front()); }
+    if (!outcome) {
+      ASSERT_EQ(outcome.rejection().failures.at(0).event, ids.front());
+    }
   }
 
   std::mt19937_64 random_{test_seed()};

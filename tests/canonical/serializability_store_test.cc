@@ -36,7 +36,9 @@ class KeyListClient final : public ListClient {
  public:
   using ListClient::ListClient;
 
-  List read(const ReadTxn& snapshot, const std::string& list) override { return parse(snapshot.get(list).value_or("")); }
+  List read(const ReadTxn& snapshot, const std::string& list) override {
+    return parse(snapshot.get(list).value_or(""));
+  }
 
  private:
   void transact() override {
@@ -165,7 +167,8 @@ class EventListClient final : public ListClient {
 
   static List numbers(EventRange events) {
     List list;
-    for (const EventView& event : events) list.push_back(std::strtoull(std::string(event.payload()).c_str(), nullptr, 10));
+    for (const EventView& event : events)
+      list.push_back(std::strtoull(std::string(event.payload()).c_str(), nullptr, 10));
     return list;
   }
 
