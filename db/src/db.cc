@@ -1,13 +1,54 @@
 #include "azoth/db.h"
 
+#include <mutex>
+#include <utility>
+
 namespace azoth {
 
+// Made when it is first asked for, by whichever thread.
+struct Db::ReadModels {
+  std::mutex mutex;
+  std::unique_ptr<EventSource> source;
+  std::unique_ptr<Projector> projector;
+};
+
+Db::Db(std::unique_ptr<Store> store, std::filesystem::path directory)
+    : directory_(std::move(directory)), store_(std::move(store)), read_models_(std::make_unique<ReadModels>()) {}
+Db::Db(Db&&) noexcept = default;
+Db& Db::operator=(Db&& other) noexcept {
+  if (this == &other) return *this;
+  read_models_.reset();
+  store_ = std::move(other.store_);
+  read_models_ = std::move(other.read_models_);
+  directory_ = std::move(other.directory_);
+  return *this;
+}
+Db::~Db() = default;
+
+Projector& Db::projections() {
+  std::lock_guard lock(read_models_->mutex);
+  if (!read_models_->projector) {
+    read_models_->source = store_->event_source();
+    read_models_->projector = std::make_unique<Projector>(directory_, *read_models_->source);
+  }
+  return *read_models_->projector;
+}
+
+void Db::close() {
+  {
+    std::lock_guard lock(read_models_->mutex);
+    read_models_->projector.reset();
+    read_models_->source.reset();
+  }
+  store_->close();
+}
+
 Db Db::open(const std::filesystem::path& directory, const Options& options) {
-  return Db(Store::open(directory, options));
+  return {Store::open(directory, options), directory};
 }
 
 Db Db::open_read_only(const std::filesystem::path& directory, const Options& options) {
-  return Db(Store::open_read_only(directory, options));
+  return {Store::open_read_only(directory, options), directory};
 }
 
 Db Db::create(const std::filesystem::path& directory, const Options& options) {

@@ -15,7 +15,12 @@
 // are declared: azoth/canonical/store.h.
 #pragma once
 
+#include <filesystem>
+#include <memory>
+
 #include "azoth/canonical/store.h"
+#include "azoth/projection/projector.h"
+#include "azoth/projection/sql_projection.h"
 
 namespace azoth {
 
@@ -63,12 +68,27 @@ class Db {
   VerifyReport verify(const Progress& progress = {}) { return store_->verify(progress); }
   std::string digest(const Progress& progress = {}) { return store_->digest(progress); }
 
-  void close() { store_->close(); }
+  // The read models of this store, in its directory: see azoth/projection/projector.h. Made at the first call. Works
+  // beside a writer in another process, too, on a store that was opened for reading only.
+  Projector& projections();
+
+  const std::filesystem::path& directory() const { return directory_; }
+
+  // Stops the projections, then closes the store.
+  void close();
+
+  Db(Db&&) noexcept;
+  Db& operator=(Db&&) noexcept;
+  ~Db();
 
  private:
-  explicit Db(std::unique_ptr<Store> store) : store_(std::move(store)) {}
+  struct ReadModels;
 
+  Db(std::unique_ptr<Store> store, std::filesystem::path directory);
+
+  std::filesystem::path directory_;
   std::unique_ptr<Store> store_;
+  std::unique_ptr<ReadModels> read_models_;  // ends before the store
 };
 
 }  // namespace azoth
