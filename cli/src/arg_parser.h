@@ -43,6 +43,9 @@ void add_command(CLI::App& app, Run& selected, const std::string& name, const st
       [args, run, &selected] { selected = [args, run](Context& context) { return run(context, *args); }; });
 }
 
+// projection, dlq and sql: in arg_projections.cc.
+void add_projection_commands(CLI::App& app, Run& selected);
+
 // All commands; the one that was given is put into `selected`.
 void add_commands(CLI::App& app, Run& selected);
 

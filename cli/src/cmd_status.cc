@@ -3,6 +3,7 @@
 #include <array>
 
 #include "commands.h"
+#include "projection_info.h"
 #include "text.h"
 
 namespace azoth::cli {
@@ -59,7 +60,16 @@ void add_store(JsonObject& object, const Status& status) {
   object.number("state_keys", status.state_keys);
 }
 
-std::string status_json(const Status& status) {
+std::string projections_json(const std::vector<ProjectionInfo>& projections) {
+  std::string out = "[";
+  for (const ProjectionInfo& info : projections) {
+    if (out.size() > 1) out += ',';
+    out += projection_json(info);
+  }
+  return out + ']';
+}
+
+std::string status_json(const Status& status, const std::vector<ProjectionInfo>& projections) {
   JsonObject object;
   add_store(object, status);
   object.boolean("has_writer", status.has_writer)
@@ -95,7 +105,7 @@ std::string status_json(const Status& status) {
   } else {
     object.raw("recovery", recovery_json(status.recovery));
   }
-  return object.raw("own", json_strings(kOwn)).raw("projections", "[]").finish();
+  return object.raw("own", json_strings(kOwn)).raw("projections", projections_json(projections)).finish();
 }
 
 void row(Output& out, std::string_view name, const std::string& text) {
@@ -143,6 +153,17 @@ void print_store(Context& context, const Status& status) {
   row(out, "writes", writes_text(status));
 }
 
+void print_projections(Context& context, const std::vector<ProjectionInfo>& projections) {
+  if (projections.empty()) return;
+  context.out.line("\nProjections:");
+  for (const ProjectionInfo& info : projections) {
+    row(context.out, info.name,
+        fmt::format("at event {}, lag {}, {} dead letters, {}", grouped(info.cursor), lag_text(info),
+                    grouped(info.dead_letters), state_text(info)));
+    for (const std::string& note : projection_notes(info)) row(context.out, "", note);
+  }
+}
+
 void print_own(Context& context, const Status& status) {
   Output& out = context.out;
   out.line(status.has_writer ? "\nOf this reading process; the writer's own numbers are not known here:"
@@ -163,10 +184,12 @@ void print_own(Context& context, const Status& status) {
 Exit run_status(Context& context, const StatusArgs&) {
   Db db = open_store_for_reading(context);
   Status status = db.status();
+  const std::vector<ProjectionInfo> projections = db.projections().inspect();
   if (context.json()) {
-    context.out.json(status_json(status));
+    context.out.json(status_json(status, projections));
   } else {
     print_store(context, status);
+    print_projections(context, projections);
     print_own(context, status);
   }
   return Exit::Ok;

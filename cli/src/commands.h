@@ -108,6 +108,57 @@ Exit run_sequence_peek(Context& context, const SequencePeekArgs& args);
 struct SequenceListArgs {};
 Exit run_sequence_list(Context& context, const SequenceListArgs& args);
 
+struct ProjectionAddArgs {
+  std::string file;
+};
+Exit run_projection_add(Context& context, const ProjectionAddArgs& args);
+
+struct ProjectionListArgs {};
+Exit run_projection_list(Context& context, const ProjectionListArgs& args);
+
+struct ProjectionRunArgs {
+  std::vector<std::string> names;  // all that are declared, if there are none
+  ErrorPolicy policy;
+  bool follow = false;
+};
+Exit run_projection_run(Context& context, const ProjectionRunArgs& args);
+
+struct ProjectionRebuildArgs {
+  std::string name;
+  ErrorPolicy policy;
+};
+Exit run_projection_rebuild(Context& context, const ProjectionRebuildArgs& args);
+
+struct ProjectionPathArgs {
+  std::string name;
+};
+Exit run_projection_path(Context& context, const ProjectionPathArgs& args);
+
+struct ProjectionDropArgs {
+  std::string name;
+};
+Exit run_projection_drop(Context& context, const ProjectionDropArgs& args);
+
+struct DlqListArgs {
+  std::vector<std::string> names;  // all, if there are none
+};
+Exit run_dlq_list(Context& context, const DlqListArgs& args);
+
+struct DlqShowArgs {
+  std::string name;
+  EventId event = 0;
+};
+Exit run_dlq_show(Context& context, const DlqShowArgs& args);
+
+// For retry and drop: either events or all.
+struct DlqChooseArgs {
+  std::string name;
+  std::vector<EventId> events;
+  bool all = false;
+};
+Exit run_dlq_retry(Context& context, const DlqChooseArgs& args);
+Exit run_dlq_drop(Context& context, const DlqChooseArgs& args);
+
 struct StatusArgs {};
 Exit run_status(Context& context, const StatusArgs& args);
 

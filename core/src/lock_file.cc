@@ -1,6 +1,7 @@
 #include "azoth/core/lock_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +29,19 @@ void write_pid(int fd, const std::filesystem::path& path) {
   }
 }
 
+// Whether the file that was opened still is the one of this name. Others agree on a name: a lock on a file that its last
+// owner has removed meanwhile would exclude nobody.
+bool is_at(int fd, const std::filesystem::path& path) {
+  struct stat opened {};
+  struct stat named {};
+  if (fstat(fd, &opened) != 0) throw_errno(errno, "looking up " + path.string());
+  if (lstat(path.c_str(), &named) != 0) {
+    if (errno == ENOENT) return false;
+    throw_errno(errno, "looking up " + path.string());
+  }
+  return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 }  // namespace
 
 std::optional<LockFile> LockFile::try_lock(const std::filesystem::path& path, Mode mode) {
@@ -40,7 +54,9 @@ std::optional<LockFile> LockFile::try_lock(const std::filesystem::path& path, Mo
     if (errno == EAGAIN || errno == EACCES) return std::nullopt;
     throw_errno(errno, "locking " + path.string());
   }
-  if (exclusive) write_pid(file.fd_, path);
+  if (!exclusive) return file;
+  if (!is_at(file.fd_, path)) return try_lock(path, mode);
+  write_pid(file.fd_, path);
   return file;
 }
 

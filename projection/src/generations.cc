@@ -1,5 +1,7 @@
 #include "generations.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <set>
@@ -17,6 +19,7 @@ using Path = std::filesystem::path;
 
 constexpr std::string_view kPointerHead = "azoth projection, generation ";
 constexpr int kReadAttempts = 100;
+constexpr std::size_t kMaxNoteBytes = std::size_t{64} << 10;
 
 std::optional<Generation> parse_number(std::string_view text) {
   Generation number = 0;
@@ -90,9 +93,36 @@ std::vector<std::string> projection_names(FileSystem& fs, const Path& projection
   std::set<std::string> names;
   if (!fs.exists(projections)) return {};
   for (const std::string& file : fs.list(projections)) {
-    if (file.find('.') == std::string::npos) names.insert(file);
+    std::string name = file.substr(0, file.find('.'));
+    if (Projection::is_name(name)) names.insert(std::move(name));
   }
   return {names.begin(), names.end()};
+}
+
+std::vector<std::string> projection_files(FileSystem& fs, const Path& projections, std::string_view name) {
+  std::vector<std::string> files;
+  if (!fs.exists(projections)) return files;
+  for (std::string& file : fs.list(projections)) {
+    if (file.substr(0, file.find('.')) == name) files.push_back(std::move(file));
+  }
+  return files;
+}
+
+Path generation_file(const Path& folder, std::string_view name, Generation generation) {
+  return generation_path(folder, name, generation, ".db");
+}
+
+Path declaration_path(const Path& projections, std::string_view name) {
+  return projections / (std::string(name) + ".sql");
+}
+
+std::optional<std::string> noted_failure(FileSystem& fs, const Path& projections, std::string_view name) {
+  const Path path = writer_lock_path(projections, name);
+  if (!fs.exists(path)) return std::nullopt;
+  std::string text = read_file(fs, path, kMaxNoteBytes);
+  if (text.size() <= LockFile::kPidBytes) return std::nullopt;
+  text.erase(0, LockFile::kPidBytes);
+  return text;
 }
 
 Generations::Generations(FileSystem& fs, const Path& projections, std::string name)
@@ -141,6 +171,42 @@ void Generations::remove(Generation generation) const {
     AZOTH_FAULT("projection.remove");
     remove_if_there(fs_, generation_path(folder_, name_, generation, end));
   }
+}
+
+void Generations::note_failure(std::string_view failure) noexcept {
+  failure = failure.substr(0, kMaxNoteBytes - LockFile::kPidBytes);
+  // Others are told as well as it goes: what cannot be written here was reported where it happened.
+  if (::ftruncate(lock_.fd(), LockFile::kPidBytes) != 0) return;
+  if (::pwrite(lock_.fd(), failure.data(), failure.size(), LockFile::kPidBytes) < 0) return;
+}
+
+// The declaration goes first, so that nobody begins it anew; then the pointer, so that nobody begins to read. Each file
+// that is left tells the next one that there is something to finish.
+void Generations::remove_all() {
+  std::vector<LockFile> readers;
+  for (Generation generation : all()) {
+    const Path path = generation_path(folder_, name_, generation, ".lock");
+    if (!fs_.exists(path)) continue;
+    auto lock = LockFile::try_lock(path, LockFile::Mode::Exclusive);
+    if (!lock) {
+      throw Error(ErrorCode::Locked, "the projection " + name_ + " is being read; drop it when nobody reads it");
+    }
+    readers.push_back(std::move(*lock));
+  }
+  const Path lock = writer_lock_path(folder_, name_);
+  for (const Path& path : {declaration_path(folder_, name_), folder_ / name_}) {
+    AZOTH_FAULT("projection.drop");
+    remove_if_there(fs_, path);
+  }
+  fs_.sync_directory(folder_);
+  for (Generation generation : all()) remove(generation);
+  for (const std::string& file : projection_files(fs_, folder_, name_)) {
+    AZOTH_FAULT("projection.drop");
+    if (folder_ / file != lock) fs_.remove(folder_ / file);
+  }
+  fs_.sync_directory(folder_);
+  AZOTH_FAULT("projection.drop");
+  remove_if_there(fs_, lock);
 }
 
 std::size_t Generations::remove_old() const {

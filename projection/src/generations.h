@@ -1,6 +1,7 @@
 // The files of one projection in DIRECTORY/projections:
 //
-//   NAME.lock       held by the process that keeps it up to date, and naming it
+//   NAME.sql        its declaration, if it is registered: declarations.h
+//   NAME.lock       held by the process that keeps it up to date, and naming it; then why it failed, if it did
 //   NAME            the pointer: the number of the current generation, the one that serves queries
 //   NAME.N.db       generation N (SQLite keeps NAME.N.db-wal and NAME.N.db-shm beside it)
 //   NAME.N.lock     held, shared, by everyone who reads generation N
@@ -33,9 +34,18 @@ struct ReadGeneration {
 // For readers, in any process. Nothing if there is no current generation; Corruption if the pointer cannot be read.
 std::optional<ReadGeneration> read_current_generation(FileSystem& fs, const std::filesystem::path& projections,
                                                       std::string_view name);
-// The names of the projections in this folder, sorted; none if there is no such folder.
+// The names of which there is any file in this folder, sorted; none if there is no such folder.
 std::vector<std::string> projection_names(FileSystem& fs, const std::filesystem::path& projections);
+// The files of one name, sorted.
+std::vector<std::string> projection_files(FileSystem& fs, const std::filesystem::path& projections,
+                                          std::string_view name);
+std::filesystem::path declaration_path(const std::filesystem::path& projections, std::string_view name);
+std::filesystem::path generation_file(const std::filesystem::path& projections, std::string_view name,
+                                      Generation generation);
 std::filesystem::path writer_lock_path(const std::filesystem::path& projections, std::string_view name);
+// Why it failed, the last time that it was kept up to date.
+std::optional<std::string> noted_failure(FileSystem& fs, const std::filesystem::path& projections,
+                                         std::string_view name);
 
 // For the one that keeps it up to date.
 class Generations {
@@ -52,10 +62,15 @@ class Generations {
   void make_current(Generation generation);
   // So that it can be read as soon as it is current.
   void make_lock(Generation generation) const;
+  // In the lock file, for those who look at it from elsewhere; not synced. Empty: it goes on.
+  void note_failure(std::string_view failure) noexcept;
   // Removes its files, whoever reads them: for those that were never current, or cannot be read.
   void remove(Generation generation) const;
   // Removes those below the current one that nobody reads; the number of those that are left.
   std::size_t remove_old() const;
+  // Removes the projection: all files of this name, the lock last; with it this object is of no more use. What an
+  // interruption leaves is removed by the next call. Throws Locked, with nothing removed, while somebody reads it.
+  void remove_all();
 
  private:
   FileSystem& fs_;

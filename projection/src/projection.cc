@@ -38,8 +38,12 @@ Projection::Projection(std::string name, std::uint32_t version) : name_(std::mov
   check_name(name_);
 }
 
+bool Projection::is_name(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), may_be_in_name);
+}
+
 void Projection::check_name(std::string_view name) {
-  if (!name.empty() && name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), may_be_in_name)) return;
+  if (is_name(name)) return;
   throw Error(ErrorCode::InvalidArgument,
               "'" + printable(name) + "' cannot name a projection; use 1 to 64 letters, digits, _ and -");
 }

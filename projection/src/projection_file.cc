@@ -120,6 +120,15 @@ Lag lag_behind(EventSource& source, EventId cursor, Timestamp now) {
   return lag;
 }
 
+std::optional<std::string> outdated(const ProjectionFile& file, const Projection& projection) {
+  if (file.version() != projection.version()) {
+    return "version " + std::to_string(projection.version()) + " takes the place of version " +
+           std::to_string(file.version());
+  }
+  if (file.fingerprint() != projection.fingerprint()) return "its declaration has changed";
+  return std::nullopt;
+}
+
 // --- ProjectionFile
 
 void ProjectionFile::create(FileSystem& fs, const std::filesystem::path& path, const Projection& projection,

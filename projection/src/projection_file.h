@@ -44,6 +44,10 @@ struct Lag {
 };
 Lag lag_behind(EventSource& source, EventId cursor, Timestamp now);
 
+class ProjectionFile;
+// Why tables that were made by one declaration cannot be kept up to date by another. Nothing if they can.
+std::optional<std::string> outdated(const ProjectionFile& file, const Projection& projection);
+
 class ProjectionFile {
  public:
   // Makes the file and its tables, the user's too. Throws SqlFailed for a bad schema. What an interrupted creation left

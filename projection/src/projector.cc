@@ -53,7 +53,17 @@ void Projector::add(Projection projection) {
   if (workers_.contains(name)) {
     throw Error(ErrorCode::AlreadyOpen, "there is a projection " + name + " here already; release it first");
   }
-  workers_[name] = std::make_shared<Worker>(fs_, directory_, std::move(projection), source_, options_);
+  workers_[name] = std::make_shared<Worker>(fs_, directory_, std::move(projection), source_, options_, listener_);
+}
+
+void Projector::listen(ProjectionListener listener) {
+  std::lock_guard lock(mutex_);
+  listener_ = std::move(listener);
+}
+
+std::vector<ProjectionInfo> Projector::inspect() const {
+  return inspect_projections(directory_.parent_path(), source_,
+                             options_.clock != nullptr ? *options_.clock : Clock::system(), fs_);
 }
 
 void Projector::release(std::string_view name) {

@@ -28,13 +28,14 @@ std::uint64_t seed_of(const ProjectorOptions& options) { return options.seed ? *
 }  // namespace
 
 Worker::Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection, EventSource& source,
-               const ProjectorOptions& options)
+               const ProjectorOptions& options, ProjectionListener listener)
     : fs_(fs),
       projection_(std::move(projection)),
       source_(source),
       clock_(options.clock != nullptr ? *options.clock : Clock::system()),
       pacer_(options.pacer != nullptr ? *options.pacer : Pacer::system()),
       trouble_backoff_(options.trouble_backoff),
+      listener_(std::move(listener)),
       random_(seed_of(options)),
       generations_(fs, projections, projection_.name()) {
   open();
@@ -100,7 +101,11 @@ RunReport Worker::one_batch(EventId to) {
   result.report.up_to_date = result.report.events == 0 && !result.obstacle && cursor >= source_.newest();
   if (result.report.up_to_date && rebuild_) finish_rebuild();
   live_ = result.report.up_to_date;
-  changed_.notify_all();
+  if (failure_noted_ && !result.obstacle) {
+    generations_.note_failure("");
+    failure_noted_ = false;
+  }
+  changed();
   return result.report;
 }
 
@@ -150,8 +155,19 @@ void Worker::fail(const Error& error) {
   failure_ = error;
   live_ = false;
   not_before_.reset();
-  log(LogLevel::Error, error.what());
+  generations_.note_failure(error.what());
+  failure_noted_ = true;
+  if (!listener_) log(LogLevel::Error, error.what());
+  changed();
+}
+
+// Tells those who wait for it, and those who want to know.
+void Worker::changed() {
   changed_.notify_all();
+  const ProjectionState now = state();
+  if (now == told_) return;
+  told_ = now;
+  if (listener_) listener_({projection_.name(), now, served(), failure_});
 }
 
 void Worker::check_may_run() const {
@@ -229,6 +245,7 @@ void Worker::follow() {
   thread_ = std::thread([this] { follow_events(); });
   Lock lock = take_turn();
   following_ = true;
+  changed();
 }
 
 void Worker::stop() {
@@ -375,10 +392,14 @@ ProjectionStatus Worker::status() {
   }
   describe_lag(status);
   if (rebuild_ && file_) status.rebuild = describe_rebuild(status.newest);
-  using enum ProjectionState;
-  const bool live = live_ && !rebuild_ && status.lag == 0;
-  status.state = failure_ ? Failed : paused_ ? Paused : !following_ ? Stopped : live ? Live : CatchingUp;
+  status.state = state();
+  if (status.state == ProjectionState::Live && status.lag != 0) status.state = ProjectionState::CatchingUp;
   return status;
+}
+
+ProjectionState Worker::state() const {
+  using enum ProjectionState;
+  return failure_ ? Failed : paused_ ? Paused : !following_ ? Stopped : live_ && !rebuild_ ? Live : CatchingUp;
 }
 
 std::vector<DeadLetter> Worker::dead_letters() {

@@ -22,7 +22,7 @@ namespace azoth {
 class Worker {
  public:
   Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection, EventSource& source,
-         const ProjectorOptions& options);
+         const ProjectorOptions& options, ProjectionListener listener);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -62,6 +62,7 @@ class Worker {
   // Files.
   void open();
   std::optional<Misfit> open_current();
+  void remove_unfinished();
   void begin_anew(const Misfit& misfit, bool continue_unfinished);
   bool take_up(Generation number);
   void create(Generation number);
@@ -81,6 +82,7 @@ class Worker {
   void met_trouble(const Error& error);
   void note_error(const std::string& error);
   void fail(const Error& error);
+  void changed();
   void check_may_run() const;
   void wait_backoff(Lock& lock);
   RunReport run_to(Lock& lock, EventId to);
@@ -88,6 +90,7 @@ class Worker {
   bool follow_step(Lock& lock);
   void wait_for_events(EventId after) noexcept;
   EventId served() const { return rebuild_ ? served_cursor_ : file_ ? file_->applier.cursor().event_id : 0; }
+  ProjectionState state() const;
   void describe_lag(ProjectionStatus& status);
   ProjectionStatus::Rebuild describe_rebuild(EventId newest) const;
 
@@ -97,6 +100,7 @@ class Worker {
   Clock& clock_;
   Pacer& pacer_;
   const Backoff trouble_backoff_;
+  const ProjectionListener listener_;
 
   std::atomic<bool> stop_{false};
   std::atomic<bool> paused_{false};
@@ -120,6 +124,8 @@ class Worker {
   std::optional<std::string> rebuilt_because_;
   std::uint32_t damages_ = 0;
   bool old_left_ = false;
+  bool failure_noted_ = true;  // perhaps: by the last one
+  ProjectionState told_ = ProjectionState::Stopped;
   bool following_ = false;
   bool live_ = false;
   std::optional<Error> failure_;

@@ -36,8 +36,17 @@ void Worker::open() {
     begin_anew(*misfit, true);
   } else if (!current_) {
     begin_anew({"", false}, true);
+  } else {
+    remove_unfinished();
   }
   remove_old();
+}
+
+// What is left of a rebuild that was asked for and did not come to its end: nothing else is wrong with the tables.
+void Worker::remove_unfinished() {
+  for (Generation number : generations_.all()) {
+    if (number > *current_) generations_.remove(number);
+  }
 }
 
 // Content first: tables that show what is not in the log may not serve, whatever the declaration.
@@ -49,12 +58,7 @@ std::optional<Worker::Misfit> Worker::open_current() {
     if (auto reason = mismatch(cursor, source_)) return Misfit{*reason, false};
     if (file.name() != projection_.name()) return Misfit{"its file is that of projection " + file.name(), false};
     served_cursor_ = cursor.event_id;
-    if (file.version() != projection_.version()) {
-      return Misfit{"version " + std::to_string(projection_.version()) + " takes the place of version " +
-                        std::to_string(file.version()),
-                    true};
-    }
-    if (file.fingerprint() != projection_.fingerprint()) return Misfit{"its declaration has changed", true};
+    if (auto reason = outdated(file, projection_)) return Misfit{*reason, true};
   }
   file_ = std::make_unique<OpenFile>(*this, *current_);
   stamp_timeline();

@@ -19,6 +19,7 @@
 #include <memory>
 
 #include "azoth/canonical/store.h"
+#include "azoth/projection/declarations.h"
 #include "azoth/projection/projector.h"
 #include "azoth/projection/sql_projection.h"
 

@@ -64,6 +64,7 @@ class Projection {
   // The name is a part of file names: 1 to 64 letters, digits, _ and -. Throws InvalidArgument.
   Projection(std::string name, std::uint32_t version);
   static void check_name(std::string_view name);
+  static bool is_name(std::string_view name);
 
   // Run once, in an empty database. Names that begin with azoth_ are taken.
   Projection& schema(std::string sql);

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "azoth/core/clock.h"
+#include "azoth/core/error.h"
 #include "azoth/core/event_source.h"
 #include "azoth/core/file.h"
 #include "azoth/projection/projection.h"
@@ -103,23 +105,43 @@ struct ProjectorOptions {
   std::optional<std::uint64_t> seed = {};  // of the back-off's jitter
 };
 
-// A projection as anybody may see it, in any process: what its current file says.
+// That a projection's state has become another one.
+struct ProjectionChange {
+  std::string name;
+  ProjectionState state = ProjectionState::Stopped;
+  EventId cursor = 0;
+  std::optional<Error> failure;
+};
+using ProjectionListener = std::function<void(const ProjectionChange&)>;
+
+// A projection as anybody may see it, in any process: what its files say.
 struct ProjectionInfo {
   std::string name;
-  std::uint32_t version = 0;
-  std::uint64_t generation = 0;
+  bool declared = false;         // in SQL: declarations.h
+  std::uint32_t version = 0;     // of its tables; of its declaration if there are none; 0 if there is neither
+  std::uint64_t generation = 0;  // 0: it has no tables yet
   EventId cursor = 0;
   EventId newest = 0;  // of the log
   std::uint64_t lag = 0;
   std::chrono::microseconds lag_time{0};
   std::uint64_t dead_letters = 0;
   std::optional<std::string> owner;    // the pid of the process that keeps it up to date now
-  std::optional<std::string> problem;  // why its tables cannot be believed, or read
+  std::optional<std::string> failure;  // why it failed, if that was the last that happened
+  std::optional<std::string> rebuild;  // why it is built anew, now or when it is run the next time
+  std::optional<std::string> problem;  // why its tables cannot be believed, or something of it cannot be read
   std::filesystem::path file;          // of its current generation
 };
 // All there are in DIRECTORY/projections, by name. Takes charge of none, and changes nothing.
 std::vector<ProjectionInfo> inspect_projections(const std::filesystem::path& directory, EventSource& source,
                                                 Clock& clock = Clock::system(), FileSystem& fs = FileSystem::posix());
+
+// Of one projection, whoever keeps it up to date; changes nothing. NotFound if it has no tables.
+std::vector<DeadLetter> read_dead_letters(const std::filesystem::path& directory, std::string_view name,
+                                          FileSystem& fs = FileSystem::posix());
+// Gives up these events: all or, if one of them is no dead letter, none (NotFound). Locked, naming the process, while
+// one keeps the projection up to date. For those who have no declaration of it.
+void drop_dead_letters(const std::filesystem::path& directory, std::string_view name,
+                       const std::vector<EventId>& events, FileSystem& fs = FileSystem::posix());
 
 class Worker;  // projection/src/worker.h
 
@@ -137,6 +159,10 @@ class Projector {
   // for a bad schema. Nothing is applied yet.
   void add(Projection projection);
   void release(std::string_view name);  // stops it; its tables stay
+  // Called when the state of a projection that is added from now on becomes another one: on the thread that runs it and
+  // in the middle of that. It should only take note: calling the projector would wait for itself. Failures are then not
+  // logged.
+  void listen(ProjectionListener listener);
   std::vector<std::string> names() const;
 
   // One batch, now. Throws Paused, ProjectionFailed at an event that its policy does not pass over, or what is wrong
@@ -166,6 +192,8 @@ class Projector {
 
   ProjectionStatus status(std::string_view name) const;
   std::vector<ProjectionStatus> status() const;
+  // All there are in the folder, also those that this one has no charge of: inspect_projections().
+  std::vector<ProjectionInfo> inspect() const;
 
   std::vector<DeadLetter> dead_letters(std::string_view name) const;
   // Applies it now: its effects and its removal are one transaction. False if its handler has failed again, which is
@@ -181,6 +209,7 @@ class Projector {
   const ProjectorOptions options_;
   FileSystem& fs_;
   mutable std::mutex mutex_;
+  ProjectionListener listener_;
   std::map<std::string, std::shared_ptr<Worker>, std::less<>> workers_;
 };
 
