@@ -86,6 +86,15 @@ void declare_dlq_choose(CLI::App& app, DlqChooseArgs& args) {
   app.add_flag("--all", args.all, "All dead letters of this projection")->excludes(events);
 }
 
+void declare_sql(CLI::App& app, SqlArgs& args) {
+  add_text(app, "QUERY", args.query, "One SELECT; - reads it from standard input")->required();
+  add_texts(app, "VALUE", args.values, "The values of its parameters, in their order")->type_name("")->expected(-1);
+  add_texts(app, "-p,--projection", args.projections,
+            "Query this projection; may be repeated. All that have tables if not given")
+      ->type_name("NAME");
+  app.add_flag("--csv", args.csv, "Print CSV (RFC 4180) instead of a table");
+}
+
 CLI::App* add_family(CLI::App& app, const std::string& name, const std::string& help, const std::string& examples) {
   CLI::App* family = app.add_subcommand(name, help);
   family->group(kGroup);
@@ -181,6 +190,18 @@ projection up to date. If the declaration has been mended, run the projection in
 
 void add_projection_commands(CLI::App& app, Run& selected) {
   add_projection_family(app, selected);
+  add_command<SqlArgs>(app, selected, "sql", "Query the tables of projections",
+                       R"(Examples:
+  azoth sql 'SELECT * FROM accounts ORDER BY cents DESC LIMIT 10'
+  azoth sql 'SELECT cents FROM accounts WHERE owner = ?' alice
+  azoth --json sql 'SELECT owner, cents FROM accounts' | jq -r .owner
+  azoth sql --csv 'SELECT * FROM accounts' > accounts.csv
+  azoth sql "SELECT name FROM sqlite_schema WHERE type = 'table'"
+
+Several projections are joined by their names: accounts.accounts, git.files. A query only reads, and never waits for
+whoever keeps the projection up to date. What it shows is the log up to the projection's cursor: azoth projection list.)",
+                       run_sql, declare_sql);
+  app.get_subcommand("sql")->group(kGroup);
   add_dlq_family(app, selected);
 }
 

@@ -112,10 +112,15 @@ Exit run_dlq_list(Context& context, const DlqListArgs& args) {
       if (info.generation != 0) names.push_back(info.name);
     }
   }
-  Table table({"projection", "event", "type", "attempts", "last failed", "error"});
+  Table table(context.out, {"projection", "event", "type", "attempts", "last failed", "error"});
+  bool found = false;
   for (const std::string& name : names) {
     for (const DeadLetter& letter : letters_of(db, name)) {
-      if (context.json()) context.out.json(letter_json(name, letter, false));
+      if (context.json()) {
+        context.out.json(letter_json(name, letter, false));
+        continue;
+      }
+      found = true;
       table.add({{name},
                  {std::to_string(letter.event_id), true},
                  {escaped(letter.event().type())},
@@ -125,10 +130,10 @@ Exit run_dlq_list(Context& context, const DlqListArgs& args) {
     }
   }
   if (context.json()) return Exit::Ok;
-  if (table.rows() == 0) {
-    write_message("azoth: there are no dead letters");
+  if (found) {
+    table.finish();
   } else {
-    table.print(context.out);
+    write_message("azoth: there are no dead letters");
   }
   return Exit::Ok;
 }

@@ -66,7 +66,7 @@ std::optional<ProjectionInfo> find_info(Db& db, const std::string& name) {
 }
 
 void print_table(Context& context, const std::vector<ProjectionInfo>& all) {
-  Table table({"name", "version", "cursor", "lag", "dead letters", "generation", "state"});
+  Table table(context.out, {"name", "version", "cursor", "lag", "dead letters", "generation", "state"});
   for (const ProjectionInfo& info : all) {
     table.add({{info.name},
                {std::to_string(info.version), true},
@@ -76,7 +76,7 @@ void print_table(Context& context, const std::vector<ProjectionInfo>& all) {
                {info.generation == 0 ? "-" : grouped(info.generation), true},
                {state_text(info)}});
   }
-  table.print(context.out);
+  table.finish();
   for (const ProjectionInfo& info : all) {
     for (const std::string& note : projection_notes(info)) context.out.line(terminal_safe(note));
   }

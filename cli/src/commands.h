@@ -159,6 +159,14 @@ struct DlqChooseArgs {
 Exit run_dlq_retry(Context& context, const DlqChooseArgs& args);
 Exit run_dlq_drop(Context& context, const DlqChooseArgs& args);
 
+struct SqlArgs {
+  std::string query;  // "-" is standard input
+  std::vector<std::string> values;
+  std::vector<std::string> projections;  // all, if there are none
+  bool csv = false;
+};
+Exit run_sql(Context& context, const SqlArgs& args);
+
 struct StatusArgs {};
 Exit run_status(Context& context, const StatusArgs& args);
 

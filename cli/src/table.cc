@@ -7,6 +7,8 @@
 namespace azoth::cli {
 namespace {
 
+constexpr std::size_t kWaitingRows = 1000;
+
 // Letters of scripts whose characters take two columns, and pictures.
 bool is_wide(char32_t c) {
   return (c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) || (c >= 0xac00 && c <= 0xd7a3) ||
@@ -41,33 +43,49 @@ std::size_t display_width(std::string_view text) {
   return width;
 }
 
-Table::Table(std::vector<std::string> header) : header_(std::move(header)) {}
+Table::Table(Output& out, std::vector<std::string> header) : out_(out), header_(std::move(header)) {}
 
-void Table::add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
-
-void Table::print(Output& out, bool rule) const {
-  const std::size_t columns = header_.size();
-  std::vector<std::size_t> widths(columns);
-  std::vector<bool> right(columns, !rows_.empty());  // a heading stands above its numbers
-  for (std::size_t i = 0; i < columns; ++i) {
-    widths[i] = display_width(header_[i]);
-    for (const std::vector<Cell>& row : rows_) {
-      widths[i] = std::max(widths[i], display_width(row[i].text));
-      right[i] = right[i] && row[i].right;
-    }
+void Table::add(std::vector<Cell> row) {
+  if (begun_) {
+    print(row);
+    return;
   }
-  std::string line;
-  auto print_row = [&](auto cell_at) {
-    line.clear();
-    for (std::size_t i = 0; i < columns; ++i) {
-      if (i > 0) line += "  ";
-      append_padded(line, cell_at(i), widths[i], i + 1 == columns);
+  waiting_.push_back(std::move(row));
+  if (waiting_.size() == kWaitingRows) begin();
+}
+
+void Table::finish() {
+  if (!begun_) begin();
+}
+
+void Table::begin() {
+  begun_ = true;
+  std::vector<Cell> heads;
+  std::vector<Cell> rule;
+  for (std::size_t i = 0; i < header_.size(); ++i) {
+    std::size_t width = display_width(header_[i]);
+    bool right = !waiting_.empty();  // a heading stands above its numbers
+    for (const std::vector<Cell>& row : waiting_) {
+      width = std::max(width, display_width(row[i].text));
+      right = right && row[i].right;
     }
-    out.line(line);
-  };
-  print_row([&](std::size_t i) { return Cell{header_[i], right[i]}; });
-  if (rule) print_row([&](std::size_t i) { return Cell{std::string(widths[i], '-')}; });
-  for (const std::vector<Cell>& row : rows_) print_row([&](std::size_t i) -> const Cell& { return row[i]; });
+    widths_.push_back(width);
+    heads.push_back({header_[i], right});
+    rule.push_back({std::string(width, '-')});
+  }
+  print(heads);
+  print(rule);
+  for (const std::vector<Cell>& row : waiting_) print(row);
+  waiting_.clear();
+}
+
+void Table::print(const std::vector<Cell>& row) {
+  std::string line;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (i > 0) line += "  ";
+    append_padded(line, row[i], widths_[i], i + 1 == row.size());
+  }
+  out_.line(line);
 }
 
 }  // namespace azoth::cli

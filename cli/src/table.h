@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "output.h"
@@ -15,18 +16,23 @@ class Table {
     bool right = false;
   };
 
-  explicit Table(std::vector<std::string> header);
+  Table(Output& out, std::vector<std::string> header);
+  // The columns are as wide as the first thousand rows need; later ones are printed as they come, and nothing is cut.
   void add(std::vector<Cell> row);
-  std::size_t rows() const { return rows_.size(); }
-  // Nothing is cut: what is wide is as wide as it is.
-  void print(Output& out, bool rule = false) const;
+  void finish();  // prints what there is; the header, too, if there are no rows
 
  private:
+  void begin();
+  void print(const std::vector<Cell>& row);
+
+  Output& out_;
   std::vector<std::string> header_;
-  std::vector<std::vector<Cell>> rows_;
+  std::vector<std::vector<Cell>> waiting_;
+  std::vector<std::size_t> widths_;
+  bool begun_ = false;
 };
 
-// Columns that a terminal takes for UTF-8 text.
+// How many columns a terminal needs for UTF-8 text.
 std::size_t display_width(std::string_view text);
 
 }  // namespace azoth::cli

@@ -32,7 +32,7 @@ Declarations::Added Declarations::add(std::string_view text, const std::string& 
 
 std::vector<std::string> Declarations::names() const {
   std::vector<std::string> declared;
-  for (std::string& name : projection_names(fs_, folder_)) {
+  for (std::string& name : known_names(fs_, folder_)) {
     if (fs_.exists(declaration_path(folder_, name))) declared.push_back(std::move(name));
   }
   return declared;

@@ -90,6 +90,14 @@ std::optional<ReadGeneration> read_current_generation(FileSystem& fs, const Path
 }
 
 std::vector<std::string> projection_names(FileSystem& fs, const Path& projections) {
+  std::vector<std::string> names;
+  for (std::string& name : known_names(fs, projections)) {
+    if (fs.exists(projections / name)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+std::vector<std::string> known_names(FileSystem& fs, const Path& projections) {
   std::set<std::string> names;
   if (!fs.exists(projections)) return {};
   for (const std::string& file : fs.list(projections)) {

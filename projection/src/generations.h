@@ -34,8 +34,10 @@ struct ReadGeneration {
 // For readers, in any process. Nothing if there is no current generation; Corruption if the pointer cannot be read.
 std::optional<ReadGeneration> read_current_generation(FileSystem& fs, const std::filesystem::path& projections,
                                                       std::string_view name);
-// The names of which there is any file in this folder, sorted; none if there is no such folder.
+// The names of the projections that have tables to be read, sorted; none if there is no such folder.
 std::vector<std::string> projection_names(FileSystem& fs, const std::filesystem::path& projections);
+// The names of which there is any file, also those that were only declared, or are not wholly made or removed.
+std::vector<std::string> known_names(FileSystem& fs, const std::filesystem::path& projections);
 // The files of one name, sorted.
 std::vector<std::string> projection_files(FileSystem& fs, const std::filesystem::path& projections,
                                           std::string_view name);

@@ -2,6 +2,7 @@
 #include "azoth/projection/declarations.h"
 #include "generations.h"
 #include "projection_file.h"
+#include "worker.h"
 
 namespace azoth {
 
@@ -14,7 +15,7 @@ class Inspection {
 
   std::vector<ProjectionInfo> run() {
     std::vector<ProjectionInfo> all;
-    for (const std::string& name : projection_names(fs_, folder_)) all.push_back(look_at(name));
+    for (const std::string& name : known_names(fs_, folder_)) all.push_back(look_at(name));
     return all;
   }
 
@@ -52,7 +53,7 @@ class Inspection {
     info.problem = mismatch(cursor, source_);
     if (declaration) info.rebuild = outdated(file, *declaration);
     if (!info.rebuild && info.owner && fs_.exists(generation_file(folder_, info.name, generation.number + 1)))
-      info.rebuild = "it was asked for";
+      info.rebuild = kAskedFor;
   }
 
   const std::filesystem::path folder_;

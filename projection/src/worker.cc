@@ -343,7 +343,7 @@ void Worker::resume() {
 void Worker::rebuild() {
   Lock lock = take_turn();
   if (!rebuild_) served_cursor_ = open_file().applier.cursor().event_id;
-  begin_anew({"it was asked for", true}, false);
+  begin_anew({std::string(kAskedFor), true}, false);
   failure_.reset();
   not_before_.reset();
 }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "applier.h"
@@ -18,6 +19,8 @@
 #include "projection_file.h"
 
 namespace azoth {
+
+inline constexpr std::string_view kAskedFor = "it was asked for";  // why a projection is built anew by rebuild()
 
 class Worker {
  public:
