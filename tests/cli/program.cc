@@ -155,14 +155,18 @@ bool Child::read_some() {
   return true;
 }
 
-std::optional<std::string> Child::read_line() {
+std::optional<std::string> Child::read_line() { return next_line(out_, out_text_); }
+
+std::optional<std::string> Child::read_error_line() { return next_line(err_, err_text_); }
+
+std::optional<std::string> Child::next_line(const int& fd, std::string& text) {
   for (;;) {
-    if (std::size_t end = out_text_.find('\n'); end != std::string::npos) {
-      std::string line = out_text_.substr(0, end);
-      out_text_.erase(0, end + 1);
+    if (std::size_t end = text.find('\n'); end != std::string::npos) {
+      std::string line = text.substr(0, end);
+      text.erase(0, end + 1);
       return line;
     }
-    if (out_ < 0 || !read_some()) return std::nullopt;
+    if (fd < 0 || !read_some()) return std::nullopt;
   }
 }
 

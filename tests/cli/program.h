@@ -51,6 +51,7 @@ class Child {
   void close_output();
   // Waits for a whole line of its output; nothing at the end.
   std::optional<std::string> read_line();
+  std::optional<std::string> read_error_line();  // the same of standard error
   void kill();  // kill -9
   // Waits for its end while the input stays open; its exit code, or -1 if it was killed, in `exit`.
   pid_t wait_with_input_open(int& exit);
@@ -59,6 +60,7 @@ class Child {
 
  private:
   bool read_some();
+  std::optional<std::string> next_line(const int& fd, std::string& text);
   bool read_ready(int& fd, std::string& to);
 
   pid_t pid_ = -1;
