@@ -82,7 +82,7 @@ void declare_dlq_choose(CLI::App& app, DlqChooseArgs& args) {
     for (const std::string& value : values) args.events.push_back(event_id(value));
     return true;
   };
-  CLI::Option* events = app.add_option("EVENT", take, "The ids of the events")->type_name("")->expected(-1);
+  CLI::Option* events = app.add_option("EVENT", take, "The ids of the events")->type_name("")->expected(-1)->take_all();
   app.add_flag("--all", args.all, "All dead letters of this projection")->excludes(events);
 }
 

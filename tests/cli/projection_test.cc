@@ -147,7 +147,7 @@ TEST_F(ProjectionCommand, OneThatFailsStopsNoOtherAndTheExitCodeSaysSo) {
   Json error = Json::parse(ran.err);
   EXPECT_EQ(error["error"], "projection_failed");
   EXPECT_EQ(error["projection"], "accounts");
-  EXPECT_THAT(error["message"].get<std::string>(), AllOf(HasSubstr("event 3"), HasSubstr("no field amount")));
+  EXPECT_THAT(error["message"].get<std::string>(), AllOf(HasSubstr("event 3"), HasSubstr("no field account")));
   EXPECT_EQ(info()["state"], "failed");
   EXPECT_THAT(info()["failure"].get<std::string>(), HasSubstr("event 3"));
   EXPECT_EQ(info()["cursor"], 2);
