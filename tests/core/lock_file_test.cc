@@ -3,6 +3,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <thread>
+#include <vector>
+
 #include "azoth/core/error.h"
 #include "support/temp_dir.h"
 
@@ -47,6 +53,28 @@ TEST_F(LockFileTest, SymbolicLinksAreNotFollowed) {
   std::filesystem::create_symlink(directory_.path() / "elsewhere", path());
   EXPECT_THROW(LockFile::try_lock(path(), Exclusive), Error);
   EXPECT_FALSE(std::filesystem::exists(directory_.path() / "elsewhere"));
+}
+
+TEST_F(LockFileTest, ItsHolderMayRemoveItAndStillThereIsOneAtATime) {
+  std::atomic<int> holders{0};
+  std::atomic<int> most{0};
+  std::atomic<int> times{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      while (times < 2000) {
+        auto lock = LockFile::try_lock(path(), Exclusive);
+        if (!lock) continue;
+        most = std::max(most.load(), ++holders);
+        ++times;
+        std::this_thread::yield();
+        --holders;
+        std::filesystem::remove(path());  // the last that it does with it
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(most, 1);
 }
 
 }  // namespace

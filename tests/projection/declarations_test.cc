@@ -19,9 +19,11 @@ using testing::IsEmpty;
 using enum Declarations::Change;
 
 std::string declared(int version = 1) {
-  return "-- azoth:projection counts version " + std::to_string(version) +
-         "\nCREATE TABLE counts (what TEXT PRIMARY KEY, times INTEGER NOT NULL);\n-- azoth:on count\n"
-         "INSERT INTO counts VALUES (:payload, 1) ON CONFLICT DO UPDATE SET times = times + 1;\n";
+  std::string text = "-- azoth:projection counts version ";
+  text += std::to_string(version);
+  text += "\nCREATE TABLE counts (what TEXT PRIMARY KEY, times INTEGER NOT NULL);\n-- azoth:on count\n";
+  text += "INSERT INTO counts VALUES (:payload, 1) ON CONFLICT DO UPDATE SET times = times + 1;\n";
+  return text;
 }
 
 class DeclarationsTest : public ProjectionTest {

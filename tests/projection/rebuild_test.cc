@@ -237,5 +237,21 @@ TEST_F(RebuildTest, DamageThatABatchMeets) {
   EXPECT_EQ(rows("SELECT 'n', count(*) FROM counts WHERE times = 2"), (Rows{{"n", 2000}}));
 }
 
+TEST_F(RebuildTest, OneThatWasAskedForAndInterruptedLeavesNothing) {
+  count(3);
+  {
+    auto projector = projector_with(counting());
+    projector->catch_up("counts");
+    projector->rebuild("counts");
+    ASSERT_TRUE(exists("counts.2.db"));
+  }
+  auto projector = projector_with(counting());
+  EXPECT_FALSE(exists("counts.2.db"));
+  EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+  projector->rebuild("counts");
+  projector->catch_up("counts");
+  EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+}
+
 }  // namespace
 }  // namespace azoth::test
