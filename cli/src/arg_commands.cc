@@ -195,7 +195,8 @@ it open.)",
                        "Example:\n  azoth del balance/alice\n\nRemoving a key that is not there is fine (exit 0) and "
                        "commits nothing; --json says whether it was there. Exit 3 if --if-value does not hold.",
                        run_del, declare_del);
-  add_command<RepairArgs>(app, selected, "repair", "Say what is left of a store whose journal is damaged, and keep that",
+  add_command<RepairArgs>(app, selected, "repair",
+                          "Say what is left of a store whose journal is damaged, and keep that",
                           R"(Examples:
   azoth repair
   azoth repair --accept-loss

@@ -52,8 +52,7 @@ void add_policy(CLI::App& app, ErrorPolicy& policy) {
 
 void declare_run(CLI::App& app, ProjectionRunArgs& args) {
   add_names(app, args.names, "The projections; all that are declared if none is named");
-  app.add_flag("--follow", args.follow,
-               "Go on with events as they become durable, until SIGINT (Ctrl-C) or SIGTERM");
+  app.add_flag("--follow", args.follow, "Go on with events as they become durable, until SIGINT (Ctrl-C) or SIGTERM");
   add_policy(app, args.policy);
 }
 
@@ -128,7 +127,8 @@ old ones. Nothing is run yet. What is wrong with a file is said with its line; e
   add_command<ProjectionListArgs>(family, selected, "list", "Say where each projection stands",
                                   "Examples:\n  azoth projection list\n  azoth --json projection list | jq .lag",
                                   run_projection_list, declare_nothing);
-  add_command<ProjectionRunArgs>(family, selected, "run", "Bring projections up to date, and with --follow keep them so",
+  add_command<ProjectionRunArgs>(family, selected, "run",
+                                 "Bring projections up to date, and with --follow keep them so",
                                  R"(Examples:
   azoth projection run
   azoth projection run accounts --on-error dead-letter
@@ -149,16 +149,19 @@ Exit codes, of the first projection that is not brought up to date, while the ot
 
 Open it for reading only. The name changes with each rebuild. Exit 4 if there are no tables yet.)x",
                                   run_projection_path, declare_name);
-  add_command<ProjectionDropArgs>(family, selected, "drop", "Remove a projection: declaration, tables and dead letters",
-                                  "Example:\n  azoth projection drop accounts\n\nThe events stay: added again and run, "
-                                  "the projection is as it was. Exit 3 while a process keeps\nit up to date or reads it.",
-                                  run_projection_drop, declare_name);
-  for (const char* name : {"add", "list", "run", "rebuild", "path", "drop"}) family.get_subcommand(name)->group("Commands");
+  add_command<ProjectionDropArgs>(
+      family, selected, "drop", "Remove a projection: declaration, tables and dead letters",
+      "Example:\n  azoth projection drop accounts\n\nThe events stay: added again and run, "
+      "the projection is as it was. Exit 3 while a process keeps\nit up to date or reads it.",
+      run_projection_drop, declare_name);
+  for (const char* name : {"add", "list", "run", "rebuild", "path", "drop"})
+    family.get_subcommand(name)->group("Commands");
 }
 
 void add_dlq_family(CLI::App& app, Run& selected) {
-  CLI::App& family = *add_family(app, "dlq", "Dead letters, the events put aside by --on-error: list, show, retry, drop",
-                                 R"(Examples:
+  CLI::App& family =
+      *add_family(app, "dlq", "Dead letters, the events put aside by --on-error: list, show, retry, drop",
+                  R"(Examples:
   azoth dlq list
   azoth dlq show accounts 17
   azoth dlq retry accounts 17
@@ -179,10 +182,11 @@ A dead letter is an event that a projection could not apply: it is not in the pr
 What is applied is no dead letter any more. Exit 1 if one of them has failed again, 3 while another process keeps the
 projection up to date. If the declaration has been mended, run the projection instead: it is built anew with all events.)",
                              run_dlq_retry, declare_dlq_choose);
-  add_command<DlqChooseArgs>(family, selected, "drop", "Give dead letters up: they are never applied",
-                             "Examples:\n  azoth dlq drop accounts 17\n  azoth dlq drop accounts --all\n\nThe events stay "
-                             "in the log, and a rebuild meets them again.",
-                             run_dlq_drop, declare_dlq_choose);
+  add_command<DlqChooseArgs>(
+      family, selected, "drop", "Give dead letters up: they are never applied",
+      "Examples:\n  azoth dlq drop accounts 17\n  azoth dlq drop accounts --all\n\nThe events stay "
+      "in the log, and a rebuild meets them again.",
+      run_dlq_drop, declare_dlq_choose);
   for (const char* name : {"list", "show", "retry", "drop"}) family.get_subcommand(name)->group("Commands");
 }
 

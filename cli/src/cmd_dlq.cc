@@ -182,7 +182,8 @@ Exit run_dlq_drop(Context& context, const DlqChooseArgs& args) {
           JsonObject().text("projection", args.name).number("event", event).boolean("dropped", true).finish());
     }
   } else {
-    context.out.line(fmt::format("{} dropped", events.size() == 1 ? "1 dead letter" : grouped(events.size()) + " dead letters"));
+    context.out.line(
+        fmt::format("{} dropped", events.size() == 1 ? "1 dead letter" : grouped(events.size()) + " dead letters"));
   }
   return Exit::Ok;
 }

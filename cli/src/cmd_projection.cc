@@ -110,7 +110,8 @@ Exit run_projection_path(Context& context, const ProjectionPathArgs& args) {
   if (!info) throw Error(ErrorCode::NotFound, no_projection(args.name));
   if (info->file.empty()) {
     if (info->problem) throw Error(ErrorCode::Corruption, *info->problem);
-    throw Error(ErrorCode::NotFound, fmt::format("the projection {0} has no tables yet: azoth projection run {0}", args.name));
+    throw Error(ErrorCode::NotFound,
+                fmt::format("the projection {0} has no tables yet: azoth projection run {0}", args.name));
   }
   const std::string path = std::filesystem::absolute(info->file).lexically_normal().string();
   if (context.json()) {

@@ -57,7 +57,8 @@ std::vector<std::string> chosen(Context& context, Db& db, const std::vector<std:
         throw Error(ErrorCode::NotFound,
                     fmt::format("the projection {0} has no tables yet: azoth projection run {0}", info.name));
       }
-      if (info.problem) report(context, "problem", fmt::format("{} is not to be relied on: {}", info.name, *info.problem));
+      if (info.problem)
+        report(context, "problem", fmt::format("{} is not to be relied on: {}", info.name, *info.problem));
     }
   }
   if (names.empty()) {

@@ -78,7 +78,8 @@ std::vector<std::string> projection_notes(const ProjectionInfo& info) {
                                 info.owner ? "is being built anew" : "is built anew by the next run", *info.rebuild));
   }
   if (incomplete(info) && !info.owner) {
-    notes.push_back(fmt::format("{0} is what an interrupted drop or first run left: azoth projection drop {0}", info.name));
+    notes.push_back(
+        fmt::format("{0} is what an interrupted drop or first run left: azoth projection drop {0}", info.name));
   }
   return notes;
 }

@@ -222,10 +222,11 @@ Projection load_projection(Db& db, const std::string& name) {
   if (std::find(declared.begin(), declared.end(), name) != declared.end()) return declarations.load(name);
   for (const ProjectionInfo& info : db.projections().inspect()) {
     if (info.name != name) continue;
-    throw Error(ErrorCode::NotFound,
-                fmt::format("the projection {} is not declared in SQL: a program with handlers of its own keeps it up to "
-                            "date, and only that program can run it",
-                            name));
+    throw Error(
+        ErrorCode::NotFound,
+        fmt::format("the projection {} is not declared in SQL: a program with handlers of its own keeps it up to "
+                    "date, and only that program can run it",
+                    name));
   }
   throw Error(ErrorCode::NotFound, no_projection(name));
 }

@@ -29,8 +29,8 @@ void write_pid(int fd, const std::filesystem::path& path) {
   }
 }
 
-// Whether the file that was opened still is the one of this name. Others agree on a name: a lock on a file that its last
-// owner has removed meanwhile would exclude nobody.
+// Whether the file that was opened still is the one of this name. Others agree on a name: a lock on a file that its
+// last owner has removed meanwhile would exclude nobody.
 bool is_at(int fd, const std::filesystem::path& path) {
   struct stat opened {};
   struct stat named {};

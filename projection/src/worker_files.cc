@@ -94,9 +94,9 @@ void Worker::begin_anew(const Misfit& misfit, bool continue_unfinished) {
   if (!misfit.reason.empty()) {
     const bool only_the_pointer_is_new = !current_ && taken_up;
     if (!only_the_pointer_is_new) rebuilt_because_ = misfit.reason;
-    log(misfit.reason == kAskedFor ? LogLevel::Info : LogLevel::Warning, "projection " + projection_.name() +
-                               (only_the_pointer_is_new ? " gets a new pointer: " : " is built anew: ") +
-                               misfit.reason);
+    log(misfit.reason == kAskedFor ? LogLevel::Info : LogLevel::Warning,
+        "projection " + projection_.name() + (only_the_pointer_is_new ? " gets a new pointer: " : " is built anew: ") +
+            misfit.reason);
   }
   live_ = false;
   poked_ = true;

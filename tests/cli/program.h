@@ -52,7 +52,7 @@ class Child {
   // Waits for a whole line of its output; nothing at the end.
   std::optional<std::string> read_line();
   std::optional<std::string> read_error_line();  // the same of standard error
-  void kill();  // kill -9
+  void kill();                                   // kill -9
   // Waits for its end while the input stays open; its exit code, or -1 if it was killed, in `exit`.
   pid_t wait_with_input_open(int& exit);
   // Sends `input`, closes the input and waits for the end.

@@ -24,7 +24,8 @@ TEST_F(ProjectionCommand, ADeclarationIsKeptAndRunAndAnswers) {
 }
 
 TEST_F(ProjectionCommand, WhatIsWrongWithAFileIsSaidWithItsLine) {
-  Result bad = add("-- azoth:projection accounts version 1\nCREATE TABLE t (x);\n-- azoth:on a\nINSERT INTO u VALUES (1);\n");
+  Result bad =
+      add("-- azoth:projection accounts version 1\nCREATE TABLE t (x);\n-- azoth:on a\nINSERT INTO u VALUES (1);\n");
   EXPECT_EQ(bad.exit, 1);
   EXPECT_THAT(bad.err, HasSubstr("accounts.sql:4: "));
   EXPECT_EQ(store_.run({"projection", "add", store_.file("none.sql").string()}).exit, 4);
@@ -38,9 +39,9 @@ TEST_F(ProjectionCommand, ListAndStatusSayTheSameAndItsMembersAreDocumented) {
   Json row = info();
   std::vector<std::string> members;
   for (const auto& [member, value] : row.items()) members.push_back(member);
-  EXPECT_EQ(members, (std::vector<std::string>{"name", "declared", "version", "state", "pid", "cursor", "newest", "lag",
-                                               "lag_seconds", "dead_letters", "generation", "failure", "rebuild",
-                                               "problem"}));
+  EXPECT_EQ(members,
+            (std::vector<std::string>{"name", "declared", "version", "state", "pid", "cursor", "newest", "lag",
+                                      "lag_seconds", "dead_letters", "generation", "failure", "rebuild", "problem"}));
   EXPECT_EQ(row["state"], "stopped");
   EXPECT_EQ(row["lag"], 1);
   EXPECT_EQ(row["generation"], 1);
@@ -71,7 +72,8 @@ TEST_F(ProjectionCommand, FollowTakesUpWhatOtherProcessesCommitUntilASignal) {
   for (int signal : {SIGINT, SIGTERM}) {
     auto child = follow();
     const int before = info()["cursor"];
-    store_.ok({"apply", "-"}, "{\"events\":[{\"type\":\"deposited\",\"payload\":{\"account\":\"dave\",\"amount\":5}}]}\n");
+    store_.ok({"apply", "-"},
+              "{\"events\":[{\"type\":\"deposited\",\"payload\":{\"account\":\"dave\",\"amount\":5}}]}\n");
     Json state;
     do {
       state = next_state(*child);
@@ -138,7 +140,8 @@ TEST_F(ProjectionCommand, DropLeavesNothingOfIt) {
 TEST_F(ProjectionCommand, OneThatFailsStopsNoOtherAndTheExitCodeSaysSo) {
   append("{}");
   declare();
-  write_file(store_.file("z.sql"), "-- azoth:projection zcount version 1\nCREATE TABLE n (n);\n-- azoth:on *\nINSERT INTO n VALUES (1);\n");
+  write_file(store_.file("z.sql"),
+             "-- azoth:projection zcount version 1\nCREATE TABLE n (n);\n-- azoth:on *\nINSERT INTO n VALUES (1);\n");
   store_.ok({"projection", "add", store_.file("z.sql").string()});
   Result ran = store_.run({"--json", "projection", "run"});
   EXPECT_EQ(ran.exit, 1);
@@ -217,7 +220,8 @@ TEST_P(ProjectedHistory, CountsAreThoseExpected) {
             (expected["events_by_type"].get<std::map<std::string, int>>()));
   EXPECT_EQ(counts("SELECT author AS k, sum(commits) AS n FROM commits GROUP BY author"),
             (expected["commits_by_author"].get<std::map<std::string, int>>()));
-  EXPECT_EQ(counts("SELECT 'files' AS k, count(*) AS n FROM files WHERE exists_now")["files"], expected["state"].size());
+  EXPECT_EQ(counts("SELECT 'files' AS k, count(*) AS n FROM files WHERE exists_now")["files"],
+            expected["state"].size());
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, ProjectedHistory, testing::Values("leveldb", "lmdb"),

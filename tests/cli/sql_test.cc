@@ -43,19 +43,23 @@ TEST_F(SqlCommand, NullTextAndBytesAreToldApart) {
 }
 
 TEST_F(SqlCommand, CsvIsThatOfTheRfc) {
-  EXPECT_EQ(out({"--csv", "SELECT 'a,b' AS x, NULL AS \"y,\", '' AS z, 'q\"q' AS q, x'00ff' AS h, 'l' || char(10) AS l, 5 AS n"}),
-            "x,\"y,\",z,q,h,l,n\r\n\"a,b\",,\"\",\"q\"\"q\",00ff,\"l\n\",5\r\n");
+  EXPECT_EQ(
+      out({"--csv",
+           "SELECT 'a,b' AS x, NULL AS \"y,\", '' AS z, 'q\"q' AS q, x'00ff' AS h, 'l' || char(10) AS l, 5 AS n"}),
+      "x,\"y,\",z,q,h,l,n\r\n\"a,b\",,\"\",\"q\"\"q\",00ff,\"l\n\",5\r\n");
   EXPECT_EQ(store_.run({"sql", "--csv", "--json", "SELECT 1"}).exit, 2);
 }
 
 TEST_F(SqlCommand, JsonIsOneObjectForEachRow) {
-  EXPECT_EQ(out({"--json", "SELECT 1 AS a, 1.0 AS r, NULL AS b, 'x\"' AS c, x'00ff' AS d, 2 AS a UNION ALL SELECT 3,4,5,6,7,8"}),
+  EXPECT_EQ(out({"--json",
+                 "SELECT 1 AS a, 1.0 AS r, NULL AS b, 'x\"' AS c, x'00ff' AS d, 2 AS a UNION ALL SELECT 3,4,5,6,7,8"}),
             "{\"a\":1,\"r\":1.0,\"b\":null,\"c\":\"x\\\"\",\"d\":{\"hex\":\"00ff\"},\"a_2\":2}\n"
             "{\"a\":3,\"r\":4,\"b\":5,\"c\":6,\"d\":7,\"a_2\":8}\n");
 }
 
 TEST_F(SqlCommand, ValuesAreBoundInTheirOrder) {
-  EXPECT_EQ(out({"--csv", "SELECT owner FROM accounts WHERE cents > ? AND owner <> ?", "5", "bob"}), "owner\r\nalice\r\n");
+  EXPECT_EQ(out({"--csv", "SELECT owner FROM accounts WHERE cents > ? AND owner <> ?", "5", "bob"}),
+            "owner\r\nalice\r\n");
   EXPECT_EQ(out({"--csv", "SELECT typeof(?) a, typeof(?) b, typeof(?) c, typeof(?) d", "7", "007", "1.5", "x"}),
             "a,b,c,d\r\ninteger,text,real,text\r\n");
   Result missing = store_.run({"sql", "SELECT ?"});
@@ -65,7 +69,8 @@ TEST_F(SqlCommand, ValuesAreBoundInTheirOrder) {
 }
 
 TEST_F(SqlCommand, ManyRowsArePrintedAsTheyCome) {
-  Result many = store_.ok({"sql", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n"});
+  Result many = store_.ok(
+      {"sql", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n"});
   ASSERT_EQ(many.lines().size(), 5002u);
   EXPECT_EQ(many.lines().back(), "5000");
 }

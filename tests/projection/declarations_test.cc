@@ -30,9 +30,7 @@ class DeclarationsTest : public ProjectionTest {
  protected:
   Declarations declarations() { return Declarations(directory_.path()); }
   void run() { projector_with(declarations().load("counts"))->catch_up("counts"); }
-  std::vector<std::string> files() {
-    return projection_files(FileSystem::posix(), folder(), "counts");
-  }
+  std::vector<std::string> files() { return projection_files(FileSystem::posix(), folder(), "counts"); }
 };
 
 TEST_F(DeclarationsTest, AreKeptAndLoaded) {
@@ -57,7 +55,8 @@ TEST_F(DeclarationsTest, ABadOneChangesNothing) {
   EXPECT_EQ(code_of([&] { return declarations().add(std::string(Declarations::kMaxBytes + 1, ' '), "c.sql").name; }),
             ErrorCode::InvalidArgument);
   std::ofstream(folder() / "counts.sql") << "-- azoth:projection other version 1\n-- azoth:on x\nSELECT 1;\n";
-  EXPECT_THAT(message_of([&] { return declarations().load("counts").version(); }), HasSubstr("declares a projection other"));
+  EXPECT_THAT(message_of([&] { return declarations().load("counts").version(); }),
+              HasSubstr("declares a projection other"));
 }
 
 TEST_F(DeclarationsTest, WhoRunsOrReadsItKeepsItFromBeingDropped) {
@@ -110,8 +109,8 @@ TEST_F(DeclarationsTest, ADropThatDiesAnywhereIsFinishedByTheNext) {
 }
 
 TEST_F(DeclarationsTest, AddingThatDiesAnywhereKeepsTheOldOneOrTheNewOne) {
-  for (const std::string point : {"projection.declare", "file.create", "file.write", "file.sync", "file.rename",
-                                  "file.sync_directory"}) {
+  for (const std::string point :
+       {"projection.declare", "file.create", "file.write", "file.sync", "file.rename", "file.sync_directory"}) {
     declarations().add(declared(1), "c.sql");
     ChildProcess child([&] {
       fault::arm(point, {.kill = true});
@@ -138,7 +137,8 @@ TEST_F(DeclarationsTest, OthersSeeThatItFailedUntilItGoesOn) {
   projector->add(std::move(failing));
   source_.append("bad", "");
   EXPECT_EQ(code_of([&] { return projector->catch_up("counts").events; }), ErrorCode::ProjectionFailed);
-  EXPECT_THAT(inspect_projections(directory_.path(), source_, clock_).at(0).failure.value_or(""), HasSubstr("poisoned"));
+  EXPECT_THAT(inspect_projections(directory_.path(), source_, clock_).at(0).failure.value_or(""),
+              HasSubstr("poisoned"));
   poison = false;
   projector->resume("counts");
   projector->catch_up("counts");

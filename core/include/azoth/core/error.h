@@ -24,8 +24,8 @@ enum class ErrorCode : std::uint16_t {
   TooManyTags = 8,
   TransactionTooLarge = 9,
   TooManyOperations = 10,
-  NestedUse = 11,  // a call from inside a transaction of the same thread that would wait for itself
-  Rejected = 12,   // the value of an Outcome that has none was asked for
+  NestedUse = 11,          // a call from inside a transaction of the same thread that would wait for itself
+  Rejected = 12,           // the value of an Outcome that has none was asked for
   SequenceExhausted = 13,  // a sequence has not so many numbers left
 
   UndeclaredKey = 14,    // a transaction used a key that it has not declared, or wrote one that it shares
