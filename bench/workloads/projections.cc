@@ -154,6 +154,7 @@ std::vector<Figure> lag(const Settings& settings, Scratch& scratch, const Progre
   db.projections().follow("live");
   progress("projection-lag: 5,000 commits a second");
   std::atomic<bool> done{false};
+  std::atomic<Clock::rep> durable_at{0};  // of the event that is written to `newest` next
   std::atomic<EventId> newest{kBatch};
   Histogram lags;
   std::thread watch([&] {
@@ -161,10 +162,10 @@ std::vector<Figure> lag(const Settings& settings, Scratch& scratch, const Progre
     while (!done.load()) {
       EventId event = newest.load();
       if (event == seen) {
-        std::this_thread::yield();
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
         continue;
       }
-      auto since = Clock::now();
+      Clock::time_point since{Clock::duration(durable_at.load())};
       if (!db.projections().wait_until("live", event, std::chrono::minutes(1))) break;
       lags.add(static_cast<std::uint64_t>((Clock::now() - since).count()));
       seen = event;
@@ -181,7 +182,9 @@ std::vector<Figure> lag(const Settings& settings, Scratch& scratch, const Progre
       set.append({.type = "deposited", .tags = {}, .payload = payload});
       last = db.submit(std::move(set)).value();
     }
-    newest.store(last.wait().last_event);
+    EventId event = last.wait().last_event;
+    durable_at.store(Clock::now().time_since_epoch().count());
+    newest.store(event);
     std::this_thread::sleep_until(from + step * kStep);
   }
   double rate = static_cast<double>(number) / std::chrono::duration<double>(Clock::now() - from).count();
