@@ -7,9 +7,12 @@
 
 #include "azoth/core/error.h"
 #include "support/temp_dir.h"
+#include "support/thrown.h"
 
 namespace azoth {
 namespace {
+
+using test::code_of;
 
 Options small() {
   Options options;
@@ -17,17 +20,6 @@ Options small() {
   options.delta_bytes = std::size_t{1} << 20;
   options.map_bytes = std::size_t{64} << 20;
   return options;
-}
-
-template <class Call>
-ErrorCode code_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::InvalidArgument;
 }
 
 TEST(Db, OpenNeverCreates) {
