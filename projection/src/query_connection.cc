@@ -90,6 +90,7 @@ QueryConnection::QueryConnection(std::vector<Database> databases) : databases_(s
                                                   " cannot be queried together with others: SQLite uses its name");
     }
   }
+  query_vfs::Opening opening;
   try {
     open();
     attach();
@@ -106,7 +107,7 @@ QueryConnection::~QueryConnection() { sqlite3_close(db_); }
 void QueryConnection::open() {
   const Database& first = databases_.front();
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_READONLY;
-  int code = sqlite3_open_v2(first.file.c_str(), &db_, flags, nullptr);
+  int code = sqlite3_open_v2(first.file.c_str(), &db_, flags, query_vfs::name());
   if (code != SQLITE_OK) throw error(code, "opening it");
   sqlite3_extended_result_codes(db_, 1);
   sqlite3_busy_timeout(db_, kBusyMilliseconds);
@@ -158,7 +159,7 @@ void QueryConnection::check_projections() {
 
 void QueryConnection::lock_down() {
   const char* settings =
-      "PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY";
+      "PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE";
   int code = sqlite3_exec(db_, settings, nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) throw error(code, settings);
   code = sqlite3_drop_modules(db_, const_cast<const char**>(kModules));
@@ -224,6 +225,7 @@ std::optional<Error> QueryConnection::over() const {
 void QueryConnection::begin(const QueryOptions& options, Deadline deadline) {
   options_ = &options;
   deadline_ = deadline;
+  temporary_ = {.limit = options.max_temporary_bytes};
   constexpr std::uint32_t kMost = 1'000'000'000;
   sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, static_cast<int>(std::min(options.max_value_bytes, kMost)));
 }
@@ -236,9 +238,14 @@ Error QueryConnection::error(int code, std::string_view text) {
     if (auto reason = over()) return *reason;
     return {ErrorCode::QueryCancelled, "the query was interrupted"};
   }
-  if (kind == SQLITE_AUTH && !refused_.empty()) return {ErrorCode::SqlFailed, refused_ + in};
+  const bool refused = kind == SQLITE_AUTH || said.starts_with("not authorized");  // the latter says it of a function
+  if (refused && !refused_.empty()) return {ErrorCode::SqlFailed, refused_ + in};
   if (kind == SQLITE_TOOBIG) {
     return {ErrorCode::QueryTooLarge, "the query makes a text, a blob or a row that is larger than it may be" + in};
+  }
+  if (kind == SQLITE_FULL && temporary_.exceeded) {
+    return {ErrorCode::QueryTooLarge, "the query needs more temporary space than it may have (" +
+                                          std::to_string(temporary_.limit) + " bytes)" + in};
   }
   if (auto trouble = trouble_code(code)) {
     usable_ = false;
@@ -356,6 +363,7 @@ bool RunningQuery::step() {
   try {
     QueryConnection& connection = lease_->connection();
     if (auto reason = connection.over()) throw Error(*reason);
+    query_vfs::Using space(connection.temporary_space());
     const int code = sqlite3_step(statement_);
     if (code == SQLITE_ROW) {
       count_row();
