@@ -34,8 +34,7 @@ constexpr Limit kLimits[] = {
     {SQLITE_LIMIT_ATTACHED, 0},  // what is attached stays
 };
 
-// Functions of values alone, and those of full-text search and r-trees over their own tables. In the order of
-// sqlite3_stricmp.
+// Functions of values alone, and those of full-text search over its own tables.
 constexpr std::string_view kFunctions[] = {
     "->", "->>", "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "avg", "bm25", "ceil", "ceiling",
     "changes", "char", "coalesce", "concat", "concat_ws", "cos", "cosh", "count", "cume_dist", "current_date",
@@ -57,8 +56,8 @@ constexpr std::string_view kPragmas[] = {"foreign_key_list", "index_info", "inde
                                          "table_info",       "table_list", "table_xinfo"};
 
 // Of virtual tables. Dropped are those that show pages (dbstat), other statements or tokenizers.
-constexpr const char* kModules[] = {"fts3",  "fts4",      "fts5",      "fts5vocab", "fts4aux",
-                                    "rtree", "rtree_i32", "json_each", "json_tree", nullptr};
+constexpr const char* kModules[] = {"fts3",    "fts4",      "fts5",      "fts5vocab",
+                                    "fts4aux", "json_each", "json_tree", nullptr};
 
 std::string lower(const char* name) {
   std::string text(name != nullptr ? name : "");
@@ -111,6 +110,7 @@ void QueryConnection::open() {
   if (code != SQLITE_OK) throw error(code, "opening it");
   sqlite3_extended_result_codes(db_, 1);
   sqlite3_busy_timeout(db_, kBusyMilliseconds);
+  // Without ENABLE_TRIGGER nothing fires; what is in the schema is not trusted to call functions with effects.
   for (auto [option, value] : {std::pair{SQLITE_DBCONFIG_DEFENSIVE, 1},
                                {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
                                {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
@@ -139,7 +139,8 @@ void QueryConnection::attach() {
 void QueryConnection::check_projections() {
   for (const Database& database : databases_) {
     const std::string name = &database == &databases_.front() ? "main" : database.name;
-    const std::string text = "SELECT event_id FROM [" + name + "].azoth_projection";  // no name has a bracket
+    std::string text = "SELECT event_id FROM [";  // no name has a bracket
+    text.append(name).append("].azoth_projection");
     std::string_view rest;
     sqlite3_stmt* statement = nullptr;
     try {
