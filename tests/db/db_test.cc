@@ -56,7 +56,8 @@ TEST(Db, QueriesReadTheProjectionsWithAndWithoutAWriter) {
   }
   EXPECT_EQ(code_of([&] { db.sql("nothing", "SELECT 1"); }), ErrorCode::NotFound);
   WriteSet set;
-  set.append({.type = "t", .tags = {}, .payload = "alice"}).append({.type = "t", .tags = {}, .payload = "bob"});
+  set.append({.type = "t", .tags = {}, .payload = "alice"});
+  set.append({.type = "t", .tags = {}, .payload = "bob"});
   db.submit(std::move(set))->wait();
   for (const char* name : {"accounts", "names"}) db.projections().catch_up(name);
   auto owners = [](Db& from) {

@@ -159,7 +159,7 @@ TEST_F(QueryLockdownTest, LargeValuesAreRefused) {
   // SQLite's JSON takes it for a lack of memory.
   EXPECT_THAT(code(thousand_ + "SELECT json_group_array(hex(randomblob(100000))) FROM c"),
               testing::AnyOf(ErrorCode::OutOfMemory, ErrorCode::QueryTooLarge));
-  EXPECT_EQ(all(sql("SELECT length(printf('%*s', 1000000000, 'x')) > 16777216")).substr(0, 1) == "1", false);
+  EXPECT_EQ(all(sql("SELECT length(printf('%*s', 1000000000, 'x'))")), "NULL;");  // it gives nothing, and no error
   EXPECT_EQ(code("SELECT length(zeroblob(1000))", {.max_value_bytes = 500}), ErrorCode::QueryTooLarge);
 }
 
