@@ -2,8 +2,9 @@
 //
 // What keeps it from writing, each by itself: the files are opened for reading only; an authorizer allows SELECT, READ,
 // RECURSIVE and the functions of a list, and nothing else; a statement must be read-only and give rows; defensive mode.
-// Its VFS opens no file by name once the projections are open. Attaching and loading are refused by the authorizer, by limits that are set after the projections have been attached,
-// and because extensions are off. Virtual table modules that look beyond the tables are dropped.
+// Its VFS opens no file by name once the projections are open. Attaching and loading are refused by the authorizer, by
+// limits that are set after the projections have been attached, and because extensions are off. Virtual table modules
+// that look beyond the tables are dropped.
 #pragma once
 
 #include <chrono>

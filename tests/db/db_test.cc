@@ -49,9 +49,10 @@ TEST(Db, QueriesReadTheProjectionsWithAndWithoutAWriter) {
   Db db = Db::create(temp.path() / "ledger", small());
   for (const char* name : {"accounts", "names"}) {
     Projection projection(name, 1);
-    projection.schema("CREATE TABLE accounts (owner TEXT, cents INTEGER)").on("*", [](const EventView& event, Sql& sql) {
-      sql.run("INSERT INTO accounts VALUES (?, ?)", event.payload(), static_cast<std::int64_t>(event.id()));
-    });
+    projection.schema("CREATE TABLE accounts (owner TEXT, cents INTEGER)")
+        .on("*", [](const EventView& event, Sql& sql) {
+          sql.run("INSERT INTO accounts VALUES (?, ?)", event.payload(), static_cast<std::int64_t>(event.id()));
+        });
     db.projections().add(std::move(projection));
   }
   EXPECT_EQ(code_of([&] { db.sql("nothing", "SELECT 1"); }), ErrorCode::NotFound);
@@ -70,8 +71,10 @@ TEST(Db, QueriesReadTheProjectionsWithAndWithoutAWriter) {
   const std::vector<std::string> expected{"alice1", "bob2"};
   EXPECT_EQ(owners(db), expected);
   int joined = 0;
-  for (auto row : db.sql({"accounts", "names"}, "SELECT n.owner FROM accounts a JOIN names.accounts n USING (cents) "
-                                                "WHERE a.owner = :owner", named("owner", "bob"))) {
+  for (auto row : db.sql({"accounts", "names"},
+                         "SELECT n.owner FROM accounts a JOIN names.accounts n USING (cents) "
+                         "WHERE a.owner = :owner",
+                         named("owner", "bob"))) {
     EXPECT_EQ(row.text(0), "bob");
     ++joined;
   }
@@ -102,9 +105,8 @@ TEST(Db, WhatTheHeaderShowsWorks) {
   test::TempDir temp;
   Db db = Db::open_or_create(temp.path() / "ledger", small());
   WriteSet set;
-  set.put("balance/alice", "100").append({.type = "deposited",
-                                          .tags = {"account:alice"},
-                                          .payload = R"({"account":"alice","amount":100})"});
+  set.put("balance/alice", "100")
+      .append({.type = "deposited", .tags = {"account:alice"}, .payload = R"({"account":"alice","amount":100})"});
   CommitInfo commit = db.submit(std::move(set))->wait();
   EXPECT_EQ(commit.commit_seq, 1u);
   EXPECT_EQ(commit.last_event, 1u);

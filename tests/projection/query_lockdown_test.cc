@@ -41,19 +41,38 @@ class QueryLockdownTest : public QueryTest {
 };
 
 TEST_F(QueryLockdownTest, NothingIsWritten) {
-  expect_refused({"INSERT INTO things(id) VALUES (99)", "UPDATE things SET name = 'x'", "DELETE FROM things",
-                  "REPLACE INTO things(id) VALUES (1)", "INSERT INTO things(id) VALUES (99) RETURNING id",
-                  "DELETE FROM things RETURNING id", "WITH x AS (SELECT 1) DELETE FROM things",
-                  "EXPLAIN DELETE FROM things", "UPDATE azoth_projection SET event_id = 0",
-                  "DELETE FROM azoth_dead_letters", "DROP TABLE things", "ALTER TABLE things RENAME TO others",
-                  "ALTER TABLE things ADD COLUMN x", "CREATE TABLE x (y)", "CREATE TABLE x AS SELECT 1",
-                  "CREATE INDEX i ON things(name)", "CREATE VIEW v AS SELECT 1", "DROP VIEW heavy",
+  expect_refused({"INSERT INTO things(id) VALUES (99)",
+                  "UPDATE things SET name = 'x'",
+                  "DELETE FROM things",
+                  "REPLACE INTO things(id) VALUES (1)",
+                  "INSERT INTO things(id) VALUES (99) RETURNING id",
+                  "DELETE FROM things RETURNING id",
+                  "WITH x AS (SELECT 1) DELETE FROM things",
+                  "EXPLAIN DELETE FROM things",
+                  "UPDATE azoth_projection SET event_id = 0",
+                  "DELETE FROM azoth_dead_letters",
+                  "DROP TABLE things",
+                  "ALTER TABLE things RENAME TO others",
+                  "ALTER TABLE things ADD COLUMN x",
+                  "CREATE TABLE x (y)",
+                  "CREATE TABLE x AS SELECT 1",
+                  "CREATE INDEX i ON things(name)",
+                  "CREATE VIEW v AS SELECT 1",
+                  "DROP VIEW heavy",
                   "CREATE TRIGGER t AFTER INSERT ON things BEGIN SELECT 1; END",
-                  "CREATE VIRTUAL TABLE v USING fts5(x)", "INSERT INTO words(words) VALUES ('rebuild')",
-                  "INSERT INTO words(words) VALUES ('optimize')", "SELECT optimize(old_words) FROM old_words",
-                  "UPDATE sqlite_schema SET sql = 'x'", "UPDATE sqlite_master SET sql = 'x'",
-                  "INSERT INTO sqlite_schema VALUES (1, 2, 3, 4, 5)", "DELETE FROM sqlite_schema", "REINDEX", "ANALYZE",
-                  "VACUUM", "VACUUM main", "INSERT INTO words_data VALUES (1, 1)"});
+                  "CREATE VIRTUAL TABLE v USING fts5(x)",
+                  "INSERT INTO words(words) VALUES ('rebuild')",
+                  "INSERT INTO words(words) VALUES ('optimize')",
+                  "SELECT optimize(old_words) FROM old_words",
+                  "UPDATE sqlite_schema SET sql = 'x'",
+                  "UPDATE sqlite_master SET sql = 'x'",
+                  "INSERT INTO sqlite_schema VALUES (1, 2, 3, 4, 5)",
+                  "DELETE FROM sqlite_schema",
+                  "REINDEX",
+                  "ANALYZE",
+                  "VACUUM",
+                  "VACUUM main",
+                  "INSERT INTO words_data VALUES (1, 1)"});
 }
 
 TEST_F(QueryLockdownTest, NothingTemporaryIsMade) {
@@ -85,17 +104,52 @@ TEST_F(QueryLockdownTest, NoCodeIsLoaded) {
 
 TEST_F(QueryLockdownTest, NothingIsSet) {
   std::vector<std::string> texts;
-  for (const char* pragma :
-       {"query_only = 0", "query_only", "writable_schema = ON", "journal_mode = DELETE", "journal_mode",
-        "wal_checkpoint(TRUNCATE)", "wal_checkpoint", "wal_autocheckpoint = 1", "locking_mode = EXCLUSIVE",
-        "user_version = 7", "application_id = 7", "page_size = 512", "auto_vacuum = 1", "incremental_vacuum",
-        "temp_store_directory = '/tmp'", "data_store_directory = '/tmp'", "temp_store = 2", "trusted_schema = ON",
-        "schema_version = 1", "cache_spill = 0", "mmap_size = 1000000000", "hard_heap_limit = 1", "soft_heap_limit = 1",
-        "threads = 8", "synchronous = OFF", "optimize", "integrity_check", "quick_check", "foreign_key_check",
-        "cache_size = -10000000", "main.cache_size = 1", "shrink_memory", "reverse_unordered_selects = 1",
-        "case_sensitive_like = 1", "secure_delete = 0", "legacy_alter_table = 1", "ignore_check_constraints = 1",
-        "analysis_limit = 1", "busy_timeout = 1", "data_version = 1", "database_list", "encoding = 'UTF-16'",
-        "recursive_triggers = 1", "cell_size_check = 0", "max_page_count = 1", "journal_size_limit = 0"}) {
+  for (const char* pragma : {"query_only = 0",
+                             "query_only",
+                             "writable_schema = ON",
+                             "journal_mode = DELETE",
+                             "journal_mode",
+                             "wal_checkpoint(TRUNCATE)",
+                             "wal_checkpoint",
+                             "wal_autocheckpoint = 1",
+                             "locking_mode = EXCLUSIVE",
+                             "user_version = 7",
+                             "application_id = 7",
+                             "page_size = 512",
+                             "auto_vacuum = 1",
+                             "incremental_vacuum",
+                             "temp_store_directory = '/tmp'",
+                             "data_store_directory = '/tmp'",
+                             "temp_store = 2",
+                             "trusted_schema = ON",
+                             "schema_version = 1",
+                             "cache_spill = 0",
+                             "mmap_size = 1000000000",
+                             "hard_heap_limit = 1",
+                             "soft_heap_limit = 1",
+                             "threads = 8",
+                             "synchronous = OFF",
+                             "optimize",
+                             "integrity_check",
+                             "quick_check",
+                             "foreign_key_check",
+                             "cache_size = -10000000",
+                             "main.cache_size = 1",
+                             "shrink_memory",
+                             "reverse_unordered_selects = 1",
+                             "case_sensitive_like = 1",
+                             "secure_delete = 0",
+                             "legacy_alter_table = 1",
+                             "ignore_check_constraints = 1",
+                             "analysis_limit = 1",
+                             "busy_timeout = 1",
+                             "data_version = 1",
+                             "database_list",
+                             "encoding = 'UTF-16'",
+                             "recursive_triggers = 1",
+                             "cell_size_check = 0",
+                             "max_page_count = 1",
+                             "journal_size_limit = 0"}) {
     texts.push_back(std::string("PRAGMA ") + pragma);
   }
   texts.emplace_back("SELECT * FROM pragma_journal_mode");
@@ -106,10 +160,29 @@ TEST_F(QueryLockdownTest, NothingIsSet) {
 }
 
 TEST_F(QueryLockdownTest, ItIsOneStatementAndNoTransaction) {
-  expect_refused({"", " ", ";", "-- nothing", "/* nothing */", "SELECT 1; SELECT 2", "SELECT 1; DELETE FROM things",
-                  "SELECT 1; /* x */ ; VACUUM", std::string("SELECT 1\0", 9), std::string("SELECT 1;\0DELETE", 16),
-                  std::string("\0", 1), "BEGIN", "BEGIN IMMEDIATE", "COMMIT", "END", "ROLLBACK", "SAVEPOINT s",
-                  "RELEASE s", "ROLLBACK TO s", "SELECT", "SELEC 1", "'", "\xff\xfe"});
+  expect_refused({"",
+                  " ",
+                  ";",
+                  "-- nothing",
+                  "/* nothing */",
+                  "SELECT 1; SELECT 2",
+                  "SELECT 1; DELETE FROM things",
+                  "SELECT 1; /* x */ ; VACUUM",
+                  std::string("SELECT 1\0", 9),
+                  std::string("SELECT 1;\0DELETE", 16),
+                  std::string("\0", 1),
+                  "BEGIN",
+                  "BEGIN IMMEDIATE",
+                  "COMMIT",
+                  "END",
+                  "ROLLBACK",
+                  "SAVEPOINT s",
+                  "RELEASE s",
+                  "ROLLBACK TO s",
+                  "SELECT",
+                  "SELEC 1",
+                  "'",
+                  "\xff\xfe"});
   EXPECT_EQ(all(sql("SELECT 1; -- that is all")), "1;");
 }
 
@@ -151,8 +224,7 @@ TEST_F(QueryLockdownTest, AQueryIsCancelledFromAnotherThread) {
 
 TEST_F(QueryLockdownTest, LargeValuesAreRefused) {
   expect_refused({"SELECT zeroblob(2147483648)", "SELECT zeroblob(2147483647)", "SELECT randomblob(1000000000)",
-                  "SELECT hex(zeroblob(16000000))",
-                  "SELECT replace(hex(zeroblob(100000)), '0', hex(zeroblob(100000)))",
+                  "SELECT hex(zeroblob(16000000))", "SELECT replace(hex(zeroblob(100000)), '0', hex(zeroblob(100000)))",
                   thousand_ + "SELECT group_concat(hex(randomblob(100000))) FROM c",
                   "SELECT zeroblob(16000000) || zeroblob(16000000)"},
                  ErrorCode::QueryTooLarge);
@@ -165,9 +237,10 @@ TEST_F(QueryLockdownTest, LargeValuesAreRefused) {
 
 TEST_F(QueryLockdownTest, TemporarySpaceIsLimited) {
   const QueryOptions options{.timeout = std::nullopt, .max_temporary_bytes = 8u << 20};
-  for (const char* end : {"SELECT hex(randomblob(2000)) FROM c ORDER BY 1", "SELECT count(DISTINCT randomblob(2000)) FROM c",
-                          "SELECT count(*) FROM (SELECT randomblob(2000) r, count(*) FROM c GROUP BY r)",
-                          "SELECT sum(x) OVER (ORDER BY randomblob(2000)) FROM c"}) {
+  for (const char* end :
+       {"SELECT hex(randomblob(2000)) FROM c ORDER BY 1", "SELECT count(DISTINCT randomblob(2000)) FROM c",
+        "SELECT count(*) FROM (SELECT randomblob(2000) r, count(*) FROM c GROUP BY r)",
+        "SELECT sum(x) OVER (ORDER BY randomblob(2000)) FROM c"}) {
     EXPECT_EQ(code(std::string(kEndless) + end, options), ErrorCode::QueryTooLarge) << end;
     EXPECT_THAT(message(std::string(kEndless) + end, options), HasSubstr("more temporary space")) << end;
   }
@@ -199,14 +272,39 @@ TEST_F(QueryLockdownTest, DeepAndLongTextsAreRefused) {
                  ErrorCode::QueryTooLarge);
 }
 
+TEST_F(QueryLockdownTest, TablesThatNameEachOtherWithoutMeasureAreRefused) {
+  const auto doubling = [](int levels, const std::string& as, const std::string& join) {
+    std::string text = "WITH c0 AS (SELECT 1 x)";
+    for (int i = 1; i <= levels; ++i) {
+      const std::string before = "c" + std::to_string(i - 1);
+      text += ", \"C" + std::to_string(i) + "\"(x) " + as + " (SELECT a.x FROM " + before + " a " + join + " [" +
+              before + "])";
+    }
+    return text + " SELECT x FROM c" + std::to_string(levels);
+  };
+  expect_refused({doubling(40, "AS", ","), doubling(40, "as materialized", "CROSS JOIN"),
+                  doubling(40, "AS NOT MATERIALIZED /* x */", "JOIN")},
+                 ErrorCode::QueryTooLarge);
+  EXPECT_EQ(all(sql(doubling(8, "AS", ","))), "1;");
+  // Names in other places do not count, nor do chains.
+  std::string chain = "WITH c0 AS (SELECT 1 x, 2 y)";
+  for (int i = 1; i <= 40; ++i) {
+    const std::string before = "c" + std::to_string(i - 1);
+    chain += ", c" + std::to_string(i) + " AS (SELECT " + before + ".x, " + before + ".y FROM " + before + " WHERE " +
+             before + ".x > 0)";
+  }
+  EXPECT_EQ(all(sql(chain + " SELECT * FROM c40")), "1|2;");
+}
+
 TEST_F(QueryLockdownTest, SeveralProjectionsAreLockedDownLikeOne) {
   queries_.reset();
   const auto before = contents();
   queries_ = std::make_unique<Queries>(directory_.path());
   const std::vector<std::string> both{"things", "counts"};
-  for (const char* text : {"DELETE FROM counts.counts", "DELETE FROM main.things", "DETACH counts", "CREATE TABLE counts.x (y)",
-                           "VACUUM counts", "PRAGMA counts.journal_mode = DELETE", "PRAGMA counts.user_version = 9",
-                           "ATTACH ':memory:' AS o", "UPDATE counts.sqlite_master SET sql = 'x'"}) {
+  for (const char* text :
+       {"DELETE FROM counts.counts", "DELETE FROM main.things", "DETACH counts", "CREATE TABLE counts.x (y)",
+        "VACUUM counts", "PRAGMA counts.journal_mode = DELETE", "PRAGMA counts.user_version = 9",
+        "ATTACH ':memory:' AS o", "UPDATE counts.sqlite_master SET sql = 'x'"}) {
     EXPECT_EQ(code_of([&] { return all(queries_->sql(both, text)); }), ErrorCode::SqlFailed) << text;
   }
   EXPECT_EQ(all(queries_->sql(both, "SELECT count(*) FROM counts.counts")), "1;");
@@ -217,16 +315,76 @@ TEST_F(QueryLockdownTest, SeveralProjectionsAreLockedDownLikeOne) {
 // Statements put together at random of what reads, writes, sets and ends: none changes a byte, and after them all the
 // connection still answers.
 TEST_F(QueryLockdownTest, RandomStatementsChangeNothing) {
-  static const std::vector<std::string> kWords = {
-      "SELECT", "INSERT INTO", "UPDATE", "DELETE FROM", "REPLACE INTO", "CREATE TABLE", "CREATE TEMP TABLE", "DROP TABLE",
-      "ALTER TABLE", "ATTACH", "DETACH", "VACUUM", "INTO", "PRAGMA", "BEGIN", "COMMIT", "SAVEPOINT", "things", "counts",
-      "main", "temp", "sqlite_master", "azoth_projection", "words", "id", "name", "*", "FROM", "WHERE", "SET", "VALUES",
-      "(1)", "('x')", "= 1", "AS", "x", ";", ",", "RETURNING id", "'f.db'", "journal_mode", "writable_schema", "=",
-      "DELETE", "EXPLAIN", "WITH x AS (SELECT 1)", "UNION", "ORDER BY 1", "LIMIT 1", "load_extension('x')", "REINDEX",
-      "ANALYZE", "ON CONFLICT DO NOTHING", "DEFAULT VALUES", "INDEXED BY", "CROSS JOIN", "(", ")", "count(*)"};
-  static const std::vector<std::string> kStarts = {
-      "INSERT INTO things VALUES (?1, 1, 1, 1, 1)", "UPDATE things SET name = 'x' WHERE", "DELETE FROM things WHERE",
-      "WITH x AS (SELECT 1)", "SELECT", "SELECT * FROM", "PRAGMA", "EXPLAIN", "CREATE TABLE", "DROP TABLE", "REPLACE INTO"};
+  static const std::vector<std::string> kWords = {"SELECT",
+                                                  "INSERT INTO",
+                                                  "UPDATE",
+                                                  "DELETE FROM",
+                                                  "REPLACE INTO",
+                                                  "CREATE TABLE",
+                                                  "CREATE TEMP TABLE",
+                                                  "DROP TABLE",
+                                                  "ALTER TABLE",
+                                                  "ATTACH",
+                                                  "DETACH",
+                                                  "VACUUM",
+                                                  "INTO",
+                                                  "PRAGMA",
+                                                  "BEGIN",
+                                                  "COMMIT",
+                                                  "SAVEPOINT",
+                                                  "things",
+                                                  "counts",
+                                                  "main",
+                                                  "temp",
+                                                  "sqlite_master",
+                                                  "azoth_projection",
+                                                  "words",
+                                                  "id",
+                                                  "name",
+                                                  "*",
+                                                  "FROM",
+                                                  "WHERE",
+                                                  "SET",
+                                                  "VALUES",
+                                                  "(1)",
+                                                  "('x')",
+                                                  "= 1",
+                                                  "AS",
+                                                  "x",
+                                                  ";",
+                                                  ",",
+                                                  "RETURNING id",
+                                                  "'f.db'",
+                                                  "journal_mode",
+                                                  "writable_schema",
+                                                  "=",
+                                                  "DELETE",
+                                                  "EXPLAIN",
+                                                  "WITH x AS (SELECT 1)",
+                                                  "UNION",
+                                                  "ORDER BY 1",
+                                                  "LIMIT 1",
+                                                  "load_extension('x')",
+                                                  "REINDEX",
+                                                  "ANALYZE",
+                                                  "ON CONFLICT DO NOTHING",
+                                                  "DEFAULT VALUES",
+                                                  "INDEXED BY",
+                                                  "CROSS JOIN",
+                                                  "(",
+                                                  ")",
+                                                  "count(*)"};
+  static const std::vector<std::string> kStarts = {"INSERT INTO things VALUES (?1, 1, 1, 1, 1)",
+                                                   "UPDATE things SET name = 'x' WHERE",
+                                                   "DELETE FROM things WHERE",
+                                                   "WITH x AS (SELECT 1)",
+                                                   "SELECT",
+                                                   "SELECT * FROM",
+                                                   "PRAGMA",
+                                                   "EXPLAIN",
+                                                   "CREATE TABLE",
+                                                   "DROP TABLE",
+                                                   "REPLACE INTO"};
   queries_.reset();
   const auto before = contents();
   queries_ = std::make_unique<Queries>(directory_.path());

@@ -84,8 +84,9 @@ TEST_F(QueryTest, SeveralProjectionsAreJoined) {
             "5|5;");
   EXPECT_EQ(all(queries_->sql(both, "SELECT count(*) FROM things.things UNION ALL SELECT count(*) FROM main.things")),
             "5;5;");
-  EXPECT_EQ(all(queries_->sql(both, "SELECT a.event_id, b.event_id FROM things.azoth_projection a, "
-                                    "counts.azoth_projection b")),
+  EXPECT_EQ(all(queries_->sql(both,
+                              "SELECT a.event_id, b.event_id FROM things.azoth_projection a, "
+                              "counts.azoth_projection b")),
             "5|5;");
 }
 

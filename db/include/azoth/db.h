@@ -77,8 +77,8 @@ class Db {
   // beside a writer in another process, too, on a store that was opened for reading only.
   Projector& projections();
 
-  // Rows of one projection, or of several: see azoth/projection/query.h. Values are bound in their order, or by name with
-  // named(). Needs no projector in this process, and takes charge of no projection.
+  // Rows of one projection, or of several: see azoth/projection/query.h. Values are bound in their order, or by name
+  // with named(). Needs no projector in this process, and takes charge of no projection.
   template <class... Values>
   SqlResult sql(std::string_view projection, std::string_view text, const Values&... values) {
     return sql(std::vector{std::string(projection)}, text, values...);
