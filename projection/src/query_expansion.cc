@@ -1,14 +1,18 @@
 #include "query_expansion.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace azoth {
 
 namespace {
+
+constexpr std::size_t kMaxTables = 500;  // so that looking at it does not take long either
 
 bool in_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
@@ -49,9 +53,10 @@ std::vector<std::string> tokens(std::string_view text) {
 class Expansions {
  public:
   explicit Expansions(std::vector<std::string> words) : words_(std::move(words)) {
+    match_parentheses();
     for (std::size_t at = 0; at < words_.size(); ++at) define(at);
   }
-  double all() { return of(0, words_.size()); }
+  double all() { return count_ > kMaxTables ? HUGE_VAL : of(0, words_.size()); }
 
  private:
   struct Table {
@@ -62,26 +67,27 @@ class Expansions {
   };
 
   bool is(std::size_t at, std::string_view word) const { return at < words_.size() && words_[at] == word; }
-  std::size_t behind_parenthesis(std::size_t at) const {
-    std::size_t depth = 0;
-    for (; at < words_.size(); ++at) {
-      if (words_[at] == "(") ++depth;
-      if (words_[at] == ")" && --depth == 0) return at + 1;
+  void match_parentheses() {
+    std::vector<std::size_t> open;
+    closing_.assign(words_.size(), words_.size());
+    for (std::size_t at = 0; at < words_.size(); ++at) {
+      if (words_[at] == "(") open.push_back(at);
+      if (words_[at] != ")" || open.empty()) continue;
+      closing_[open.back()] = at;
+      open.pop_back();
     }
-    return at;
   }
   // NAME [(columns)] AS [[NOT] MATERIALIZED] (body)
   void define(std::size_t name) {
     std::size_t at = name + 1;
-    if (is(at, "(")) {
-      while (at < words_.size() && !is(at, ")")) ++at;  // of names only
-      ++at;
-    }
+    if (is(at, "(")) at = closing_[at] + 1;
     if (!is(at, "as")) return;
     ++at;
     if (is(at, "not")) ++at;
     if (is(at, "materialized")) ++at;
-    if (is(at, "(")) tables_[words_[name]].push_back({at + 1, behind_parenthesis(at)});
+    if (!is(at, "(")) return;
+    tables_[words_[name]].push_back({at + 1, closing_[at]});
+    ++count_;
   }
   bool names_table(std::size_t at) const {
     if (at == 0 || is(at + 1, ".") || is(at + 1, "(")) return false;
@@ -111,6 +117,8 @@ class Expansions {
   }
 
   const std::vector<std::string> words_;
+  std::vector<std::size_t> closing_;  // of each opening parenthesis
+  std::size_t count_ = 0;
   std::map<std::string, std::vector<Table>, std::less<>> tables_;
 };
 

@@ -286,6 +286,11 @@ TEST_F(QueryLockdownTest, TablesThatNameEachOtherWithoutMeasureAreRefused) {
                   doubling(40, "AS NOT MATERIALIZED /* x */", "JOIN")},
                  ErrorCode::QueryTooLarge);
   EXPECT_EQ(all(sql(doubling(8, "AS", ","))), "1;");
+  std::string many = "WITH c0 AS (SELECT 1 x)";
+  for (int i = 1; i <= 600; ++i) many += ", c" + std::to_string(i) + " AS (SELECT 1)";
+  expect_refused({many + " SELECT 1"}, ErrorCode::QueryTooLarge);
+  expect_refused(
+      {"SELECT " + std::string(90'000, '('), "SELECT " + std::string(90'000, ')'), "SELECT /*", "SELECT [a"});
   // Names in other places do not count, nor do chains.
   std::string chain = "WITH c0 AS (SELECT 1 x, 2 y)";
   for (int i = 1; i <= 40; ++i) {
