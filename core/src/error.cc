@@ -119,6 +119,12 @@ std::string_view error_name(ErrorCode code) {
       return "sql_failed";
     case ErrorCode::ProjectionFailed:
       return "projection_failed";
+    case ErrorCode::QueryTimeout:
+      return "query_timeout";
+    case ErrorCode::QueryTooLarge:
+      return "query_too_large";
+    case ErrorCode::QueryCancelled:
+      return "query_cancelled";
   }
   return "unknown";
 }

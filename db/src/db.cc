@@ -3,6 +3,8 @@
 #include <mutex>
 #include <utility>
 
+#include "azoth/core/error.h"
+
 namespace azoth {
 
 // Made when it is first asked for, by whichever thread.
@@ -10,6 +12,8 @@ struct Db::ReadModels {
   std::mutex mutex;
   std::unique_ptr<EventSource> source;
   std::unique_ptr<Projector> projector;
+  std::unique_ptr<Queries> queries;
+  bool closed = false;
 };
 
 Db::Db(std::unique_ptr<Store> store, std::filesystem::path directory)
@@ -34,9 +38,18 @@ Projector& Db::projections() {
   return *read_models_->projector;
 }
 
+Queries& Db::queries() {
+  std::lock_guard lock(read_models_->mutex);
+  if (read_models_->closed) throw Error(ErrorCode::Closed, "the store was closed; open it again to query it");
+  if (!read_models_->queries) read_models_->queries = std::make_unique<Queries>(directory_);
+  return *read_models_->queries;
+}
+
 void Db::close() {
   {
     std::lock_guard lock(read_models_->mutex);
+    read_models_->closed = true;
+    read_models_->queries.reset();
     read_models_->projector.reset();
     read_models_->source.reset();
   }

@@ -20,6 +20,14 @@ constexpr std::string_view kOwnPrefix = "azoth_";
 // What a fault point makes of an errno.
 int injected(int errno_value) { return errno_value == ENOSPC ? SQLITE_FULL : SQLITE_IOERR; }
 
+bool is_own(const char* name) {
+  return name != nullptr && sqlite3_strnicmp(name, kOwnPrefix.data(), static_cast<int>(kOwnPrefix.size())) == 0;
+}
+
+}  // namespace
+
+// --- what queries use too
+
 std::optional<ErrorCode> trouble_code(int code) {
   switch (code & 0xff) {
     case SQLITE_FULL:
@@ -43,11 +51,37 @@ std::optional<ErrorCode> trouble_code(int code) {
   }
 }
 
-bool is_own(const char* name) {
-  return name != nullptr && sqlite3_strnicmp(name, kOwnPrefix.data(), static_cast<int>(kOwnPrefix.size())) == 0;
+int bind_value(sqlite3_stmt* statement, int index, const SqlValue& value) {
+  const char* bytes = value.bytes().data() != nullptr ? value.bytes().data() : "";
+  switch (value.type()) {
+    case SqlValue::Type::Null:
+      return sqlite3_bind_null(statement, index);
+    case SqlValue::Type::Int64:
+      return sqlite3_bind_int64(statement, index, value.int64());
+    case SqlValue::Type::Double:
+      return sqlite3_bind_double(statement, index, value.real());
+    case SqlValue::Type::Text:
+      return sqlite3_bind_text64(statement, index, bytes, value.bytes().size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+    case SqlValue::Type::Blob:
+      return sqlite3_bind_blob64(statement, index, bytes, value.bytes().size(), SQLITE_TRANSIENT);
+  }
+  return SQLITE_MISUSE;
 }
 
-}  // namespace
+SqlValue::Type column_type(sqlite3_stmt* statement, int column) {
+  switch (sqlite3_column_type(statement, column)) {
+    case SQLITE_INTEGER:
+      return SqlValue::Type::Int64;
+    case SQLITE_FLOAT:
+      return SqlValue::Type::Double;
+    case SQLITE_TEXT:
+      return SqlValue::Type::Text;
+    case SQLITE_BLOB:
+      return SqlValue::Type::Blob;
+    default:
+      return SqlValue::Type::Null;
+  }
+}
 
 // --- Connection
 
@@ -267,25 +301,7 @@ SqlStatement::~SqlStatement() {
 }
 
 SqlStatement& SqlStatement::bind(int index, const SqlValue& value) {
-  int code = SQLITE_OK;
-  const char* bytes = value.bytes().data() != nullptr ? value.bytes().data() : "";
-  switch (value.type()) {
-    case SqlValue::Type::Null:
-      code = sqlite3_bind_null(statement_, index);
-      break;
-    case SqlValue::Type::Int64:
-      code = sqlite3_bind_int64(statement_, index, value.int64());
-      break;
-    case SqlValue::Type::Double:
-      code = sqlite3_bind_double(statement_, index, value.real());
-      break;
-    case SqlValue::Type::Text:
-      code = sqlite3_bind_text64(statement_, index, bytes, value.bytes().size(), SQLITE_TRANSIENT, SQLITE_UTF8);
-      break;
-    case SqlValue::Type::Blob:
-      code = sqlite3_bind_blob64(statement_, index, bytes, value.bytes().size(), SQLITE_TRANSIENT);
-      break;
-  }
+  int code = bind_value(statement_, index, value);
   if (code != SQLITE_OK)
     connection_->fail(code, "parameter " + std::to_string(index) + " of " + sqlite3_sql(statement_));
   return *this;
@@ -326,20 +342,7 @@ void SqlStatement::reset() { sqlite3_reset(statement_); }
 int SqlStatement::columns() const { return sqlite3_column_count(statement_); }
 std::string_view SqlStatement::column_name(int column) const { return sqlite3_column_name(statement_, column); }
 
-SqlValue::Type SqlStatement::type(int column) const {
-  switch (sqlite3_column_type(statement_, column)) {
-    case SQLITE_INTEGER:
-      return SqlValue::Type::Int64;
-    case SQLITE_FLOAT:
-      return SqlValue::Type::Double;
-    case SQLITE_TEXT:
-      return SqlValue::Type::Text;
-    case SQLITE_BLOB:
-      return SqlValue::Type::Blob;
-    default:
-      return SqlValue::Type::Null;
-  }
-}
+SqlValue::Type SqlStatement::type(int column) const { return column_type(statement_, column); }
 
 std::int64_t SqlStatement::int64(int column) const { return sqlite3_column_int64(statement_, column); }
 double SqlStatement::real(int column) const { return sqlite3_column_double(statement_, column); }

@@ -1,4 +1,4 @@
-// The one place that touches SQLite.
+// The place that touches SQLite; query_connection.cc is the other one, for queries.
 //
 // A Connection is used by one thread at a time. It remembers trouble: an error of the database rather than of a
 // statement (a full disk, I/O, damage, no memory). What meets trouble is never blamed on an event.
@@ -20,6 +20,12 @@
 struct sqlite3;
 
 namespace azoth {
+
+// What an SQLite error says of the database; nothing if it is the statement's own.
+std::optional<ErrorCode> trouble_code(int code);
+// SQLite's answer.
+int bind_value(sqlite3_stmt* statement, int index, const SqlValue& value);
+SqlValue::Type column_type(sqlite3_stmt* statement, int column);
 
 class Connection {
  public:

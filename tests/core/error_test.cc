@@ -52,6 +52,9 @@ const std::map<ErrorCode, std::string> kNames = {
     {ErrorCode::OutOfMemory, "out_of_memory"},
     {ErrorCode::SqlFailed, "sql_failed"},
     {ErrorCode::ProjectionFailed, "projection_failed"},
+    {ErrorCode::QueryTimeout, "query_timeout"},
+    {ErrorCode::QueryTooLarge, "query_too_large"},
+    {ErrorCode::QueryCancelled, "query_cancelled"},
 };
 
 Error thrown_for(int errno_value) {

@@ -16,10 +16,15 @@
 #pragma once
 
 #include <filesystem>
+#include <initializer_list>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "azoth/canonical/store.h"
 #include "azoth/projection/projector.h"
+#include "azoth/projection/query.h"
 #include "azoth/projection/sql_projection.h"
 
 namespace azoth {
@@ -71,6 +76,23 @@ class Db {
   // The read models of this store, in its directory: see azoth/projection/projector.h. Made at the first call. Works
   // beside a writer in another process, too, on a store that was opened for reading only.
   Projector& projections();
+
+  // Rows of one projection, or of several: see azoth/projection/query.h. Values are bound in their order, or by name
+  // with named(). Needs no projector in this process, and takes charge of no projection.
+  template <class... Values>
+  SqlResult sql(std::string_view projection, std::string_view text, const Values&... values) {
+    return sql(std::vector{std::string(projection)}, text, values...);
+  }
+  template <class... Values>
+  SqlResult sql(std::initializer_list<std::string_view> projections, std::string_view text, const Values&... values) {
+    return sql(std::vector<std::string>(projections.begin(), projections.end()), text, values...);
+  }
+  template <class... Values>
+  SqlResult sql(const std::vector<std::string>& projections, std::string_view text, const Values&... values) {
+    return queries().sql(projections, text, values...);
+  }
+  // For parameters and limits that are known at run time only: queries().run(projections, text, arguments, options).
+  Queries& queries();
 
   const std::filesystem::path& directory() const { return directory_; }
 

@@ -59,6 +59,9 @@ enum class ErrorCode : std::uint16_t {
   // Projections.
   SqlFailed = 80,         // an SQL statement: what it says, or a constraint that it breaks
   ProjectionFailed = 81,  // it stopped at an event that it cannot apply, and says why
+  QueryTimeout = 82,      // a query took longer than it may
+  QueryTooLarge = 83,     // a query, or what it makes, is larger than it may be
+  QueryCancelled = 84,    // by its stop token
 };
 
 // The stable name of a code, e.g. "key_too_large": what `--json` and logs print.
