@@ -34,6 +34,7 @@ void add_transaction_workloads(std::vector<Workload>& all);  // transactions.cc
 void add_batch_workloads(std::vector<Workload>& all);       // batches.cc
 void add_point_read_workloads(std::vector<Workload>& all);  // point_reads.cc
 void add_event_read_workloads(std::vector<Workload>& all);  // event_reads.cc
+void add_projection_workloads(std::vector<Workload>& all);  // projections.cc
 void add_recovery_workloads(std::vector<Workload>& all);    // recovery.cc
 void crash_child(const std::vector<std::string>& arguments);
 void add_stall_workloads(std::vector<Workload>& all);   // stalls.cc

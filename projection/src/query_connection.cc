@@ -6,6 +6,7 @@
 #include <array>
 #include <utility>
 
+#include "query_expansion.h"
 #include "sqlite.h"
 
 namespace azoth {
@@ -16,60 +17,176 @@ constexpr int kBusyMilliseconds = 5000;  // for what another process does: recov
 constexpr int kStepsBetweenLooks = 1000;
 constexpr std::size_t kMaxTextBytes = 100'000;
 constexpr std::size_t kMaxDatabases = 10;
+constexpr double kMaxExpansions = 10'000;
 
 struct Limit {
   int id;
   int value;
 };
 constexpr Limit kLimits[] = {
-    {SQLITE_LIMIT_SQL_LENGTH, kMaxTextBytes},
-    {SQLITE_LIMIT_COLUMN, 500},
-    {SQLITE_LIMIT_EXPR_DEPTH, 200},
-    {SQLITE_LIMIT_COMPOUND_SELECT, 100},
-    {SQLITE_LIMIT_FUNCTION_ARG, 100},
-    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
-    {SQLITE_LIMIT_VARIABLE_NUMBER, 1000},
-    {SQLITE_LIMIT_TRIGGER_DEPTH, 1},
-    {SQLITE_LIMIT_WORKER_THREADS, 0},
-    {SQLITE_LIMIT_ATTACHED, 0},  // what is attached stays
+    {SQLITE_LIMIT_SQL_LENGTH, kMaxTextBytes}, {SQLITE_LIMIT_COLUMN, 500},
+    {SQLITE_LIMIT_EXPR_DEPTH, 200},           {SQLITE_LIMIT_COMPOUND_SELECT, 100},
+    {SQLITE_LIMIT_FUNCTION_ARG, 100},         {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50},
+    {SQLITE_LIMIT_VARIABLE_NUMBER, 1000},     {SQLITE_LIMIT_TRIGGER_DEPTH, 1},
+    {SQLITE_LIMIT_WORKER_THREADS, 0},         {SQLITE_LIMIT_ATTACHED, 0},  // what is attached stays
 };
 
-// Functions of values alone, and those of full-text search and r-trees over their own tables. In the order of
-// sqlite3_stricmp.
-constexpr std::string_view kFunctions[] = {
-    "->", "->>", "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "avg", "bm25", "ceil", "ceiling",
-    "changes", "char", "coalesce", "concat", "concat_ws", "cos", "cosh", "count", "cume_dist", "current_date",
-    "current_time", "current_timestamp", "date", "datetime", "degrees", "dense_rank", "exp", "first_value", "floor",
-    "format", "glob", "group_concat", "hex", "highlight", "if", "ifnull", "iif", "instr", "json", "json_array",
-    "json_array_length", "json_error_position", "json_extract", "json_group_array", "json_group_object",
-    "json_insert", "json_object", "json_patch", "json_pretty", "json_quote", "json_remove", "json_replace", "json_set",
-    "json_type", "json_valid", "jsonb", "jsonb_array", "jsonb_extract", "jsonb_group_array", "jsonb_group_object",
-    "jsonb_insert", "jsonb_object", "jsonb_patch", "jsonb_remove", "jsonb_replace", "jsonb_set", "julianday", "lag",
-    "last_insert_rowid", "last_value", "lead", "length", "like", "likelihood", "likely", "ln", "log", "log10", "log2",
-    "lower", "ltrim", "match", "matchinfo", "max", "min", "mod", "nth_value", "ntile", "nullif", "octet_length",
-    "offsets", "percent_rank", "pi", "pow", "power", "printf", "quote", "radians", "random", "randomblob", "rank",
-    "replace", "round", "row_number", "rtrim", "sign", "sin", "sinh", "snippet", "soundex", "sqlite_version", "sqrt",
-    "strftime", "string_agg", "substr", "substring", "subtype", "sum", "tan", "tanh", "time", "timediff", "total",
-    "total_changes", "trim", "trunc", "typeof", "unhex", "unicode", "unixepoch", "unlikely", "upper", "zeroblob"};
+// Functions of values alone, and those of full-text search over its own tables.
+constexpr std::string_view kFunctions[] = {"->",
+                                           "->>",
+                                           "abs",
+                                           "acos",
+                                           "acosh",
+                                           "asin",
+                                           "asinh",
+                                           "atan",
+                                           "atan2",
+                                           "atanh",
+                                           "avg",
+                                           "bm25",
+                                           "ceil",
+                                           "ceiling",
+                                           "changes",
+                                           "char",
+                                           "coalesce",
+                                           "concat",
+                                           "concat_ws",
+                                           "cos",
+                                           "cosh",
+                                           "count",
+                                           "cume_dist",
+                                           "current_date",
+                                           "current_time",
+                                           "current_timestamp",
+                                           "date",
+                                           "datetime",
+                                           "degrees",
+                                           "dense_rank",
+                                           "exp",
+                                           "first_value",
+                                           "floor",
+                                           "format",
+                                           "glob",
+                                           "group_concat",
+                                           "hex",
+                                           "highlight",
+                                           "if",
+                                           "ifnull",
+                                           "iif",
+                                           "instr",
+                                           "json",
+                                           "json_array",
+                                           "json_array_length",
+                                           "json_error_position",
+                                           "json_extract",
+                                           "json_group_array",
+                                           "json_group_object",
+                                           "json_insert",
+                                           "json_object",
+                                           "json_patch",
+                                           "json_pretty",
+                                           "json_quote",
+                                           "json_remove",
+                                           "json_replace",
+                                           "json_set",
+                                           "json_type",
+                                           "json_valid",
+                                           "jsonb",
+                                           "jsonb_array",
+                                           "jsonb_extract",
+                                           "jsonb_group_array",
+                                           "jsonb_group_object",
+                                           "jsonb_insert",
+                                           "jsonb_object",
+                                           "jsonb_patch",
+                                           "jsonb_remove",
+                                           "jsonb_replace",
+                                           "jsonb_set",
+                                           "julianday",
+                                           "lag",
+                                           "last_insert_rowid",
+                                           "last_value",
+                                           "lead",
+                                           "length",
+                                           "like",
+                                           "likelihood",
+                                           "likely",
+                                           "ln",
+                                           "log",
+                                           "log10",
+                                           "log2",
+                                           "lower",
+                                           "ltrim",
+                                           "match",
+                                           "matchinfo",
+                                           "max",
+                                           "min",
+                                           "mod",
+                                           "nth_value",
+                                           "ntile",
+                                           "nullif",
+                                           "octet_length",
+                                           "offsets",
+                                           "percent_rank",
+                                           "pi",
+                                           "pow",
+                                           "power",
+                                           "printf",
+                                           "quote",
+                                           "radians",
+                                           "random",
+                                           "randomblob",
+                                           "rank",
+                                           "replace",
+                                           "round",
+                                           "row_number",
+                                           "rtrim",
+                                           "sign",
+                                           "sin",
+                                           "sinh",
+                                           "snippet",
+                                           "soundex",
+                                           "sqlite_version",
+                                           "sqrt",
+                                           "strftime",
+                                           "string_agg",
+                                           "substr",
+                                           "substring",
+                                           "subtype",
+                                           "sum",
+                                           "tan",
+                                           "tanh",
+                                           "time",
+                                           "timediff",
+                                           "total",
+                                           "total_changes",
+                                           "trim",
+                                           "trunc",
+                                           "typeof",
+                                           "unhex",
+                                           "unicode",
+                                           "unixepoch",
+                                           "unlikely",
+                                           "upper",
+                                           "zeroblob"};
 
 // As table-valued functions or as they are; each only tells of tables and columns.
 constexpr std::string_view kPragmas[] = {"foreign_key_list", "index_info", "index_list", "index_xinfo",
                                          "table_info",       "table_list", "table_xinfo"};
 
 // Of virtual tables. Dropped are those that show pages (dbstat), other statements or tokenizers.
-constexpr const char* kModules[] = {"fts3",  "fts4",      "fts5",      "fts5vocab", "fts4aux",
-                                    "rtree", "rtree_i32", "json_each", "json_tree", nullptr};
+constexpr const char* kModules[] = {"fts3", "fts4", "fts5", "fts5vocab", "fts4aux", "json_each", "json_tree", nullptr};
 
 std::string lower(const char* name) {
   std::string text(name != nullptr ? name : "");
-  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return text;
 }
 
 bool contains(std::span<const std::string_view> names, const char* name) {
   return std::ranges::find(names, lower(name)) != names.end();
 }
-
 
 }  // namespace
 
@@ -81,15 +198,15 @@ QueryConnection::QueryConnection(std::vector<Database> databases) : databases_(s
   }
   for (const Database& database : databases_) {
     const std::string name = lower(database.name.c_str());
-    const bool taken = std::ranges::any_of(databases_, [&](const Database& other) {
-      return &other < &database && lower(other.name.c_str()) == name;
-    });
+    const bool taken = std::ranges::any_of(
+        databases_, [&](const Database& other) { return &other < &database && lower(other.name.c_str()) == name; });
     if (taken) throw Error(ErrorCode::InvalidArgument, "the projection " + database.name + " is named twice");
     if (databases_.size() > 1 && (name == "temp" || (name == "main" && &database != &databases_.front()))) {
-      throw Error(ErrorCode::InvalidArgument, "the projection " + database.name +
-                                                  " cannot be queried together with others: SQLite uses its name");
+      throw Error(ErrorCode::InvalidArgument,
+                  "the projection " + database.name + " cannot be queried together with others: SQLite uses its name");
     }
   }
+  query_vfs::Opening opening;
   try {
     open();
     attach();
@@ -106,10 +223,11 @@ QueryConnection::~QueryConnection() { sqlite3_close(db_); }
 void QueryConnection::open() {
   const Database& first = databases_.front();
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_READONLY;
-  int code = sqlite3_open_v2(first.file.c_str(), &db_, flags, nullptr);
+  int code = sqlite3_open_v2(first.file.c_str(), &db_, flags, query_vfs::name());
   if (code != SQLITE_OK) throw error(code, "opening it");
   sqlite3_extended_result_codes(db_, 1);
   sqlite3_busy_timeout(db_, kBusyMilliseconds);
+  // Without ENABLE_TRIGGER nothing fires; what is in the schema is not trusted to call functions with effects.
   for (auto [option, value] : {std::pair{SQLITE_DBCONFIG_DEFENSIVE, 1},
                                {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
                                {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
@@ -138,7 +256,8 @@ void QueryConnection::attach() {
 void QueryConnection::check_projections() {
   for (const Database& database : databases_) {
     const std::string name = &database == &databases_.front() ? "main" : database.name;
-    const std::string text = "SELECT event_id FROM [" + name + "].azoth_projection";  // no name has a bracket
+    std::string text = "SELECT event_id FROM [";  // no name has a bracket
+    text.append(name).append("].azoth_projection");
     std::string_view rest;
     sqlite3_stmt* statement = nullptr;
     try {
@@ -158,7 +277,7 @@ void QueryConnection::check_projections() {
 
 void QueryConnection::lock_down() {
   const char* settings =
-      "PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY";
+      "PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE";
   int code = sqlite3_exec(db_, settings, nullptr, nullptr, nullptr);
   if (code != SQLITE_OK) throw error(code, settings);
   code = sqlite3_drop_modules(db_, const_cast<const char**>(kModules));
@@ -166,8 +285,7 @@ void QueryConnection::lock_down() {
   for (const Limit& limit : kLimits) sqlite3_limit(db_, limit.id, limit.value);
   sqlite3_set_authorizer(db_, &QueryConnection::authorize, this);
   sqlite3_progress_handler(
-      db_, kStepsBetweenLooks,
-      [](void* self) { return static_cast<QueryConnection*>(self)->over() ? 1 : 0; }, this);
+      db_, kStepsBetweenLooks, [](void* self) { return static_cast<QueryConnection*>(self)->over() ? 1 : 0; }, this);
 }
 
 int QueryConnection::refuse(std::string what) {
@@ -175,8 +293,8 @@ int QueryConnection::refuse(std::string what) {
   return SQLITE_DENY;
 }
 
-int QueryConnection::authorize(void* self, int action, const char* first, const char* second,
-                               const char* /*database*/, const char* /*trigger*/) {
+int QueryConnection::authorize(void* self, int action, const char* first, const char* second, const char* /*database*/,
+                               const char* /*trigger*/) {
   auto& connection = *static_cast<QueryConnection*>(self);
   const std::string name = first != nullptr ? first : "";
   switch (action) {
@@ -198,8 +316,8 @@ int QueryConnection::authorize(void* self, int action, const char* first, const 
     case SQLITE_DETACH:
       return connection.refuse("databases cannot be attached or detached: name the projections in the call");
     case SQLITE_UPDATE:
-      // SQLite asks this of itself when a virtual table declares its columns. An UPDATE that says it never comes so far:
-      // "table sqlite_master may not be modified".
+      // SQLite asks this of itself when a virtual table declares its columns. An UPDATE that says it never comes so
+      // far: "table sqlite_master may not be modified".
       if (name == "sqlite_master") return SQLITE_OK;
       [[fallthrough]];
     case SQLITE_INSERT:
@@ -224,6 +342,7 @@ std::optional<Error> QueryConnection::over() const {
 void QueryConnection::begin(const QueryOptions& options, Deadline deadline) {
   options_ = &options;
   deadline_ = deadline;
+  temporary_ = {.limit = options.max_temporary_bytes};
   constexpr std::uint32_t kMost = 1'000'000'000;
   sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, static_cast<int>(std::min(options.max_value_bytes, kMost)));
 }
@@ -236,9 +355,14 @@ Error QueryConnection::error(int code, std::string_view text) {
     if (auto reason = over()) return *reason;
     return {ErrorCode::QueryCancelled, "the query was interrupted"};
   }
-  if (kind == SQLITE_AUTH && !refused_.empty()) return {ErrorCode::SqlFailed, refused_ + in};
+  const bool refused = kind == SQLITE_AUTH || said.starts_with("not authorized");  // the latter says it of a function
+  if (refused && !refused_.empty()) return {ErrorCode::SqlFailed, refused_ + in};
   if (kind == SQLITE_TOOBIG) {
     return {ErrorCode::QueryTooLarge, "the query makes a text, a blob or a row that is larger than it may be" + in};
+  }
+  if (kind == SQLITE_FULL && temporary_.exceeded) {
+    return {ErrorCode::QueryTooLarge, "the query needs more temporary space than it may have (" +
+                                          std::to_string(temporary_.limit) + " bytes)" + in};
   }
   if (auto trouble = trouble_code(code)) {
     usable_ = false;
@@ -268,6 +392,12 @@ sqlite3_stmt* QueryConnection::prepare(std::string_view text) {
   if (text.find('\0') != std::string_view::npos) {
     throw Error(ErrorCode::SqlFailed, "the query's text has a NUL byte; bind values as parameters");
   }
+  if (with_expansions(text) > kMaxExpansions) {
+    throw Error(ErrorCode::QueryTooLarge,
+                "the tables of the query's WITH name each other too often: written out they "
+                "would be more than 10000; in: " +
+                    std::string(text.substr(0, 500)));
+  }
   std::string_view rest;
   sqlite3_stmt* statement = compile(text, &rest);
   if (statement == nullptr) throw Error(ErrorCode::SqlFailed, "there is no statement in: " + std::string(text));
@@ -278,9 +408,11 @@ sqlite3_stmt* QueryConnection::prepare(std::string_view text) {
       second = compile(rest, &tail);
       rest = tail;
     }
-    if (second != nullptr) throw Error(ErrorCode::SqlFailed, "a query is one statement; there are more in: " + std::string(text));
+    if (second != nullptr)
+      throw Error(ErrorCode::SqlFailed, "a query is one statement; there are more in: " + std::string(text));
     if (sqlite3_stmt_readonly(statement) == 0 || sqlite3_column_count(statement) == 0) {
-      throw Error(ErrorCode::SqlFailed, "a query may only read; this is no SELECT: " + std::string(text.substr(0, 500)));
+      throw Error(ErrorCode::SqlFailed,
+                  "a query may only read; this is no SELECT: " + std::string(text.substr(0, 500)));
     }
   } catch (...) {
     sqlite3_finalize(second);
@@ -331,12 +463,11 @@ void RunningQuery::bind(std::span<const SqlArgument> arguments) {
   for (const SqlArgument& argument : arguments) {
     const int index = argument.name().empty() ? ++position : parameter(argument.name());
     if (index > parameters) {
-      throw Error(ErrorCode::InvalidArgument, "the query has " + std::to_string(parameters) +
-                                                  " parameters and was given more: " + text_);
+      throw Error(ErrorCode::InvalidArgument,
+                  "the query has " + std::to_string(parameters) + " parameters and was given more: " + text_);
     }
     if (bound[static_cast<std::size_t>(index)]) {
-      throw Error(ErrorCode::InvalidArgument,
-                  "parameter " + std::to_string(index) + " was given twice for: " + text_);
+      throw Error(ErrorCode::InvalidArgument, "parameter " + std::to_string(index) + " was given twice for: " + text_);
     }
     bound[static_cast<std::size_t>(index)] = true;
     const int code = bind_value(statement_, index, argument.value());
@@ -356,6 +487,7 @@ bool RunningQuery::step() {
   try {
     QueryConnection& connection = lease_->connection();
     if (auto reason = connection.over()) throw Error(*reason);
+    query_vfs::Using space(connection.temporary_space());
     const int code = sqlite3_step(statement_);
     if (code == SQLITE_ROW) {
       count_row();

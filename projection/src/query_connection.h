@@ -2,8 +2,9 @@
 //
 // What keeps it from writing, each by itself: the files are opened for reading only; an authorizer allows SELECT, READ,
 // RECURSIVE and the functions of a list, and nothing else; a statement must be read-only and give rows; defensive mode.
-// Attaching and loading are refused by the authorizer, by limits that are set after the projections have been attached,
-// and because extensions are off. Virtual table modules that look beyond the tables are dropped.
+// Its VFS opens no file by name once the projections are open. Attaching and loading are refused by the authorizer, by
+// limits that are set after the projections have been attached, and because extensions are off. Virtual table modules
+// that look beyond the tables are dropped.
 #pragma once
 
 #include <chrono>
@@ -19,6 +20,7 @@
 #include "azoth/core/clock.h"
 #include "azoth/core/error.h"
 #include "azoth/projection/query.h"
+#include "query_vfs.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -39,6 +41,7 @@ class QueryConnection {
   // From here on these limits hold; the options must live until end().
   void begin(const QueryOptions& options, Deadline deadline);
   void end() { options_ = nullptr; }
+  query_vfs::TemporarySpace& temporary_space() { return temporary_; }
 
   // One statement that only reads.
   sqlite3_stmt* prepare(std::string_view text);
@@ -62,7 +65,8 @@ class QueryConnection {
   sqlite3* db_ = nullptr;
   const QueryOptions* options_ = nullptr;
   Deadline deadline_ = kNoDeadline;
-  std::string refused_;
+  query_vfs::TemporarySpace temporary_;
+  std::string refused_;  // what the authorizer last said no to
   bool usable_ = true;
 };
 

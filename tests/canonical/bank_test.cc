@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "azoth/core/value.h"
-#include "child_process.h"
+#include "support/child_process.h"
 #include "store_support.h"
 #include "support/seed.h"
 #include "write_path_support.h"

@@ -12,18 +12,12 @@
 #include "settings.h"
 #include "store_files.h"
 #include "store_support.h"
+#include "support/manual_clock.h"
 #include "write_path_support.h"
 
 namespace azoth::test {
 namespace {
 
-class ManualClock final : public Clock {
- public:
-  Timestamp now() override { return Timestamp(std::chrono::seconds(seconds_.load())); }
-  void set(int seconds) { seconds_ = seconds; }
-
- private:
-  std::atomic<int> seconds_{1000};
 };
 
 class CommandRetentionTest : public WritePath {

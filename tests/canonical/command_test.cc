@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "child_process.h"
+#include "support/child_process.h"
 #include "store_support.h"
 #include "write_path_support.h"
 

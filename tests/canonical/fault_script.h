@@ -69,7 +69,7 @@ struct Step {
     for (const std::string& key : deletes) writer.del(key);
     for (const auto& [key, value] : puts) writer.put(key, value);
     for (const OneEvent& event : events) {
-      Event view{.type = event.type, .payload = event.payload, .metadata = event.metadata, .time = event.time};
+      Event view{.type = event.type, .tags = {}, .payload = event.payload, .metadata = event.metadata, .time = event.time};
       for (const std::string& tag : event.tags) view.tags.push_back(tag);
       writer.append(view);
     }

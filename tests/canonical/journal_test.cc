@@ -15,9 +15,12 @@
 #include "journal_reader.h"
 #include "support/seed.h"
 #include "support/sim_disk.h"
+#include "support/thrown.h"
 
 namespace azoth::test {
 namespace {
+
+using test::code_of;
 
 using Kind = DiskOperation::Kind;
 
@@ -76,17 +79,6 @@ class Watch {
   std::atomic<bool> blocks_{false};
   std::promise<void> open_;
 };
-
-template <typename Call>
-ErrorCode code_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::InvalidArgument;
-}
 
 TEST(Journal, OfANewStoreIsDurableWithOneSegmentAndOneSpare) {
   SimDisk disk;

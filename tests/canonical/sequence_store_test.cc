@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "azoth/core/limits.h"
-#include "child_process.h"
+#include "support/child_process.h"
 #include "lmdb_tables.h"
 #include "settings.h"
 #include "store_files.h"

@@ -20,14 +20,7 @@
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "support/temp_dir.h"
-
-namespace azoth {
-
-inline void PrintTo(ErrorCode code, std::ostream* to) {  // found by gtest
-  *to << (code == ErrorCode{} ? "no error" : error_name(code));
-}
-
-}  // namespace azoth
+#include "support/thrown.h"
 
 namespace azoth::test {
 
@@ -50,27 +43,6 @@ inline Options tiny_options() {
   options.delta_bytes = limits::kMinDeltaBytes;
   options.segment_bytes = limits::kMinSegmentBytes;
   return options;
-}
-
-// What a call throws; ErrorCode{} if nothing.
-template <class Call>
-ErrorCode code_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return ErrorCode{};
-}
-
-template <class Call>
-std::string message_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 // A store in a directory of its own.

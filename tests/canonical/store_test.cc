@@ -15,6 +15,7 @@
 #include "support/child_process.h"
 #include "memory_dir.h"
 #include "store_support.h"
+#include "support/manual_clock.h"
 #include "write_path_support.h"
 
 namespace azoth {
@@ -49,13 +50,6 @@ class StoreTest : public WritePath {
   TestStore store_;
 };
 
-class ManualClock : public Clock {
- public:
-  Timestamp now() override { return Timestamp(std::chrono::seconds(seconds_.load())); }
-  void set(int seconds) { seconds_ = seconds; }
-
- private:
-  std::atomic<int> seconds_{1000};
 };
 
 // --- Opening what is no store

@@ -7,9 +7,12 @@
 
 #include "azoth/core/error.h"
 #include "support/temp_dir.h"
+#include "support/thrown.h"
 
 namespace azoth {
 namespace {
+
+using test::code_of;
 
 Options small() {
   Options options;
@@ -17,17 +20,6 @@ Options small() {
   options.delta_bytes = std::size_t{1} << 20;
   options.map_bytes = std::size_t{64} << 20;
   return options;
-}
-
-template <class Call>
-ErrorCode code_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::InvalidArgument;
 }
 
 TEST(Db, OpenNeverCreates) {
@@ -42,6 +34,48 @@ TEST(Db, CreateRefusesAnExistingStoreAndOpenOrCreateTakesIt) {
   std::string id = Db::open_or_create(temp.path() / "ledger", small()).meta().store_id.text();
   EXPECT_EQ(code_of([&] { Db::create(temp.path() / "ledger", small()); }), ErrorCode::AlreadyExists);
   EXPECT_EQ(Db::open_or_create(temp.path() / "ledger", small()).meta().store_id.text(), id);
+}
+
+TEST(Db, QueriesReadTheProjectionsWithAndWithoutAWriter) {
+  test::TempDir temp;
+  Db db = Db::create(temp.path() / "ledger", small());
+  for (const char* name : {"accounts", "names"}) {
+    Projection projection(name, 1);
+    projection.schema("CREATE TABLE accounts (owner TEXT, cents INTEGER)")
+        .on("*", [](const EventView& event, Sql& sql) {
+          sql.run("INSERT INTO accounts VALUES (?, ?)", event.payload(), static_cast<std::int64_t>(event.id()));
+        });
+    db.projections().add(std::move(projection));
+  }
+  EXPECT_EQ(code_of([&] { db.sql("nothing", "SELECT 1"); }), ErrorCode::NotFound);
+  WriteSet set;
+  set.append({.type = "t", .tags = {}, .payload = "alice"});
+  set.append({.type = "t", .tags = {}, .payload = "bob"});
+  db.submit(std::move(set))->wait();
+  for (const char* name : {"accounts", "names"}) db.projections().catch_up(name);
+  auto owners = [](Db& from) {
+    std::vector<std::string> found;
+    for (auto row : from.sql("accounts", "SELECT owner, cents FROM accounts WHERE cents > ?", 0)) {
+      found.push_back(std::string(row.text("owner")) + std::to_string(row.int64(1)));
+    }
+    return found;
+  };
+  const std::vector<std::string> expected{"alice1", "bob2"};
+  EXPECT_EQ(owners(db), expected);
+  int joined = 0;
+  for (auto row : db.sql({"accounts", "names"},
+                         "SELECT n.owner FROM accounts a JOIN names.accounts n USING (cents) "
+                         "WHERE a.owner = :owner",
+                         named("owner", "bob"))) {
+    EXPECT_EQ(row.text(0), "bob");
+    ++joined;
+  }
+  EXPECT_EQ(joined, 1);
+  EXPECT_EQ(code_of([&] { db.sql("accounts", "DELETE FROM accounts"); }), ErrorCode::SqlFailed);
+  db.close();
+  EXPECT_EQ(code_of([&] { db.sql("accounts", "SELECT 1"); }), ErrorCode::Closed);
+  Db reading = Db::open_read_only(temp.path() / "ledger", small());
+  EXPECT_EQ(owners(reading), expected);
 }
 
 TEST(Db, SequencesGoOnInTheNextLife) {
@@ -63,9 +97,8 @@ TEST(Db, WhatTheHeaderShowsWorks) {
   test::TempDir temp;
   Db db = Db::open_or_create(temp.path() / "ledger", small());
   WriteSet set;
-  set.put("balance/alice", "100").append({.type = "deposited",
-                                          .tags = {"account:alice"},
-                                          .payload = R"({"account":"alice","amount":100})"});
+  set.put("balance/alice", "100")
+      .append({.type = "deposited", .tags = {"account:alice"}, .payload = R"({"account":"alice","amount":100})"});
   CommitInfo commit = db.submit(std::move(set))->wait();
   EXPECT_EQ(commit.commit_seq, 1u);
   EXPECT_EQ(commit.last_event, 1u);

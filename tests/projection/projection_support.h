@@ -16,36 +16,9 @@
 #include "projection_file.h"
 #include "support/seed.h"
 #include "support/temp_dir.h"
-
-namespace azoth {
-
-inline void PrintTo(ErrorCode code, std::ostream* to) {  // found by gtest
-  *to << (code == ErrorCode{} ? "no error" : error_name(code));
-}
-
-}  // namespace azoth
+#include "support/thrown.h"
 
 namespace azoth::test {
-
-template <class Call>
-ErrorCode code_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return ErrorCode{};
-}
-
-template <class Call>
-std::string message_of(Call call) {
-  try {
-    static_cast<void>(call());
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 // Time that passes only when somebody waits for it.
 class FakePacer : public Pacer {

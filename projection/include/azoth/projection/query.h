@@ -41,19 +41,19 @@ struct QueryOptions {
   // From the call to the last row, the caller's own time between rows included: an open result keeps the projection's
   // write-ahead log from starting over. Nothing: for ever.
   std::optional<std::chrono::nanoseconds> timeout = std::chrono::seconds{30};
-  std::uint64_t max_rows = UINT64_MAX;   // more: QueryTooLarge
-  std::uint64_t max_bytes = UINT64_MAX;  // of the texts and blobs in the rows, together
+  std::uint64_t max_rows = UINT64_MAX;        // more: QueryTooLarge
+  std::uint64_t max_bytes = UINT64_MAX;       // of the texts and blobs in the rows, together
   std::uint32_t max_value_bytes = 16u << 20;  // of one text, blob or stored row, also of those in between
   std::uint64_t max_temporary_bytes = std::uint64_t{1} << 30;  // in temporary files: of sorting, DISTINCT, recursion
-  std::stop_token stop = {};  // stopping it ends the query: QueryCancelled
+  std::stop_token stop = {};                                   // stopping it ends the query: QueryCancelled
 };
 
 // A parameter's value: by its position, or by its name. Borrows text and bytes until the call returns.
 class SqlArgument {
  public:
   template <class T>
-    requires std::is_constructible_v<SqlValue, const T&>
-  SqlArgument(const T& value) : value_(value) {}  // NOLINT: implicit by design
+  requires std::is_constructible_v<SqlValue, const T&> SqlArgument(const T& value)
+      : value_(value) {}  // NOLINT: implicit by design
   SqlArgument(std::string_view name, const SqlValue& value) : name_(name), value_(value) {}
 
   std::string_view name() const { return name_; }  // empty: by position
@@ -70,7 +70,7 @@ SqlArgument named(std::string_view name, const T& value) {
   return SqlArgument(name, SqlValue(value));
 }
 
-class QueryPool;     // projection/src/query_connection.h
+class QueryPool;  // projection/src/query_connection.h
 class RunningQuery;
 class SqlResult;
 
