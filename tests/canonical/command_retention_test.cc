@@ -18,8 +18,6 @@
 namespace azoth::test {
 namespace {
 
-};
-
 class CommandRetentionTest : public WritePath {
  protected:
   CommandRetentionTest() { open_with(quiet_options()); }

@@ -50,8 +50,6 @@ class StoreTest : public WritePath {
   TestStore store_;
 };
 
-};
-
 // --- Opening what is no store
 
 TEST_F(StoreTest, OpeningNeverCreates) {
