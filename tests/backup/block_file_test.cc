@@ -368,7 +368,7 @@ TEST(HostileBlockFile, HugeRecordsAreRefusedBeforeAnythingIsAllocated) {
   std::string raw;  // a permitted size, but nothing behind it
   codec::append(raw, std::uint32_t{400u << 20});
   raw.resize(64, 'x');
-  Forger().data(raw).trailer({.blocks = 1, .records = 1, .raw_bytes = 64}).expect_refused("trailer counts");
+  Forger().data(raw).trailer({.blocks = 1, .records = 1, .raw_bytes = 64}).expect_refused("end within a record");
   Forger().data(raw).expect_refused("without a trailer");
 }
 
@@ -381,7 +381,8 @@ TEST(HostileBlockFile, ABlockThatDecompressesToMoreOrLessThanItSaysIsRefused) {
     forger.block({.flags = 1, .raw_bytes = 4000, .stored_bytes = static_cast<std::uint32_t>(bomb.size())}, bomb);
     forger.expect_refused(bomb.size() < 4000 ? "does not decompress to its size" : "no writer writes");
   }
-  Forger(4096).block({.flags = 1, .raw_bytes = 4000, .stored_bytes = 100}, std::string(100, 'x'))
+  Forger(4096)
+      .block({.flags = 1, .raw_bytes = 4000, .stored_bytes = 100}, std::string(100, 'x'))
       .expect_refused("does not decompress");
 }
 
@@ -389,7 +390,10 @@ TEST(HostileBlockFile, WrongCountsAndMisplacedBlocksAreRefused) {
   Forger().data(record("a")).trailer({.blocks = 2, .records = 1, .raw_bytes = 5}).expect_refused("trailer counts");
   Forger().data(record("a")).trailer({.blocks = 1, .records = 2, .raw_bytes = 5}).expect_refused("trailer counts");
   Forger().data(record("a")).trailer({.blocks = 1, .records = 1, .raw_bytes = 6}).expect_refused("trailer counts");
-  Forger().data(record("a")).data(record("b")).expect_refused("no writer writes");  // a short block that is not the last
+  Forger()
+      .data(record("a"))
+      .data(record("b"))
+      .expect_refused("no writer writes");  // a short block that is not the last
   Forger().data(record("a").substr(0, 4)).trailer({.blocks = 1, .records = 1, .raw_bytes = 4}).expect_refused("");
 }
 

@@ -72,7 +72,8 @@ TEST_F(KeyFile, ThatIsDamagedIsRefusedAndNothingOfItIsTold) {
   make_key_file(path_);
   const std::string good = text();
   const std::string secret = good.substr(19, 64);
-  std::vector<std::string> bad = {"", "\n", good + "\n", good.substr(0, good.size() - 1), "azoth backup key 2" + good.substr(18)};
+  std::vector<std::string> bad = {"", "\n", good + "\n", good.substr(0, good.size() - 1),
+                                  "azoth backup key 2" + good.substr(18)};
   for (std::size_t size = 0; size < good.size(); size += 7) bad.push_back(good.substr(0, size));
   bad.push_back(good);
   bad.back()[30] = 'x';
