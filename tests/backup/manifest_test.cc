@@ -139,7 +139,7 @@ TEST(HostileManifest, NamesThatAreNotTheFilesOwnAreRefused) {
   const Manifest m = example();
   const std::string text = text_of(m);
   const std::string name = m.files[0].name;
-  for (const std::string bad : std::vector<std::string>{
+  for (const std::string& bad : std::vector<std::string>{
            "../" + name, "/etc/passwd", "..", ".", "", "a/b", "a\\\\b", name + "\\u0000", name + "\\n", "." + name,
            name + "/", "./" + name, std::string(300, 'a'), "sn\\u00e4pshot", name + " "}) {
     expect_refused(seal(replaced(text, name, bad)), "not a plain file name");

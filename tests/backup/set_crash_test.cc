@@ -250,7 +250,7 @@ TEST_P(SetCrash, APowerCutDuringRepairCanBeRepaired) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SetCrash, testing::Bool(),
-                         [](const auto& info) { return info.param ? "Encrypted" : "Plain"; });
+                         [](const auto& variant) { return variant.param ? "Encrypted" : "Plain"; });
 
 TEST(SetCrash, APublishWhoseLastSyncFailsSaysThatItsOutcomeIsUnknown) {
   SimDisk disk;
