@@ -99,6 +99,9 @@ void check_snapshots(SnapshotSet& set, const Known& known, const std::string& tr
     ASSERT_TRUE(known.published.contains(info.ordinal) || known.going.contains(info.ordinal))
         << trace << ": " << info.ordinal << " is half visible";
     ASSERT_EQ(info.manifest->last_commit, known.last.at(info.ordinal)) << trace;
+    if (info.manifest->type == SnapshotType::Diff) {  // never one that nothing leads to
+      ASSERT_NO_THROW(set.chain(RestoreTarget::commit(info.manifest->after_commit + 1))) << trace;
+    }
     whole.insert(info.ordinal);
   }
   for (const auto& [ordinal, first] : known.published) {
