@@ -271,5 +271,34 @@ TEST(SetCrash, APublishWhoseLastSyncFailsSaysThatItsOutcomeIsUnknown) {
   EXPECT_NO_THROW(set.verify(1));
 }
 
+// The simulated disk keeps the order of a directory's changes, and so do the file systems that are common. The set does
+// not count on it: what one change presupposes is synced before it.
+TEST(SetCrash, NoChangeOfTheDirectoryCountsOnOneThatIsNotSynced) {
+  SimDisk disk;
+  std::set<std::string> unsynced;  // snapshot files that were made, manifests that were removed
+  std::size_t manifests_made = 0, files_removed = 0;
+  disk.observe([&](const DiskOperation& operation) {
+    using Kind = DiskOperation::Kind;
+    const bool manifest = operation.path.ends_with(".json");
+    const bool file = operation.path.ends_with(".azs");
+    if (operation.kind == Kind::SyncDirectory) unsynced.clear();
+    if (operation.kind == Kind::Create && file) unsynced.insert(operation.path);
+    if (operation.kind == Kind::Remove && manifest) unsynced.insert(operation.path);
+    if (operation.kind == Kind::Rename && manifest) {
+      ++manifests_made;
+      EXPECT_THAT(unsynced, testing::IsEmpty()) << operation.path << " is put in place";
+    }
+    if (operation.kind == Kind::Remove && file) {
+      ++files_removed;
+      for (const std::string& path : unsynced) {
+        EXPECT_FALSE(path.ends_with(".json")) << operation.path << " is removed before that of " << path << " is sure";
+      }
+    }
+  });
+  Workload().run(disk, nullptr);
+  EXPECT_EQ(manifests_made, 5u);
+  EXPECT_GE(files_removed, 5u);
+}
+
 }  // namespace
 }  // namespace azoth::backup::test
