@@ -90,7 +90,8 @@ std::string identity_text(const SetIdentity& identity) {
 // The text between a member's quotes; empty if there is none. What it finds is right only if the result encodes to the
 // same text again.
 std::string_view member(std::string_view text, std::string_view name) {
-  const std::string opening = "\"" + std::string(name) + "\":\"";
+  std::string opening(1, '"');
+  opening.append(name).append("\":\"");
   const std::size_t at = text.find(opening);
   if (at == std::string_view::npos) return {};
   const std::string_view rest = text.substr(at + opening.size());
