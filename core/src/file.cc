@@ -19,7 +19,8 @@ namespace {
 
 using Path = std::filesystem::path;
 
-constexpr int kOpenAlways = O_CLOEXEC | O_NOFOLLOW;
+// O_NONBLOCK: to open a pipe that somebody has put in a file's place would wait for ever; of a file it changes nothing.
+constexpr int kOpenAlways = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 constexpr mode_t kFileMode = 0600;
 constexpr mode_t kDirectoryMode = 0700;
 // Small on purpose. What one large write brings into the page cache stays there as one large unit, and a file system
@@ -59,6 +60,13 @@ int open_directory(const Path& path) {
   const int fd = retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | kOpenAlways); });
   if (fd < 0) fail(errno, "open the directory", path.native());
   return fd;
+}
+
+void require_regular_file(int fd, const Path& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail(errno, "look up", path.native());
+  if (S_ISREG(status.st_mode)) return;
+  throw Error(ErrorCode::Io, "cannot open " + path.native() + ": it is not a regular file; move it away");
 }
 
 class PosixFile final : public File {
@@ -142,6 +150,7 @@ class PosixFileSystem final : public FileSystem {
     }
     if (fd < 0) fail(errno, mode == Mode::Create ? "create" : "open", path.native());
     Descriptor owner(fd);
+    require_regular_file(fd, path);
     auto file = std::make_unique<PosixFile>(fd, path.native());
     owner.release();
     return file;

@@ -90,6 +90,14 @@ TEST_F(PosixFiles, SymbolicLinksAreNotFollowed) {
   EXPECT_EQ(get("secret"), "secret");
 }
 
+TEST_F(PosixFiles, PipesAndDirectoriesAreNotOpenedAsFiles) {
+  ASSERT_EQ(mkfifo(at("pipe").c_str(), 0600), 0);  // to open one would wait for somebody who writes
+  fs_.make_directory(at("d"));
+  EXPECT_THAT(message_of([&] { fs_.open(at("pipe"), Mode::Read); }), HasSubstr("not a regular file"));
+  EXPECT_EQ(error_of([&] { fs_.open(at("pipe"), Mode::Write); }), ErrorCode::Io);
+  EXPECT_THAT(message_of([&] { fs_.open(at("d"), Mode::Read); }), HasSubstr("not a regular file"));
+}
+
 TEST_F(PosixFiles, ALinkToADirectoryIsNotTakenForOne) {
   fs_.make_directory(at("d"));
   std::filesystem::create_directory_symlink(at("d"), at("link"));

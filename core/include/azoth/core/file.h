@@ -3,8 +3,8 @@
 // An interface, so that tests can put a simulated disk underneath and cut its power. All functions throw Error; no
 // failed sync is ever retried by the callers, because the kernel reports a write-back error once and then forgets it.
 // Files are made 0600, directories 0700, descriptors are close-on-exec and symbolic links are not followed: the last
-// component of a path must not be one. A missing file is NotFound, one that should not exist AlreadyExists, a full
-// disk NoSpace, anything else Io.
+// component of a path must not be one; nor are pipes and devices opened. A missing file is NotFound, one that should not
+// exist AlreadyExists, a full disk NoSpace, anything else Io.
 //
 // The posix file system passes these fault points (fault.h): file.create, file.write, file.sync, file.truncate,
 // file.allocate, file.make_directory, file.rename, file.remove, file.sync_directory.

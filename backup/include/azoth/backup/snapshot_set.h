@@ -1,0 +1,158 @@
+// A snapshot set: a directory with the full and differential snapshots of one store (docs/backup.md).
+//
+// Snapshots have increasing ordinals, which are never given out twice. A snapshot exists from the moment its manifest
+// is renamed into place; before that its files are remains that nobody reads. So a crash at any moment leaves the
+// snapshots that were published, whole, and perhaps remains, which repair() and purge() remove. One broken snapshot
+// never makes the set unusable: list() says what each one is.
+//
+// One object at a time, of all processes, has a set open for writing; those that only read share it. The calls of one
+// set may come from several threads. PendingSnapshots keep the set open.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "azoth/backup/key_file.h"
+#include "azoth/backup/manifest.h"
+#include "azoth/core/file.h"
+
+namespace azoth::backup {
+
+class BlockFileReader;
+class BlockFileWriter;
+
+enum class SnapshotState {
+  Whole,       // its manifest is right, and its files are there with their sizes; verify() reads them too
+  Broken,      // published, but the manifest or a file is missing or damaged
+  Unfinished,  // being written now, or what a crash left of that
+};
+
+struct SnapshotInfo {
+  std::uint64_t ordinal = 0;
+  SnapshotState state = SnapshotState::Unfinished;
+  std::string why;                   // of a broken or unfinished one
+  std::optional<Manifest> manifest;  // if it can be read
+  std::string manifest_hash;
+  bool authenticated = false;      // by the set's key
+  std::vector<std::string> files;  // the snapshot's files that are there, without the manifest
+};
+
+// Up to where to restore.
+struct RestoreTarget {
+  enum class Kind { Newest, Event, Commit, Time };
+
+  static RestoreTarget newest() { return {}; }
+  // The last commit that does not come after the event's: later commits without events are left out.
+  static RestoreTarget event(EventId id) { return {.kind = Kind::Event, .number = id}; }
+  static RestoreTarget commit(CommitSeq commit) { return {.kind = Kind::Commit, .number = commit}; }
+  // The last commit before the first one that is later than this.
+  static RestoreTarget at(Timestamp time) { return {.kind = Kind::Time, .time = time}; }
+
+  Kind kind = Kind::Newest;
+  std::uint64_t number = 0;
+  Timestamp time{};
+  std::optional<Uuid> timeline = {};  // the one that the newest snapshot is on when not given
+};
+
+// What to restore: a full, and diffs that continue each other. The target lies in the last one or at its end.
+struct Chain {
+  std::vector<Manifest> snapshots;
+};
+
+struct PurgeReport {
+  std::vector<std::uint64_t> removed;  // snapshots, descending
+  std::vector<std::uint64_t> remains;  // unfinished ones whose files were removed
+};
+
+class PendingSnapshot;
+
+class SnapshotSet {
+ public:
+  struct Options {
+    const Key* key = nullptr;  // encrypts a new set, opens an encrypted one; outlives the set and its snapshots
+    bool read_only = false;    // for open(): nothing in the directory is touched
+    FileSystem* file_system = &FileSystem::posix();  // another one than the system's is not locked
+    Clock* clock = &Clock::system();
+  };
+  struct WriteOptions {
+    int compression_level = 3;  // of zstd, 1..19; 0: none
+    std::uint32_t block_bytes = std::uint32_t{256} << 10;
+  };
+
+  // Makes the directory, which must be empty if it is there, and an empty set in it.
+  static SnapshotSet create(const std::filesystem::path& directory, const Uuid& store_id, const Options& options);
+  // NotFound if the directory is no set; Locked, naming the process, while another one has it open for writing.
+  static SnapshotSet open(const std::filesystem::path& directory, const Options& options);
+
+  SnapshotSet(SnapshotSet&&) noexcept;
+  SnapshotSet& operator=(SnapshotSet&&) noexcept;
+  ~SnapshotSet();
+
+  const Uuid& id() const;
+  const Uuid& store_id() const;
+  const std::string& key_id() const;            // empty: not encrypted
+  void require_store(const Uuid& store) const;  // InvalidArgument if the set is another store's
+
+  // Gives out the next ordinal, durably. An encrypted set needs its key.
+  PendingSnapshot begin(SnapshotType type, const WriteOptions& options);
+
+  std::vector<SnapshotInfo> list() const;  // by ordinal
+  // Reads all of a snapshot and throws what is wrong with it; NotFound if there is none published of this ordinal.
+  void verify(std::uint64_t ordinal) const;
+  // Never leaves a gap: NotFound if the target lies before the oldest full or behind what can be reached, naming the
+  // nearest commit that can be restored; Corruption if a broken snapshot is the reason. Of an encrypted set only with
+  // its key. Nothing of the files was verified.
+  Chain chain(const RestoreTarget& target) const;
+
+  // A reader of one file of a published snapshot; include "block_file.h" to use it.
+  std::unique_ptr<BlockFileReader> read(const Manifest& manifest, const ManifestFile& file) const;
+
+  // Keeps the newest `keep_fulls` whole full snapshots and everything above the oldest of them; the rest is removed,
+  // and the remains of unfinished snapshots. Before that the newest full is verified, unless this object has published
+  // it; when it is damaged, or there are not so many, no published snapshot is removed.
+  PurgeReport purge(std::size_t keep_fulls);
+
+  // Removes the remains of unfinished snapshots, if asked also broken ones, and puts the set's own small files right.
+  PurgeReport repair(bool remove_broken = false);
+
+  struct Impl;
+
+ private:
+  explicit SnapshotSet(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+// A snapshot that is being written. The destructor abandons what was not published.
+class PendingSnapshot {
+ public:
+  PendingSnapshot(PendingSnapshot&&) noexcept;
+  PendingSnapshot& operator=(PendingSnapshot&&) = delete;
+  ~PendingSnapshot();
+
+  std::uint64_t ordinal() const;
+
+  // A file of the snapshot; include "block_file.h" to write to it. Files may be written and closed by a thread each.
+  // Each one that was added must be closed before publish().
+  std::unique_ptr<BlockFileWriter> add_file(FileKind kind, std::uint32_t shard, std::uint32_t shards);
+  void close_file(std::unique_ptr<BlockFileWriter> writer);  // finishes it, which syncs it
+
+  // Reads all files back, syncs the directory, and puts the manifest in its place: from then on the snapshot exists.
+  // When it throws, it does not, unless the error's outcome_unknown() says that only the last sync failed: then list()
+  // tells. A diff's base must be whole and end where the diff begins.
+  SnapshotInfo publish(const Manifest& facts);
+
+  // Removes the files. What cannot be removed stays as remains.
+  void abandon() noexcept;
+
+ private:
+  friend class SnapshotSet;
+  struct State;
+  explicit PendingSnapshot(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace azoth::backup
