@@ -68,7 +68,7 @@ std::string text_of(const Manifest& m) {
       {"state_digest", m.state_digest},
       {"events_digest", m.events_digest},
       {"projections", encode_projections(m)},
-      {"library", m.library_version},
+      {"library", m.azoth_version},
       {"compression_level", m.compression_level},
       {"key", m.key_id},
       {"files", encode_files(m)},
@@ -181,7 +181,7 @@ Manifest decode_members(const Json& json, std::string_view name) {
   m.operations = members.number("operations");
   m.state_digest = members.text("state_digest");
   m.events_digest = members.text("events_digest");
-  m.library_version = members.text("library");
+  m.azoth_version = members.text("library");
   m.compression_level = members.small_number<int>("compression_level");
   m.key_id = members.text("key");
   for (const Json& item : members.list("projections", kMaxManifestProjections)) {

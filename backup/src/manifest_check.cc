@@ -55,7 +55,7 @@ std::string check_ranges(const Manifest& m) {
 }
 
 std::string check_details(const Manifest& m) {
-  if (!is_plain_text(m.library_version)) return "the library's version is not plain text";
+  if (!is_plain_text(m.azoth_version)) return "the library's version is not plain text";
   if (m.compression_level < 0 || m.compression_level > 19) return "there is no such compression level";
   if (!m.key_id.empty() && !is_hex(m.key_id, 16)) return "the key's id is not an id";
   for (const std::string& digest : {m.state_digest, m.events_digest}) {

@@ -119,7 +119,7 @@ SnapshotInfo PendingSnapshot::publish(const Manifest& facts) {
   manifest.ordinal = state_->ordinal;
   manifest.type = state_->type;
   manifest.base_hash.clear();
-  manifest.library_version = AZOTH_VERSION;
+  manifest.azoth_version = AZOTH_VERSION;
   manifest.compression_level = state_->options.compression_level;
   manifest.key_id = set.identity.key_id;
   manifest.files.clear();

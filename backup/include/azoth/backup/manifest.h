@@ -49,7 +49,7 @@ struct Manifest {
   std::uint64_t ordinal = 0;
   SnapshotType type{};
   std::string base_hash;  // of a diff: the hash of its base's manifest
-  std::string library_version;
+  std::string azoth_version;
   int compression_level = 0;  // of zstd, 0: not compressed
   std::string key_id;         // of the key that it is encrypted with; empty: not encrypted
   std::vector<ManifestFile> files;
