@@ -1,6 +1,7 @@
 #include "transact.h"
 
 #include <exception>
+#include <new>
 #include <utility>
 #include <variant>
 
@@ -202,6 +203,7 @@ void WritingStore::forget_old_commands(std::string_view carried_out, Deadline un
     if (!old.empty()) forget(old, until);
   } catch (const Error& error) {
     log(LogLevel::Info, std::string("old command ids are kept for now: ") + error.what());
+  } catch (const std::bad_alloc&) {  // the caller's commit has happened: it must hear of that, and of nothing else
   }
 }
 

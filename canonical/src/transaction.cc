@@ -36,12 +36,14 @@ class TransactionRun final : public TransactionWork {
       auto failure = std::visit([&](const auto& kind) { return evaluate(kind); }, check);
       if (failure) rejection.failures.push_back(std::move(*failure));
     }
+    if (!rejection.failures.empty()) note_key_sets();
   }
 
   WriteSet& build(LockedReads& reads) override {
     reads_ = &reads;
     Txn txn(*this);
     body_(txn);
+    note_key_sets();  // now: once it is committed nothing may fail any more
     return set_;
   }
 
@@ -87,14 +89,7 @@ class TransactionRun final : public TransactionWork {
 
   std::uint64_t next_sequence(std::string_view name, std::uint64_t n) { return store_.allocate_sequence(name, n); }
 
-  KeySets key_sets() const {
-    KeySets sets;
-    for (const Key& key : keys_) {
-      if (key.read) sets.read.emplace_back(key.key);
-      if (key.written) sets.written.emplace_back(key.key);
-    }
-    return sets;
-  }
+  KeySets take_key_sets() noexcept { return std::move(key_sets_); }
 
  private:
   struct Key {
@@ -118,6 +113,13 @@ class TransactionRun final : public TransactionWork {
     throw Error(ErrorCode::TooManyKeys, "a transaction declares " + std::to_string(keys_.size()) +
                                             " keys and may declare " + std::to_string(limits::kMaxDeclaredKeys) +
                                             "; split it, or use an exclusive WriteTxn");
+  }
+
+  void note_key_sets() {
+    for (const Key& key : keys_) {
+      if (key.read) key_sets_.read.emplace_back(key.key);
+      if (key.written) key_sets_.written.emplace_back(key.key);
+    }
   }
 
   Key& declared(std::string_view name) {
@@ -153,6 +155,7 @@ class TransactionRun final : public TransactionWork {
   LockedReads* reads_ = nullptr;
   WriteSet set_;
   Arena arena_;
+  KeySets key_sets_;
 };
 
 std::optional<std::string_view> LockedState::get(BytesView key) const { return run_.get(key); }
@@ -251,7 +254,7 @@ TransactionEnd Transaction::run(const std::function<void(Txn&)>& body) {
                                             .level = level_,
                                             .until = store_.deadline(timeout_)},
                                            run);
-  return {std::move(ticket), run.key_sets()};
+  return {std::move(ticket), run.take_key_sets()};
 }
 
 }  // namespace azoth
