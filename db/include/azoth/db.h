@@ -22,6 +22,8 @@
 #include <string_view>
 #include <vector>
 
+#include "azoth/backup/backup.h"
+#include "azoth/backup/restore.h"
 #include "azoth/canonical/store.h"
 #include "azoth/projection/declarations.h"
 #include "azoth/projection/projector.h"
@@ -94,6 +96,20 @@ class Db {
   }
   // For parameters and limits that are known at run time only: queries().run(projections, text, arguments, options).
   Queries& queries();
+
+  // A snapshot of this store into a snapshot set, while writers go on: see azoth/backup/backup.h.
+  backup::BackupReport backup(const std::filesystem::path& set_directory, const backup::BackupOptions& options = {});
+  // A new store out of a snapshot set: see azoth/backup/restore.h.
+  static backup::RestoreReport restore(const std::filesystem::path& set_directory,
+                                       const std::filesystem::path& target_directory,
+                                       const backup::RestoreOptions& options = {});
+  // Proves that a snapshot set restores, or says what is wrong with it.
+  static backup::SetReport verify_backup(const std::filesystem::path& set_directory,
+                                         const backup::VerifyOptions& options = {});
+  // What snapshot sets still need of this store's journal, and giving one of them up: see azoth/canonical/retention.h.
+  // Needs no Db: these work on any store's directory.
+  static std::vector<RetainedSet> retained_sets(const std::filesystem::path& directory);
+  static bool forget_set(const std::filesystem::path& directory, const Uuid& set_id);
 
   const std::filesystem::path& directory() const { return directory_; }
 

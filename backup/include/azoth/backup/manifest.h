@@ -15,9 +15,9 @@ namespace azoth::backup {
 
 enum class SnapshotType : std::uint8_t { Full = 1, Diff = 2 };
 
-// What the records of a file are. A full has State, Events and System, a diff Commits; their records are the business
-// of those who write and read them.
-enum class FileKind : std::uint8_t { State = 1, Events = 2, System = 3, Commits = 4 };
+// What the records of a file are (docs/format.md, "Records"). A full has State, Events and System, and Projections, one
+// to a file, if the store has any; a diff has Commits.
+enum class FileKind : std::uint8_t { State = 1, Events = 2, System = 3, Commits = 4, Projections = 5 };
 
 std::string_view type_name(SnapshotType type);  // "full", "diff"
 std::string_view kind_name(FileKind kind);      // "state", "events", "system", "commits"
@@ -36,6 +36,7 @@ struct ManifestFile {
 
 struct ProjectionCursor {
   std::string name;
+  bool tables = false;  // the snapshot has its tables; else only its declaration, and what follows says nothing
   EventId cursor = 0;
   std::uint64_t version = 0;
   std::string fingerprint;
@@ -55,6 +56,7 @@ struct Manifest {
   std::vector<ManifestFile> files;
 
   Uuid store_id;                   // the set's
+  Timestamp created{};             // when the store was
   Lineage lineage;                 // the timeline that the store was on, and its ancestors
   std::uint64_t base_ordinal = 0;  // of a diff: the snapshot that it continues; 0 of a full
 
@@ -77,6 +79,8 @@ struct Manifest {
   // out by them what the content is. Empty: not computed.
   std::string state_digest;
   std::string events_digest;
+  std::string content_sums;    // the sums of the store's row checksums, state then events: 32 digits, or derived likewise
+  bool sealed = false;         // the history ends with it
   std::vector<ProjectionCursor> projections;
 
   friend bool operator==(const Manifest&, const Manifest&) = default;

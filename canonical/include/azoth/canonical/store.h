@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "azoth/canonical/backup_source.h"
 #include "azoth/canonical/command.h"
 #include "azoth/canonical/commit.h"
 #include "azoth/canonical/condition.h"
@@ -168,6 +169,9 @@ class Store {
 
   // The log for those who know nothing of stores: projections. It may outlive the store and then says Closed.
   std::unique_ptr<EventSource> event_source() const;
+
+  // For those who back the store up: see azoth/canonical/backup_source.h.
+  std::unique_ptr<BackupSource> backup_source();
 
   // Returns when everything submitted before is that safe.
   void flush(Durability level = Durability::Durable);

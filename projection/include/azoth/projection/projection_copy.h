@@ -1,0 +1,69 @@
+// Projections in and out of a store's directory: what backing them up and restoring them stands on.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "azoth/core/file.h"
+#include "azoth/core/ids.h"
+
+namespace azoth {
+
+// One projection of a store: its declaration, if it is declared in SQL and registered, and its tables, if it has any.
+struct ProjectionParts {
+  std::string name;
+  std::string declaration;       // empty: it is written in C++
+  bool tables = false;           // what follows is of them
+  EventId cursor = 0;            // the last event that they show
+  std::uint32_t version = 0;
+  std::string fingerprint;
+};
+
+// A consistent copy of a projection as it is at one moment, whoever keeps it up to date meanwhile; it is not changed.
+class ProjectionCopy {
+ public:
+  // All there are in DIRECTORY/projections, by name.
+  static std::vector<std::string> names(const std::filesystem::path& directory, FileSystem& fs = FileSystem::posix());
+
+  // Of one of these names. Without `tables` only the declaration. Tables that are damaged throw Corruption, a name of
+  // which there is neither declaration nor tables NotFound. While it is made the disk holds the tables a second time.
+  ProjectionCopy(const std::filesystem::path& directory, std::string_view name, bool tables = true,
+                 FileSystem& fs = FileSystem::posix());
+  ~ProjectionCopy();
+  ProjectionCopy(ProjectionCopy&&) noexcept;
+
+  const ProjectionParts& parts() const;
+  std::uint64_t bytes() const;  // of the tables' file; 0 if there are none
+  // The tables' file, piece by piece.
+  void read(const std::function<void(std::string_view bytes)>& each) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Puts a projection into the directory of a store that nobody has open: its declaration, and its tables if `parts` has
+// any, for which write() is called before finish(). Durable when finish() has returned; nothing counts before it.
+// InvalidArgument for a name or a declaration that no store would take; Corruption if the tables are not a projection of
+// this name, version, fingerprint and cursor.
+class ProjectionInstall {
+ public:
+  ProjectionInstall(const std::filesystem::path& directory, const ProjectionParts& parts,
+                    FileSystem& fs = FileSystem::posix());
+  ~ProjectionInstall();  // removes what was not finished
+
+  void write(std::string_view bytes);
+  void finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace azoth
