@@ -79,13 +79,18 @@ bool was_bulk(const LmdbReadTxn& txn, CommitSeq commit) {
 
 std::optional<std::string> bulk_record(const LmdbReadTxn& txn, const Rows& rows, CommitSeq commit) {
   std::string record;
+  for_each_bulk_piece(txn, rows, commit, [&](std::string_view piece) { record.append(piece); });
+  return record.empty() ? std::nullopt : std::optional(std::move(record));
+}
+
+void for_each_bulk_piece(const LmdbReadTxn& txn, const Rows& rows, CommitSeq commit,
+                         const std::function<void(std::string_view)>& each) {
   for (std::uint64_t piece = 0;; ++piece) {
     std::string key = piece_key(commit, piece);
     auto row = txn.get(Table::System, key);
     if (!row) break;
-    record.append(rows.value(key, *row, true));
+    each(rows.value(key, *row, true));
   }
-  return record.empty() ? std::nullopt : std::optional(std::move(record));
 }
 
 }  // namespace azoth

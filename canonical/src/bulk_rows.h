@@ -5,6 +5,7 @@
 // In pieces, so that no row needs more pages in a row than LMDB finds easily.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,5 +23,8 @@ void drop_bulk_records(LmdbWriteTxn& txn, CommitSeq before);
 // journal has gone on.
 bool was_bulk(const LmdbReadTxn& txn, CommitSeq commit);
 std::optional<std::string> bulk_record(const LmdbReadTxn& txn, const Rows& rows, CommitSeq commit);
+// The same, piece by piece; the first one has the whole header.
+void for_each_bulk_piece(const LmdbReadTxn& txn, const Rows& rows, CommitSeq commit,
+                         const std::function<void(std::string_view)>& each);
 
 }  // namespace azoth

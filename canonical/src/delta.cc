@@ -1,5 +1,7 @@
 #include "delta.h"
 
+#include <algorithm>
+
 namespace azoth {
 
 Delta::Delta(CommitSeq first_commit, EventId first_event, std::size_t full_bytes)
@@ -24,6 +26,7 @@ CommitEntry* Delta::insert(std::string record) {
   newest_ = entry;
   RecordReader reader(entry->record);
   entry->header = reader.header();
+  latest_ = std::max(latest_, entry->header.time);
   EventId next_event = entry->header.first_event;
   while (auto item = reader.next()) {
     if (item->kind == RecordEntry::Kind::Event) {

@@ -52,6 +52,7 @@ class Delta {
   bool empty() const { return last_commit() < first_commit_; }
 
   EventId first_event() const { return first_event_; }
+  Timestamp latest() const { return latest_; }  // no commit is later; the inserter's, and exact once frozen
   // The newest event of the commits up to `commit`; first_event() - 1 if they have none here.
   EventId last_event(CommitSeq commit) const;
   // An event of this Delta, by id.
@@ -80,6 +81,7 @@ class Delta {
   TagIndex tags_;
   AppendList<EventRef> events_{arena_};
   CommitEntry* newest_ = nullptr;
+  Timestamp latest_ = Timestamp::min();
   std::size_t record_bytes_ = 0;
   std::atomic<CommitSeq> last_commit_;
   std::atomic<std::size_t> bytes_{0};

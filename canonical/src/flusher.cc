@@ -14,10 +14,11 @@ constexpr std::chrono::milliseconds kLongestPause{1000};
 constexpr std::chrono::minutes kReaderCheckInterval{1};
 }  // namespace
 
-Flusher::Flusher(Environment& environment, Journal& journal, Sequencer& sequencer, GroupCommit& group,
-                 CommitState& state, const Options& options)
+Flusher::Flusher(Environment& environment, Journal& journal, RetainedJournal& retained, Sequencer& sequencer,
+                 GroupCommit& group, CommitState& state, const Options& options)
     : environment_(environment),
       journal_(journal),
+      retained_(retained),
       sequencer_(sequencer),
       group_(group),
       state_(state),
@@ -79,7 +80,7 @@ void Flusher::flush_oldest() {
   delta.reset();  // whoever waits for the flush finds its memory free, unless a snapshot has it
   state_.marks.flushed.store(last_commit, std::memory_order_release);
   note_space();
-  journal_.trim(last_commit);
+  retained_.trim(last_commit);
   clear_stale_readers_now_and_then();
   flushes_.fetch_add(1, std::memory_order_relaxed);
   std::lock_guard lock(mutex_);
@@ -130,7 +131,7 @@ void Flusher::note_space() {
 void Flusher::note_bulk(CommitSeq commit) noexcept {
   try {
     note_space();
-    journal_.trim(commit);
+    retained_.trim(commit);
   } catch (const std::exception& error) {
     log(LogLevel::Warning, std::string("after a bulk transaction: ") + error.what());
   }

@@ -19,13 +19,14 @@
 #include "environment.h"
 #include "group_commit.h"
 #include "journal.h"
+#include "retained_journal.h"
 #include "sequencer.h"
 
 namespace azoth {
 
 class Flusher {
  public:
-  Flusher(Environment& environment, Journal& journal, Sequencer& sequencer, GroupCommit& group, CommitState& state,
+  Flusher(Environment& environment, Journal& journal, RetainedJournal& retained, Sequencer& sequencer, GroupCommit& group, CommitState& state,
           const Options& options);
   ~Flusher();
 
@@ -58,6 +59,7 @@ class Flusher {
 
   Environment& environment_;
   Journal& journal_;
+  RetainedJournal& retained_;
   Sequencer& sequencer_;
   GroupCommit& group_;
   CommitState& state_;

@@ -1,5 +1,6 @@
 #include "journal.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -48,35 +49,50 @@ JournalFiles list_journal(FileSystem& fs, const std::filesystem::path& directory
 }
 
 JournalTail create_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-                           std::uint64_t segment_bytes) {
+                           std::uint64_t segment_bytes, CommitSeq first_commit) {
   fs.make_directory(directory);
-  SegmentHeader header{.number = 1, .first_commit = 1};
+  SegmentHeader header{.number = 1, .first_commit = first_commit};
   auto first = fs.open(directory / segment_name(1), FileSystem::Mode::Create);
   first->write_at(0, header.encode(identity));
   first->sync_data();
   create_zero_filled(fs, directory / segment_name(2), segment_bytes);
   fs.sync_directory(directory);
-  return {header.number, kSegmentHeaderBytes, header.checksum, 0};
+  return {header.number, kSegmentHeaderBytes, header.checksum, first_commit - 1};
 }
 
 Journal::Journal(FileSystem& fs, std::filesystem::path directory, const JournalIdentity& identity,
-                 std::uint64_t segment_bytes, const JournalTail& tail, const JournalFiles& files)
+                 std::uint64_t segment_bytes, const JournalTail& tail, const JournalFiles& files, CommitSeq keep_behind)
     : fs_(fs),
       directory_(std::move(directory)),
       identity_(identity),
       segment_bytes_(segment_bytes),
       tail_(tail),
       next_number_(files.highest_number() + 1) {
-  // All but the last segment, which the next header refers to, can be recycled. That goes for spares, too: whoever made
-  // them may have died before their names were durable, and a new name is.
-  for (const JournalFiles::Segment& segment : files.segments) {
-    if (segment.number == tail.segment_number) {
-      live_.push_back({segment.number, tail.last_commit, segment.bytes});
-    } else {
-      trimmed_.push_back({segment.number, 0, segment.bytes});
-    }
-  }
+  adopt(files, keep_behind);
   keeper_ = std::thread([this] { keep_spares(); });
+}
+
+// All but the last segment, which the next header refers to, can be recycled, unless somebody else needs what is in the
+// ones before it. That goes for spares, too: whoever made them may have died before their names were durable, and a new
+// name is.
+void Journal::adopt(const JournalFiles& files, CommitSeq keep_behind) {
+  const JournalFiles::Segment* last = files.find(tail_.segment_number);
+  const bool last_is_needed = keep_behind < tail_.last_commit && last != nullptr && last->header;
+  CommitSeq begin = last_is_needed ? last->header->first_commit : tail_.last_commit;
+  live_.push_front({tail_.segment_number, begin, last == nullptr ? 0 : last->bytes});
+  for (const JournalFiles::Segment* next = last; last_is_needed && keep_behind + 1 < begin;) {
+    const JournalFiles::Segment* segment = files.find(next->header->previous_number);
+    if (segment == nullptr || !segment->header) break;
+    begin = segment->header->first_commit;
+    live_.push_front({segment->number, begin, segment->bytes, next->header->previous_valid_bytes});
+    next = segment;
+  }
+  for (const JournalFiles::Segment& segment : files.segments) {
+    const bool live =
+        std::any_of(live_.begin(), live_.end(), [&](const Live& one) { return one.number == segment.number; });
+    if (!live) trimmed_.push_back({segment.number, 0, segment.bytes});
+  }
+  cut_through_ = tail_.last_commit;
 }
 
 Journal::~Journal() { stop(); }
@@ -125,6 +141,7 @@ void Journal::start_segment(CommitSeq first_commit) {
   tail_ = {next.number, kSegmentHeaderBytes, header.checksum, first_commit - 1};
   std::lock_guard lock(mutex_);
   current_ = std::move(next.file);
+  live_.back().valid_bytes = header.previous_valid_bytes;
   live_.push_back({next.number, first_commit, segment_bytes_});
 }
 
@@ -148,13 +165,33 @@ void Journal::sync() {
   file->sync_data();
 }
 
-void Journal::trim(CommitSeq lmdb_through) {
+// Whether a live segment holds only commits through this one; the last one is never done with.
+bool Journal::is_done(std::size_t index, CommitSeq through) const {
+  return index + 1 < live_.size() && live_[index + 1].first_commit <= through + 1;
+}
+
+void Journal::trim(CommitSeq through, CommitSeq lmdb_through) {
   std::lock_guard lock(mutex_);
-  while (live_.size() > 1 && live_[1].first_commit <= lmdb_through + 1) {
+  while (is_done(0, through)) {
     trimmed_.push_back(live_.front());
     live_.pop_front();
   }
-  if (!trimmed_.empty()) keeper_wakes_.notify_one();
+  cut_through_ = lmdb_through;
+  if (!trimmed_.empty() || to_cut() < live_.size()) keeper_wakes_.notify_one();
+}
+
+bool Journal::has_segments_through(CommitSeq through) const {
+  std::lock_guard lock(mutex_);
+  return is_done(0, through);
+}
+
+std::uint64_t Journal::bytes_kept(CommitSeq behind, CommitSeq lmdb_through) const {
+  std::lock_guard lock(mutex_);
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; is_done(i, lmdb_through); ++i) {
+    if (!is_done(i, behind)) bytes += live_[i].valid_bytes;
+  }
+  return bytes;
 }
 
 CommitSeq Journal::first_commit() const {
@@ -193,8 +230,15 @@ std::uint32_t Journal::segments_on_disk() const {
 
 // --- The keeper
 
+// The first live segment that is larger than what it holds, and will not grow; or their number.
+std::size_t Journal::to_cut() const {
+  std::size_t index = 0;
+  while (is_done(index, cut_through_) && live_[index].bytes <= live_[index].valid_bytes) ++index;
+  return is_done(index, cut_through_) ? index : live_.size();
+}
+
 bool Journal::work_for_keeper() const {
-  if (!trimmed_.empty()) return true;
+  if (!trimmed_.empty() || to_cut() < live_.size()) return true;
   bool none_ready = granted_ == spares_.size();
   return !stopping_ && none_ready && (!last_attempt_failed_ || retry_wanted_);
 }
@@ -208,6 +252,8 @@ void Journal::keep_spares() {
     try {
       if (!trimmed_.empty()) {
         recycle(lock);
+      } else if (to_cut() < live_.size()) {
+        cut(lock);
       } else {
         make_spare(lock);
       }
@@ -249,6 +295,16 @@ void Journal::recycle(std::unique_lock<std::mutex>& lock) {
   auto file = fs_.open(path_of(number), FileSystem::Mode::Write);
   lock.lock();
   spares_.push_back({number, std::move(file)});
+}
+
+// What is behind the end of a segment that is only kept is dead for ever, and would have cost as much as the rest.
+void Journal::cut(std::unique_lock<std::mutex>& lock) {
+  const std::size_t index = to_cut();
+  const Live segment = live_[index];
+  live_[index].bytes = segment.valid_bytes;  // once is enough, whether or not it succeeds
+  lock.unlock();
+  fs_.open(path_of(segment.number), FileSystem::Mode::Write)->truncate(segment.valid_bytes);
+  lock.lock();
 }
 
 void Journal::make_spare(std::unique_lock<std::mutex>& lock) {

@@ -7,6 +7,9 @@
 // A keeper thread makes spares: it recycles trimmed segments under a new number, which costs a rename, and zero-fills a
 // new file only when there is none to recycle. So a leader never allocates disk, and fdatasync writes no metadata.
 //
+// Segments that only a snapshot set still needs stay where they are, cut to what they validly hold: there is nothing
+// behind it that anybody may read.
+//
 // Order that recovery relies on: a file gets its number by a rename or a creation that is synced before the number is
 // used; a segment's header is written after the segment before it is synced, and is itself synced before the first
 // batch goes in. Hence no number is ever used twice, every batch that can be found has a chain of headers to it, and
@@ -21,6 +24,7 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -49,7 +53,7 @@ struct JournalFiles {
     std::uint64_t number = 0;
     std::optional<SegmentHeader> header;  // nothing: a spare (or damage, which recovery tells apart)
     std::uint64_t bytes = 0;
-    std::optional<SegmentHeader> other;   // in place of `header`: of another timeline of this store
+    std::optional<SegmentHeader> other;  // in place of `header`: of another timeline of this store
   };
   std::vector<Segment> segments;  // by number
 
@@ -63,14 +67,15 @@ JournalFiles list_journal(FileSystem& fs, const std::filesystem::path& directory
 
 // Makes the journal of a new store: a first segment that has a header only, and one spare. Answers where it ends.
 JournalTail create_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-                           std::uint64_t segment_bytes);
+                           std::uint64_t segment_bytes, CommitSeq first_commit = 1);
 
 class Journal {
  public:
   // Continues behind `tail`: the first batch starts a new segment, numbered above every number seen. All that is in
-  // `files` must be in LMDB by now.
-  Journal(FileSystem& fs, std::filesystem::path directory, const JournalIdentity& identity,
-          std::uint64_t segment_bytes, const JournalTail& tail, const JournalFiles& files);
+  // `files` must be in LMDB by now. What holds commits behind `keep_behind` is kept all the same.
+  Journal(FileSystem& fs, std::filesystem::path directory, const JournalIdentity& identity, std::uint64_t segment_bytes,
+          const JournalTail& tail, const JournalFiles& files,
+          CommitSeq keep_behind = std::numeric_limits<CommitSeq>::max());
   ~Journal();  // stops the keeper
 
   // --- The sequencer's part. Thread-safe among each other.
@@ -93,11 +98,16 @@ class Journal {
   void sync();
 
   // --- The flusher's part.
-  void trim(CommitSeq lmdb_through);
-  CommitSeq first_commit() const;  // of what is not trimmed
+  // Gives up what holds only commits through the first one; of what is left, what holds only commits through the second
+  // one needs no room to grow.
+  void trim(CommitSeq through, CommitSeq lmdb_through);
+  bool has_segments_through(CommitSeq through) const;  // that hold only commits through this one
+  CommitSeq first_commit() const;                      // of what is not trimmed
+  // How much of what holds only commits through `lmdb_through` has commits behind `behind`.
+  std::uint64_t bytes_kept(CommitSeq behind, CommitSeq lmdb_through) const;
 
   void refuse_waiters();  // wait_for_spare fails with Closed from now on
-  void stop();  // recycles what is trimmed, ends the keeper, wakes waiters
+  void stop();            // recycles what is trimmed, ends the keeper, wakes waiters
   std::uint64_t disk_bytes() const;
   std::uint32_t segments_on_disk() const;
 
@@ -110,8 +120,13 @@ class Journal {
     std::uint64_t number;
     CommitSeq first_commit;
     std::uint64_t bytes;
+    std::uint64_t valid_bytes = 0;  // once there is a successor: where it ends
   };
 
+  void adopt(const JournalFiles& files, CommitSeq keep_behind);
+  bool is_done(std::size_t index, CommitSeq through) const;
+  std::size_t to_cut() const;
+  void cut(std::unique_lock<std::mutex>& lock);
   void keep_spares();
   bool work_for_keeper() const;
   void note_failure(std::unique_lock<std::mutex>& lock, Error error);
@@ -131,11 +146,12 @@ class Journal {
   mutable std::mutex mutex_;  // everything below
   std::condition_variable keeper_wakes_;
   std::condition_variable spare_ready_;
-  std::shared_ptr<File> current_;   // changed by the leader
-  std::deque<Spare> spares_;        // ascending
-  std::size_t granted_ = 0;         // of them, promised by take_spare and not yet started
-  std::deque<Live> live_;           // ascending; the last is the one written to, or the last of an earlier life
-  std::vector<Live> trimmed_;       // to be recycled
+  std::shared_ptr<File> current_;  // changed by the leader
+  std::deque<Spare> spares_;       // ascending
+  std::size_t granted_ = 0;        // of them, promised by take_spare and not yet started
+  std::deque<Live> live_;          // ascending; the last is the one written to, or the last of an earlier life
+  std::vector<Live> trimmed_;      // to be recycled
+  CommitSeq cut_through_ = 0;      // live ones that hold only commits through this one are cut to their valid bytes
   std::uint64_t next_number_;
   std::uint64_t failed_attempts_ = 0;
   std::optional<Error> spare_error_;  // of the last attempt that failed

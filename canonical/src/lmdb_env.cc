@@ -223,6 +223,13 @@ std::optional<std::string_view> LmdbWriteTxn::get(Table table, std::string_view 
   return get_value(txn_, env_.dbis_[static_cast<unsigned>(table)], key);
 }
 
+std::optional<std::string_view> LmdbWriteTxn::seek(Table table, std::string_view key) {
+  MDB_val k = to_val(key);
+  MDB_val v{};
+  if (!cursor_result(mdb_cursor_get(position(table), &k, &v, MDB_SET), "reading LMDB")) return std::nullopt;
+  return to_view(v);
+}
+
 void LmdbWriteTxn::put(Table table, std::string_view key, std::string_view value) {
   value.copy(reserve(table, key, value.size(), false), value.size());
 }

@@ -99,6 +99,8 @@ class LmdbWriteTxn {
   LmdbWriteTxn& operator=(const LmdbWriteTxn&) = delete;
 
   std::optional<std::string_view> get(Table table, std::string_view key) const;
+  // The same with the table's position, which a write of the same key then finds in place.
+  std::optional<std::string_view> seek(Table table, std::string_view key);
   void put(Table table, std::string_view key, std::string_view value);
   // Room for a value of `size` bytes, to be filled before the next call. append: the key is larger than all others.
   char* reserve(Table table, std::string_view key, std::size_t size, bool append);

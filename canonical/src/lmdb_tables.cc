@@ -42,7 +42,7 @@ class TagKey {
   std::size_t size_;
 };
 
-void apply_versions(LmdbWriteTxn& txn, const Rows& rows, const Delta& delta) {
+void apply_versions(LmdbWriteTxn& txn, const Rows& rows, const Delta& delta, RowSums& sums) {
   const VersionMap::Node* previous = nullptr;
   std::string system_key;
   for (const auto* node = delta.versions().first(); node != nullptr; node = node->after()) {
@@ -57,10 +57,12 @@ void apply_versions(LmdbWriteTxn& txn, const Rows& rows, const Delta& delta) {
       system_key.assign(1, static_cast<char>(node->space)).append(key);
       key = system_key;
     }
+    std::uint64_t& sum = table == Table::State ? sums.state : sums.own;
+    sum -= Rows::stored_checksum(txn.seek(table, key));
     if (node->removed()) {
       txn.del(table, key);
     } else {
-      rows.put_value(txn, table, key, node->value_view());
+      sum += rows.put_value(txn, table, key, node->value_view());
     }
   }
 }
@@ -115,22 +117,52 @@ EventView Rows::event(EventId id, std::string_view row, bool verify) const {
           Timestamp(std::chrono::microseconds(codec::load<std::int64_t>(row.data() + 12))), body};
 }
 
-void Rows::put_value(LmdbWriteTxn& txn, Table table, std::string_view key, std::string_view value) const {
-  char* to = txn.reserve(table, key, kValuePrefixBytes + value.size(), false);
-  codec::store(to, checksum(key, value));
+std::uint32_t Rows::put_value(LmdbWriteTxn& txn, Table table, std::string_view key, std::string_view value,
+                              bool append) const {
+  char* to = txn.reserve(table, key, kValuePrefixBytes + value.size(), append);
+  const std::uint32_t sum = checksum(key, value);
+  codec::store(to, sum);
   value.copy(to + kValuePrefixBytes, value.size());
+  return sum;
 }
 
-void Rows::append_event(LmdbWriteTxn& txn, const EventView& event) const {
+std::uint32_t Rows::stored_checksum(std::optional<std::string_view> row) {
+  return row && row->size() >= kValuePrefixBytes ? codec::load<std::uint32_t>(row->data()) : 0;
+}
+
+namespace {
+
+// Behind the checksum.
+void store_event(char* to, const EventView& event) {
+  codec::store(to, event.commit_seq());
+  codec::store(to + 8, static_cast<std::int64_t>(event.commit_time().time_since_epoch().count()));
+  event.body().copy(to + 16, event.body().size());
+}
+
+std::array<char, 8> event_key_bytes(EventId id) {
   std::array<char, 8> key;
-  codec::store_big(key.data(), event.id());
+  codec::store_big(key.data(), id);
+  return key;
+}
+
+}  // namespace
+
+std::uint32_t Rows::append_event(LmdbWriteTxn& txn, const EventView& event) const {
+  const std::array<char, 8> key = event_key_bytes(event.id());
   std::string_view key_view(key.data(), key.size());
   std::size_t size = kEventPrefixBytes + event.body().size();
   char* to = txn.reserve(Table::Events, key_view, size, true);
-  codec::store(to + 4, event.commit_seq());
-  codec::store(to + 12, static_cast<std::int64_t>(event.commit_time().time_since_epoch().count()));
-  event.body().copy(to + kEventPrefixBytes, event.body().size());
-  codec::store(to, checksum(key_view, {to + 4, size - 4}));
+  store_event(to + 4, event);
+  const std::uint32_t sum = checksum(key_view, {to + 4, size - 4});
+  codec::store(to, sum);
+  return sum;
+}
+
+std::uint32_t Rows::event_checksum(const EventView& event) const {
+  const std::array<char, 8> key = event_key_bytes(event.id());
+  std::string row(kEventPrefixBytes - 4 + event.body().size(), '\0');
+  store_event(row.data(), event);
+  return checksum({key.data(), key.size()}, row);
 }
 
 std::string_view Rows::head_key() { return "\xF0head"; }
@@ -142,6 +174,10 @@ void Rows::put_head(LmdbWriteTxn& txn, const Head& head) const {
   codec::append(bytes, head.last_event);
   codec::append(bytes, head.state_keys);
   codec::append(bytes, head.tag_entries);
+  codec::append(bytes, std::int64_t{head.latest.time_since_epoch().count()});
+  codec::append(bytes, head.sums.state);
+  codec::append(bytes, head.sums.events);
+  codec::append(bytes, head.sums.own);
   if (head.clean) {
     codec::append(bytes, head.clean->segment_number);
     codec::append(bytes, head.clean->valid_bytes);
@@ -159,6 +195,10 @@ Head Rows::decode_head(std::optional<std::string_view> row) const {
   head.last_event = reader.read<std::uint64_t>();
   head.state_keys = reader.read<std::uint64_t>();
   head.tag_entries = reader.read<std::uint64_t>();
+  head.latest = Timestamp(std::chrono::microseconds(reader.read<std::int64_t>()));
+  head.sums.state = reader.read<std::uint64_t>();
+  head.sums.events = reader.read<std::uint64_t>();
+  head.sums.own = reader.read<std::uint64_t>();
   if (!reader.rest().empty()) {
     JournalTail tail;
     tail.segment_number = reader.read<std::uint64_t>();
@@ -222,8 +262,10 @@ void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta, const Flush
   }
   EventId last_event = delta.last_event(delta.last_commit());
   if (int error = AZOTH_FAULT("flush.apply")) throw_errno(error, "writing to LMDB");
-  apply_versions(txn, rows, delta);
-  for (EventId id = delta.first_event(); id <= last_event; ++id) rows.append_event(txn, delta.event(id));
+  apply_versions(txn, rows, delta, head.sums);
+  for (EventId id = delta.first_event(); id <= last_event; ++id) {
+    head.sums.events += rows.append_event(txn, delta.event(id));
+  }
   apply_tags(txn, delta, last_event);
   if (options.bulk) put_bulk_record(txn, rows, delta.newest_record());
   drop_bulk_records(txn, options.journal_begin);
@@ -231,6 +273,8 @@ void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta, const Flush
                       .last_event = last_event,
                       .state_keys = txn.entries(Table::State),
                       .tag_entries = txn.entries(Table::Tags),
+                      .latest = std::max(head.latest, delta.latest()),
+                      .sums = head.sums,
                       .clean = std::nullopt});
   txn.commit(delta.last_commit());
 }

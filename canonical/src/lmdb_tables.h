@@ -33,13 +33,23 @@ inline constexpr std::size_t kEventPrefixBytes = 20;
 struct StoreRow {
   Uuid store_id;
   Timestamp created{};
-  // Set while a repair is under way: where it cuts. It has moved commits of a damaged journal here, perhaps not all that
-  // it keeps, and until it has ended the store is not to be used.
+  // Set while a repair is under way: where it cuts. It has moved commits of a damaged journal here, perhaps not all
+  // that it keeps, and until it has ended the store is not to be used.
   std::optional<CommitSeq> repair_keeps_through{};
   std::uint64_t first_segment = 1;  // of the current timeline; what has a lower number is from before
   Lineage lineage{};                // at least one
 
   const Uuid& timeline() const { return lineage.front().id; }
+};
+
+// The sums of the checksums of all rows, kept up to date with each row that changes: a row that was taken back to what
+// it was, or came from another copy of the store, has a checksum that is right and makes the sum wrong.
+struct RowSums {
+  std::uint64_t state = 0;
+  std::uint64_t events = 0;
+  std::uint64_t own = 0;  // of the spaces in `system`, without what describes LMDB itself
+
+  friend bool operator==(const RowSums&, const RowSums&) = default;
 };
 
 // What LMDB holds, written in the transaction that makes it so.
@@ -48,6 +58,8 @@ struct Head {
   EventId last_event = 0;
   std::uint64_t state_keys = 0;
   std::uint64_t tag_entries = 0;
+  Timestamp latest = Timestamp::min();  // no commit so far is later
+  RowSums sums = {};
   std::optional<JournalTail> clean;  // set by a clean close: where the journal ended
 };
 
@@ -61,8 +73,13 @@ class Rows {
   std::string_view value(std::string_view key, std::string_view row, bool verify) const;
   EventView event(EventId id, std::string_view row, bool verify) const;
 
-  void put_value(LmdbWriteTxn& txn, Table table, std::string_view key, std::string_view value) const;
-  void append_event(LmdbWriteTxn& txn, const EventView& event) const;
+  // Both answer the row's checksum. append: the key is larger than all others.
+  std::uint32_t put_value(LmdbWriteTxn& txn, Table table, std::string_view key, std::string_view value,
+                          bool append = false) const;
+  std::uint32_t append_event(LmdbWriteTxn& txn, const EventView& event) const;
+  std::uint32_t event_checksum(const EventView& event) const;  // that its row has, or would have
+  // As the row says itself; 0 of a row that is not there, or too short for one.
+  static std::uint32_t stored_checksum(std::optional<std::string_view> row);
 
   void put_head(LmdbWriteTxn& txn, const Head& head) const;
   template <class Txn>
@@ -88,15 +105,19 @@ class Rows {
 std::string tag_key(std::string_view tag, EventId id);
 std::string event_key(EventId id);
 inline constexpr std::uint8_t kOwnRows = 0xF0;
+// Whether a row of `system` is one of the store's own spaces, and not of what describes LMDB itself.
+inline bool is_own_space(std::string_view system_key) {
+  return !system_key.empty() && static_cast<std::uint8_t>(system_key.front()) <= kLastSpace;
+}
 
 struct FlushOptions {
   bool bulk = false;            // the Delta is one bulk transaction, whose operations are kept: the journal has none
   CommitSeq journal_begin = 0;  // what the journal holds begins here; kept operations of commits before it are dropped
 };
 
-// Brings LMDB from the commit before the Delta to the Delta's last one, in one synced transaction: each key once, in key
-// order; events at the end; tag entries in order; the head. Throws NoSpace if there was no room, and nothing changed;
-// after any other error it is unknown whether LMDB has committed.
+// Brings LMDB from the commit before the Delta to the Delta's last one, in one synced transaction: each key once, in
+// key order; events at the end; tag entries in order; the head. Throws NoSpace if there was no room, and nothing
+// changed; after any other error it is unknown whether LMDB has committed.
 void flush_delta(LmdbEnv& env, const Rows& rows, const Delta& delta, const FlushOptions& options = {});
 
 }  // namespace azoth

@@ -218,6 +218,22 @@ void ReadingStore::start_following() {
   following_ = std::thread([this] { follow(); });
 }
 
+std::shared_ptr<Environment> ReadingStore::environment() {
+  std::lock_guard lock(mutex_);
+  if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
+  return environment_;
+}
+
+// Nobody inserts while this looks: refreshing holds the mutex.
+PinnedView ReadingStore::pin() {
+  refresh();
+  std::lock_guard lock(mutex_);
+  PinnedView pinned{.commit = state_->marks.durable.load(), .view = views_->load()};
+  if (!started_) throw Error(ErrorCode::Backpressure, "the writer moves on while it is read; try again");
+  for (const auto& delta : deltas_) pinned.latest = std::max(pinned.latest, delta->latest());
+  return pinned;
+}
+
 Meta ReadingStore::meta() { return make_meta(*read(Durability::Durable), identity_, created_); }
 
 Status ReadingStore::status() {

@@ -30,6 +30,9 @@ class ReadingStore : public StoreImpl {
   std::unique_ptr<Snapshot> read(Durability level) override;  // all levels are Durable here
   std::unique_ptr<SubscriptionState> subscribe(EventId after) override;
   std::unique_ptr<EventSource> event_source() override;
+  std::shared_ptr<Environment> environment() override;
+  BackupSite backup_site() override { return {fs_, paths_, identity_, created_}; }
+  PinnedView pin() override;
   Meta meta() override;
   Status status() override;
   void metrics(const MetricCallback& callback) override { report_status(status(), callback); }

@@ -15,6 +15,14 @@ constexpr std::size_t kCommandNumbers = 36;  // before the fingerprint, in the r
 }
 
 RecordHeader decode_header(std::string_view record) {
+  RecordHeader header = decode_record_header(record);
+  if (header.length != record.size()) malformed("its length is not its size");
+  return header;
+}
+
+}  // namespace
+
+RecordHeader decode_record_header(std::string_view record) {
   if (record.size() < kRecordHeaderBytes) malformed("shorter than its header");
   codec::Reader reader(record);
   RecordHeader header;
@@ -25,11 +33,8 @@ RecordHeader decode_header(std::string_view record) {
   header.commit_seq = reader.read<std::uint64_t>();
   header.time = Timestamp(std::chrono::microseconds(reader.read<std::int64_t>()));
   header.first_event = reader.read<std::uint64_t>();
-  if (header.length != record.size()) malformed("its length is not its size");
   return header;
 }
-
-}  // namespace
 
 RecordReader::RecordReader(std::string_view record)
     : header_(decode_header(record)), operations_left_(header_.operations), events_left_(header_.events) {

@@ -43,6 +43,9 @@ struct RecordHeader {
   EventId last_event() const { return events == 0 ? 0 : first_event + events - 1; }
 };
 
+// Of the first bytes of a record, whatever follows. Throws Corruption if they are too few.
+RecordHeader decode_record_header(std::string_view bytes);
+
 struct RecordEntry {
   enum class Kind : std::uint8_t { Set = 1, Unset = 2, Event = 3 };
   Kind kind;

@@ -1,62 +1,43 @@
 #include "replay_into_lmdb.h"
 
-#include <future>
-#include <memory>
-#include <string>
 #include <utility>
 
 namespace azoth {
 
-namespace {
+RecordsIntoLmdb::RecordsIntoLmdb(LmdbEnv& env, const Rows& rows, const Head& head, std::size_t delta_bytes)
+    : env_(env), rows_(rows), delta_bytes_(delta_bytes), last_event_(head.last_event), delta_(next(head.last_commit)) {}
 
-// Fills one Delta while the one before it is flushed: both take about as long.
-class Replay {
- public:
-  Replay(LmdbEnv& env, const Rows& rows, const Head& head, std::size_t delta_bytes)
-      : env_(env), rows_(rows), delta_bytes_(delta_bytes), last_event_(head.last_event), delta_(next(head.last_commit)) {}
+void RecordsIntoLmdb::insert(std::string record) {
+  delta_->insert(std::move(record));
+  if (delta_->bytes() >= delta_bytes_) flush();
+}
 
-  void insert(std::string_view record) {
-    delta_->insert(std::string(record));
-    if (delta_->bytes() >= delta_bytes_) flush();
-  }
+EventId RecordsIntoLmdb::finish() {
+  flush();
+  if (flushing_.valid()) flushing_.get();
+  return last_event_;
+}
 
-  EventId finish() {
-    flush();
-    if (flushing_.valid()) flushing_.get();
-    return last_event_;
-  }
+std::unique_ptr<Delta> RecordsIntoLmdb::next(CommitSeq last_commit) const {
+  return std::make_unique<Delta>(last_commit + 1, last_event_ + 1, delta_bytes_);
+}
 
- private:
-  std::unique_ptr<Delta> next(CommitSeq last_commit) const {
-    return std::make_unique<Delta>(last_commit + 1, last_event_ + 1, delta_bytes_);
-  }
-
-  void flush() {
-    if (delta_->empty()) return;
-    if (flushing_.valid()) flushing_.get();  // with what it threw
-    CommitSeq last_commit = delta_->last_commit();
-    last_event_ = delta_->last_event(last_commit);
-    flushing_ = std::async(std::launch::async, [this, full = std::shared_ptr<Delta>(std::move(delta_))] {
-      flush_delta(env_, rows_, *full);
-    });
-    delta_ = next(last_commit);
-  }
-
-  LmdbEnv& env_;
-  const Rows& rows_;
-  const std::size_t delta_bytes_;
-  EventId last_event_;
-  std::unique_ptr<Delta> delta_;
-  std::future<void> flushing_;  // its destructor waits
-};
-
-}  // namespace
+void RecordsIntoLmdb::flush() {
+  if (delta_->empty()) return;
+  if (flushing_.valid()) flushing_.get();  // with what it threw
+  CommitSeq last_commit = delta_->last_commit();
+  last_event_ = delta_->last_event(last_commit);
+  flushing_ = std::async(std::launch::async,
+                         [this, full = std::shared_ptr<Delta>(std::move(delta_))] { flush_delta(env_, rows_, *full); });
+  delta_ = next(last_commit);
+}
 
 EventId replay_into_lmdb(LmdbEnv& env, const Rows& rows, FileSystem& fs, const std::filesystem::path& directory,
                          const JournalIdentity& identity, const ReplayPlan& plan, const Head& head,
                          std::size_t delta_bytes) {
-  Replay into(env, rows, head, delta_bytes);
-  replay(fs, directory, identity, plan, head.last_commit, [&](std::string_view record) { into.insert(record); });
+  RecordsIntoLmdb into(env, rows, head, delta_bytes);
+  replay(fs, directory, identity, plan, head.last_commit,
+         [&](std::string_view record) { into.insert(std::string(record)); });
   return into.finish();
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
@@ -65,8 +66,9 @@ Environment& open_environment(const View& view) {
   return *view.environment;
 }
 
-Snapshot::Snapshot(CommitSeq commit, std::shared_ptr<const View> view)
+Snapshot::Snapshot(CommitSeq commit, std::shared_ptr<const View> view, Reads reads)
     : view_(std::move(view)), environment_(view_->environment), lmdb_(open_environment(*view_).lmdb.begin_read()) {
+  verify_reads_ = reads == Reads::Verified || environment_->verify_reads;
   environment_->check_timeline(lmdb_);
   std::optional<CommitSeq> published = lmdb_.published_commit();
   CommitSeq in_lmdb = published ? *published : head().last_commit;
@@ -149,22 +151,83 @@ EventId Snapshot::newest_event(std::string_view tag) const {
   return of_this_tag ? codec::load_big(key.data() + prefix.size()) : 0;
 }
 
+namespace {
+
+// What the Deltas show of each key that they know, of all spaces: its newest version at the snapshot.
+template <class Each>
+void for_each_overlaid(const Snapshot& snapshot, Each each) {
+  const auto& deltas = snapshot.deltas();
+  const CommitSeq at = snapshot.commit_seq();
+  for (std::size_t i = 0; i < deltas.size(); ++i) {
+    const VersionMap::Node* shown = nullptr;
+    for (const VersionMap::Node* node = deltas[i]->versions().first(); node != nullptr; node = node->after()) {
+      const bool again = shown != nullptr && shown->space == node->space && shown->key() == node->key();
+      if (again || node->commit_seq > at) continue;
+      shown = node;
+      auto knows_newer = [&](const Delta* delta) {
+        return delta->versions().find(node->space, node->key(), at) != nullptr;
+      };
+      if (std::none_of(deltas.begin(), deltas.begin() + static_cast<std::ptrdiff_t>(i), knows_newer)) each(*node);
+    }
+  }
+}
+
+std::string system_key_of(const VersionMap::Node& node) {
+  return std::string(1, static_cast<char>(node.space)).append(node.key());
+}
+
+}  // namespace
+
 // LMDB knows how many it has; what the Deltas add and remove is looked up key by key.
 std::uint64_t count_keys(const Snapshot& snapshot) {
   std::uint64_t keys = snapshot.head().state_keys;
-  const auto& deltas = snapshot.deltas();
-  for (std::size_t i = 0; i < deltas.size(); ++i) {
-    VersionCursor cursor(deltas[i]->versions(), snapshot.commit_seq());
-    for (cursor.seek(""); cursor.valid(); cursor.next()) {
-      auto newer = [&](const Delta* delta) {
-        return delta->versions().find(Space::State, cursor.key(), snapshot.commit_seq()) != nullptr;
-      };
-      if (std::any_of(deltas.begin(), deltas.begin() + static_cast<std::ptrdiff_t>(i), newer)) continue;
-      keys += cursor.node().removed() ? 0 : 1;
-      keys -= snapshot.lmdb().get(Table::State, cursor.key()) ? 1 : 0;
+  for_each_overlaid(snapshot, [&](const VersionMap::Node& node) {
+    if (node.space != Space::State) return;
+    keys += node.removed() ? 0 : 1;
+    keys -= snapshot.lmdb().get(Table::State, node.key()) ? 1 : 0;
+  });
+  return keys;
+}
+
+RowSums sums_of(const Snapshot& snapshot) {
+  const Head head = snapshot.head();
+  RowSums sums = head.sums;
+  for_each_overlaid(snapshot, [&](const VersionMap::Node& node) {
+    const bool of_state = node.space == Space::State;
+    const std::string key = of_state ? std::string(node.key()) : system_key_of(node);
+    std::uint64_t& sum = of_state ? sums.state : sums.own;
+    sum -= Rows::stored_checksum(snapshot.lmdb().get(of_state ? Table::State : Table::System, key));
+    if (!node.removed()) sum += snapshot.rows().checksum(key, node.value_view());
+  });
+  for (EventId id = head.last_event + 1; id <= snapshot.last_event(); ++id) {
+    sums.events += snapshot.rows().event_checksum(*snapshot.event(id));
+  }
+  return sums;
+}
+
+void for_each_own_row(const Snapshot& snapshot, const EachOwnRow& each) {
+  std::map<std::string, const VersionMap::Node*> overlaid;
+  for_each_overlaid(snapshot, [&](const VersionMap::Node& node) {
+    if (node.space != Space::State) overlaid.emplace(system_key_of(node), &node);
+  });
+  auto hand_on = [&](std::string_view key, std::string_view value) {
+    each(static_cast<Space>(key.front()), key.substr(1), value);
+  };
+  auto next = overlaid.begin();
+  auto hand_on_overlaid = [&] {
+    if (!next->second->removed()) hand_on(next->first, next->second->value_view());
+    ++next;
+  };
+  LmdbCursor row = snapshot.lmdb().cursor(Table::System);
+  for (bool more = row.first(); more && is_own_space(row.key()); more = row.next()) {
+    while (next != overlaid.end() && next->first < row.key()) hand_on_overlaid();
+    if (next != overlaid.end() && next->first == row.key()) {
+      hand_on_overlaid();
+    } else {
+      hand_on(row.key(), snapshot.rows().value(row.key(), row.value(), true));
     }
   }
-  return keys;
+  while (next != overlaid.end()) hand_on_overlaid();
 }
 
 // --- StateCursor

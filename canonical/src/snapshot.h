@@ -6,6 +6,7 @@
 // events of (M, S].
 #pragma once
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -43,8 +44,10 @@ class VersionCursor {
 
 class Snapshot {
  public:
+  enum class Reads { AsTheStoreDoes, Verified };
+
   // `commit` is S, loaded before `view`. Throws Closed if the view has been retired.
-  Snapshot(CommitSeq commit, std::shared_ptr<const View> view);
+  Snapshot(CommitSeq commit, std::shared_ptr<const View> view, Reads reads = Reads::AsTheStoreDoes);
 
   CommitSeq commit_seq() const { return commit_; }
   EventId last_event() const;
@@ -59,18 +62,24 @@ class Snapshot {
   const std::vector<const Delta*>& deltas() const { return deltas_; }  // that count here, newest first
   const LmdbReadTxn& lmdb() const { return lmdb_; }
   const Rows& rows() const { return environment_->rows; }
-  bool verify_reads() const { return environment_->verify_reads; }
+  bool verify_reads() const { return verify_reads_; }
 
  private:
-  std::shared_ptr<const View> view_;          // keeps the Deltas alive
+  std::shared_ptr<const View> view_;  // keeps the Deltas alive
   std::shared_ptr<Environment> environment_;
   LmdbReadTxn lmdb_;
   CommitSeq commit_;
+  bool verify_reads_;
   std::vector<const Delta*> deltas_;
   mutable std::optional<EventId> last_lmdb_event_;
 };
 
 std::uint64_t count_keys(const Snapshot& snapshot);
+RowSums sums_of(const Snapshot& snapshot);
+
+// The rows of the store's own spaces, by space and key.
+using EachOwnRow = std::function<void(Space space, std::string_view key, std::string_view value)>;
+void for_each_own_row(const Snapshot& snapshot, const EachOwnRow& each);
 
 // State in key order: the newest source that knows a key decides.
 class StateCursor {

@@ -1,13 +1,14 @@
 #include "azoth/canonical/store.h"
 
 #include <new>
-#include <system_error>
 #include <utility>
 
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
+#include "backup_source.h"
 #include "journal.h"
 #include "lmdb_tables.h"
+#include "new_store.h"
 #include "reading_store.h"
 #include "settings.h"
 #include "store_files.h"
@@ -17,80 +18,28 @@ namespace azoth {
 
 namespace {
 
-void make_directories(const std::filesystem::path& directory) {
-  FileSystem& fs = FileSystem::posix();
-  std::filesystem::path parent = std::filesystem::absolute(directory).parent_path();
-  std::error_code error;
-  if (!std::filesystem::exists(parent, error)) make_directories(parent);
-  fs.make_directory(directory);
-  fs.sync_directory(parent);
-}
-
-// Whether this is what a creation leaves that is interrupted before it has marked the directory as its own.
-bool is_leftover(const StorePaths& paths, const std::string& name) {
-  return name == paths.lock.filename() || (name.starts_with("creating.") && name.ends_with(".tmp"));
-}
-
-// What an interrupted creation left in our own folders.
-void clear_leftovers(FileSystem& fs, const StorePaths& paths) {
-  if (fs.exists(paths.journal)) {
-    for (const std::string& name : fs.list(paths.journal)) fs.remove(paths.journal / name);
-  }
-  std::filesystem::remove(paths.canonical / "data.mdb");
-  std::filesystem::remove(paths.canonical / "lock.mdb");
-}
-
 // As a clean close leaves it.
 void create_lmdb(const StorePaths& paths, const Options& options, const StoreRow& row, const JournalTail& tail) {
-  FileSystem::posix().make_directory(paths.canonical);
-  {
-    LmdbEnv env(paths.canonical, lmdb_settings(options), LmdbEnv::Mode::Create);
-    Rows rows(row.store_id);
-    LmdbWriteTxn txn(env);
-    rows.put_store(txn, row);
-    rows.put_head(txn, {.last_commit = 0, .last_event = 0, .state_keys = 0, .tag_entries = 0, .clean = tail});
-    txn.commit(0);
-  }
-  FileSystem::posix().sync_directory(paths.canonical);
+  LmdbEnv env(paths.canonical, lmdb_settings(options), LmdbEnv::Mode::Create);
+  Rows rows(row.store_id);
+  LmdbWriteTxn txn(env);
+  rows.put_store(txn, row);
+  rows.put_head(txn, {.clean = tail});
+  txn.commit(0);
 }
 
 }  // namespace
 
 // --- Creating
 
-// The identity file is written last: until it is there, this is no store, and what is there may be thrown away.
 void Store::create(const std::filesystem::path& directory, const Options& options, FileSystem& fs) {
   check_options(options);
-  StorePaths paths(directory);
-  if (fs.exists(paths.identity)) {
-    throw Error(ErrorCode::AlreadyExists, "there is a store in " + directory.string() + " already");
-  }
-  make_directories(paths.directory);
-  if (&fs != &FileSystem::posix()) fs.make_directory(paths.directory);
-  if (!fs.exists(paths.creating)) {
-    for (const std::string& name : fs.list(paths.directory)) {
-      if (is_leftover(paths, name)) continue;
-      throw Error(ErrorCode::AlreadyExists, directory.string() + " is not empty (there is " + name +
-                                                "); choose a new or an empty directory");
-    }
-  }
-  DirectoryClaim claim(paths, DirectoryClaim::Mode::Write);
-  if (fs.exists(paths.identity)) {  // made by somebody else since we looked, and not ours to throw away
-    throw Error(ErrorCode::AlreadyExists, "there is a store in " + directory.string() + " already");
-  }
-  for (const std::string& name : fs.list(paths.directory)) {
-    if (name.ends_with(".tmp")) fs.remove(paths.directory / name);
-  }
-  write_file_atomically(fs, paths.creating, "a store is being created here\n");
-  clear_leftovers(fs, paths);
   StoreRow row{.store_id = Uuid::random(), .created = clock_of(options).now(), .lineage = {{.id = Uuid::random()}}};
+  NewStore store(directory, fs);
+  const StorePaths& paths = store.paths();
   JournalTail tail = create_journal(fs, paths.journal, {row.store_id, row.timeline()}, options.segment_bytes);
   create_lmdb(paths, options, row, tail);
-  fs.sync_directory(paths.directory);
-  FileSystem::posix().sync_directory(paths.directory);
-  write_identity(fs, paths, {.store_id = row.store_id});
-  fs.remove(paths.creating);
-  fs.sync_directory(paths.directory);
+  store.finish(row.store_id);
 }
 
 bool Store::exists(const std::filesystem::path& directory, FileSystem& fs) {
@@ -170,6 +119,8 @@ ReadTxn Store::read(Durability level) const { return ReadTxn(impl_->read(level))
 Subscription Store::subscribe(EventId after) const { return Subscription(impl_->subscribe(after)); }
 
 std::unique_ptr<EventSource> Store::event_source() const { return impl_->event_source(); }
+
+std::unique_ptr<BackupSource> Store::backup_source() { return make_backup_source(*impl_); }
 
 EventId Store::seal(std::optional<std::chrono::nanoseconds> timeout) {
   WritingStore& writer = impl_->writer();

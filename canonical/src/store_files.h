@@ -22,7 +22,7 @@
 
 namespace azoth {
 
-inline constexpr std::uint32_t kFormatVersion = 2;
+inline constexpr std::uint32_t kFormatVersion = 3;
 
 struct StorePaths {
   explicit StorePaths(const std::filesystem::path& directory);

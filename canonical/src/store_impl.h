@@ -27,6 +27,21 @@ void describe_lmdb(LmdbEnv& lmdb, Status& status);
 
 Meta make_meta(const Snapshot& snapshot, const JournalIdentity& identity, Timestamp created);
 
+// What a BackupSource stands on.
+struct BackupSite {
+  FileSystem& fs;
+  StorePaths paths;
+  JournalIdentity identity;
+  Timestamp created;
+};
+
+// A View, and up to which commit of it to read; nothing comes into it up to there.
+struct PinnedView {
+  CommitSeq commit = 0;  // 0: what LMDB has
+  std::shared_ptr<const View> view;
+  Timestamp latest = Timestamp::min();  // of the commits in its Deltas
+};
+
 class StoreImpl {
  public:
   virtual ~StoreImpl() = default;
@@ -36,6 +51,10 @@ class StoreImpl {
   virtual std::unique_ptr<Snapshot> read(Durability level) = 0;
   virtual std::unique_ptr<SubscriptionState> subscribe(EventId after) = 0;
   virtual std::unique_ptr<EventSource> event_source() = 0;
+  virtual std::shared_ptr<Environment> environment() = 0;  // throws Closed
+  virtual BackupSite backup_site() = 0;
+  // Of everything that was acknowledged as Durable before, and nothing that is not durable.
+  virtual PinnedView pin() = 0;
   virtual Meta meta() = 0;
   virtual Status status() = 0;
   virtual void metrics(const MetricCallback& callback) = 0;

@@ -75,13 +75,15 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   }
   environment->claim->failure_is_settled();  // before the journal changes, which wakes those who follow it
   state_.failure.on_set([this, claim = environment->claim.get()] { claim->note_failure(state_.marks.durable.load()); });
-  journal_ = std::make_unique<Journal>(fs_, paths_.journal, identity_, options_.segment_bytes, plan.tail, files);
+  journal_ = std::make_unique<Journal>(fs_, paths_.journal, identity_, options_.segment_bytes, plan.tail, files,
+                                       retained_behind(Retention(paths_.directory, fs_), identity_));
+  retained_ = std::make_unique<RetainedJournal>(fs_, paths_.directory, *journal_, identity_);
   sequencer_ = std::make_unique<Sequencer>(environment, *journal_, state_, admission_, *gate_, options_,
                                            clock_of(options_), Sequencer::Start{plan.tail.last_commit, last_event});
   load_seal();
   group_ = std::make_shared<GroupCommit>(*journal_, *sequencer_, shared_state_);
   syncer_ = std::make_unique<Syncer>(*group_, sequencer_->syncer_signal(), state_, options_.sync_interval);
-  flusher_ = std::make_unique<Flusher>(*environment, *journal_, *sequencer_, *group_, state_, options_);
+  flusher_ = std::make_unique<Flusher>(*environment, *journal_, *retained_, *sequencer_, *group_, state_, options_);
   bulk_commit_ = std::make_unique<BulkCommit>(*environment, *journal_, *sequencer_, *group_, *flusher_, state_);
   make_sequences();
 }
@@ -369,6 +371,18 @@ std::unique_ptr<SubscriptionState> WritingStore::subscribe(EventId after) {
 std::unique_ptr<EventSource> WritingStore::event_source() {
   check_open();
   return std::make_unique<StoreEventSource>(shared_state_, sequencer_->views(), identity_);
+}
+
+std::shared_ptr<Environment> WritingStore::environment() {
+  std::shared_ptr<Environment> environment = sequencer_->view()->environment;
+  if (!environment) throw Error(ErrorCode::Closed, "the store is closed");
+  return environment;
+}
+
+// In LMDB there is nothing that is not durable.
+PinnedView WritingStore::pin() {
+  checkpoint();
+  return {.commit = 0, .view = sequencer_->view()};
 }
 
 Meta WritingStore::meta() { return make_meta(*read(Durability::Written), identity_, created_); }

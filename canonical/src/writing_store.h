@@ -49,6 +49,9 @@ class WritingStore : public StoreImpl {
   std::unique_ptr<Snapshot> read(Durability level) override { return snapshot(mark(level)); }
   std::unique_ptr<SubscriptionState> subscribe(EventId after) override;
   std::unique_ptr<EventSource> event_source() override;
+  std::shared_ptr<Environment> environment() override;
+  BackupSite backup_site() override { return {fs_, paths_, identity_, created_}; }
+  PinnedView pin() override;
   Meta meta() override;
   Status status() override;
   void metrics(const MetricCallback& callback) override;
@@ -124,6 +127,7 @@ class WritingStore : public StoreImpl {
   std::mutex forgetting_;                  // old_commands_
   OldCommands old_commands_;
   std::unique_ptr<Journal> journal_;
+  std::unique_ptr<RetainedJournal> retained_;
   std::unique_ptr<Sequencer> sequencer_;
   std::shared_ptr<GroupCommit> group_;
   std::unique_ptr<Syncer> syncer_;

@@ -140,7 +140,7 @@ class JournalDriver {
     }
     between();
     while (live_.size() > 1 && live_[1].first_commit <= through + 1) live_.erase(live_.begin());
-    journal_.trim(through);
+    journal_.trim(through, through);
     if (settles) settle();
   }
   void flush(CommitSeq through) {

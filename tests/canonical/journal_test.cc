@@ -362,7 +362,7 @@ TEST(Journal, WhatIsTrimmedRelievesAJournalWithoutSpace) {
   watch.fail(Kind::Create, ErrorCode::NoSpace);
   ASSERT_TRUE(journal.take_spare());
   EXPECT_EQ(code_of([&] { journal.wait_for_spare(kNoDeadline); }), ErrorCode::NoSpace);
-  journal.trim(driver->history().durable);
+  journal.trim(driver->history().durable, driver->history().durable);
   while (!journal.take_spare()) {
     try {
       journal.wait_for_spare(kNoDeadline);
@@ -482,7 +482,7 @@ TEST(Journal, SparesAreHandedOutOnceToManyThreads) {
         std::lock_guard lock(leader);
         journal.start_segment(++started);
         numbers.insert(journal.tail().segment_number);
-        if (started % 3 == 0) journal.trim(started);
+        if (started % 3 == 0) journal.trim(started, started);
       }
     });
   }

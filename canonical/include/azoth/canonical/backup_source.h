@@ -30,7 +30,7 @@ struct ContentTotals {
   // Sums of the rows' checksums (docs/format.md, "LMDB"): whatever is added, changed or removed changes them.
   std::uint64_t state_sum = 0;
   std::uint64_t events_sum = 0;
-  std::optional<EventId> sealed_event;
+  std::optional<EventId> sealed_event = {};
 
   friend bool operator==(const ContentTotals&, const ContentTotals&) = default;
 };
@@ -58,10 +58,10 @@ class BackupSource {
   using EachOwnRow = std::function<void(std::uint8_t space, std::string_view key, std::string_view value)>;
   virtual void for_each_own_row(const ReadTxn& reader, const EachOwnRow& each) const = 0;
 
-  // The commits (after, through], whole and in order, as records (docs/format.md, "Record"). A bulk transaction's record
-  // comes in several pieces. `reader` is a snapshot with commit `through`; `after_event` the last event of `after`.
-  // Throws NotFound if the journal does not reach back to `after`, Corruption, naming the file, if it is damaged there:
-  // then only a full snapshot brings these commits.
+  // The commits (after, through], whole and in order, as records (docs/format.md, "Record"). A bulk transaction's
+  // record comes in several pieces. `reader` is a snapshot with commit `through`; `after_event` the last event of
+  // `after`. Throws NotFound if the journal does not reach back to `after`, Corruption, naming the file, if it is
+  // damaged there: then only a full snapshot brings these commits.
   using EachPiece = std::function<void(std::string_view bytes, bool last_of_record)>;
   virtual void for_each_commit(const ReadTxn& reader, CommitSeq after, EventId after_event, CommitSeq through,
                                const EachPiece& each) = 0;

@@ -1,5 +1,5 @@
-// What snapshot sets still need of the journal: a differential snapshot is made of the commits behind the one before it,
-// so the journal must not be trimmed behind that.
+// What snapshot sets still need of the journal: a differential snapshot is made of the commits behind the one before
+// it, so the journal must not be trimmed behind that.
 //
 // A set registers in the store's directory with a file, retain/SETID, that says through which commit it has everything.
 // Whoever writes to the store looks there before it trims. A set is given up, with a warning in the log, when what is
@@ -18,6 +18,7 @@
 #include "azoth/core/bytes.h"
 #include "azoth/core/file.h"
 #include "azoth/core/ids.h"
+#include "azoth/core/lock_file.h"
 
 namespace azoth {
 
@@ -28,7 +29,7 @@ struct RetainedSet {
   Uuid timeline;         // on which `commit` was
   CommitSeq commit = 0;  // the set has everything through it
   std::uint64_t limit_bytes = kDefaultLimitBytes;
-  std::string place;     // where the set was when it registered: for people
+  std::string place;  // where the set was when it registered: for people
 
   friend bool operator==(const RetainedSet&, const RetainedSet&) = default;
 };
@@ -39,15 +40,20 @@ class Retention {
  public:
   explicit Retention(const std::filesystem::path& store_directory, FileSystem& fs = FileSystem::posix());
 
-  // By set id. A file that cannot be read counts for nothing, and is in `damaged` if that is asked for.
-  std::vector<RetainedSet> list(std::vector<std::string>* damaged = nullptr) const;
+  // By set id. A file that cannot be read counts for nothing, and is in `unreadable` if that is asked for.
+  std::vector<RetainedSet> list(std::vector<std::string>* unreadable = nullptr) const;
   std::optional<RetainedSet> find(const Uuid& set_id) const;
 
   void set(const RetainedSet& set);  // makes or replaces the registration, durably
   bool forget(const Uuid& set_id);   // false if there is none
 
+  // For the writer, when it trims. Nothing while somebody else holds the registrations.
+  bool in_use() const;  // whether any set has ever registered
+  std::optional<LockFile> try_lock() const;
+  void remove(const Uuid& set_id);  // while the lock is held
+
  private:
-  friend class RetainedJournal;
+  LockFile lock() const;
   std::filesystem::path file(const Uuid& set_id) const;
 
   std::filesystem::path store_;

@@ -1,0 +1,99 @@
+#include "backup_source.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "azoth/core/error.h"
+#include "commit_log.h"
+#include "read_txn_maker.h"
+#include "settings.h"
+
+namespace azoth {
+
+namespace {
+
+class StoreBackupSource : public BackupSource {
+ public:
+  explicit StoreBackupSource(StoreImpl& store)
+      : store_(store), site_(store.backup_site()), retention_(site_.paths.directory, site_.fs) {}
+
+  Uuid store_id() const override { return site_.identity.store_id; }
+  Timestamp created() const override { return site_.created; }
+  Lineage lineage() const override { return site_.identity.lineage; }
+
+  // Each snapshot has an LMDB transaction of its own, and a flush may come in between: then they are taken again.
+  Content content(std::size_t readers) override {
+    while (true) {
+      const PinnedView pinned = store_.pin();
+      Content content;
+      for (std::size_t i = 0; i < readers; ++i) {
+        content.readers.push_back(
+            ReadTxnMaker::make(std::make_unique<Snapshot>(pinned.commit, pinned.view, Snapshot::Reads::Verified)));
+      }
+      const CommitSeq commit = content.readers.front().commit_seq();
+      const bool together = std::all_of(content.readers.begin(), content.readers.end(),
+                                        [&](const ReadTxn& reader) { return reader.commit_seq() == commit; });
+      if (!together) continue;
+      content.totals = totals_of(ReadTxnMaker::snapshot_of(content.readers.front()), pinned.latest);
+      return content;
+    }
+  }
+
+  void check_space() override {
+    Status status;
+    describe_lmdb(store_.environment()->lmdb, status);
+    if (status.map_used_bytes < status.map_soft_limit_bytes || status.oldest_reader_lag == 0) return;
+    throw Error(
+        ErrorCode::NoSpace,
+        "the backup keeps old pages of LMDB, which has grown near the limit of its map; it was given up so that "
+        "writing can go on. Open the store with a larger map, or back up while less is written");
+  }
+
+  void for_each_own_row(const ReadTxn& reader, const EachOwnRow& each) const override {
+    azoth::for_each_own_row(ReadTxnMaker::snapshot_of(reader),
+                            [&](Space space, std::string_view key, std::string_view value) {
+                              each(static_cast<std::uint8_t>(space), key, value);
+                            });
+  }
+
+  void for_each_commit(const ReadTxn& reader, CommitSeq after, EventId after_event, CommitSeq through,
+                       const EachPiece& each) override {
+    CommitLog(site_.fs, site_.paths.journal, site_.identity, ReadTxnMaker::snapshot_of(reader))
+        .read(after, after_event, through, each);
+  }
+
+  CommitSeq flushed_commit() override {
+    const std::shared_ptr<Environment> in = store_.environment();
+    return in->rows.head(in->lmdb.begin_read()).last_commit;
+  }
+  Retention& retention() override { return retention_; }
+
+ private:
+  static ContentTotals totals_of(const Snapshot& snapshot, Timestamp latest_in_deltas) {
+    const Head head = snapshot.head();
+    ContentTotals totals;
+    totals.last_commit = snapshot.commit_seq();
+    totals.last_event = snapshot.last_event();
+    if (totals.last_event != 0) totals.last_event_commit = snapshot.event(totals.last_event)->commit_seq();
+    totals.latest = snapshot.deltas().empty() ? head.latest : std::max(head.latest, latest_in_deltas);
+    totals.state_rows = count_keys(snapshot);
+    const RowSums sums = sums_of(snapshot);
+    totals.state_sum = sums.state;
+    totals.events_sum = sums.events;
+    totals.sealed_event = azoth::sealed_event(snapshot);
+    return totals;
+  }
+
+  StoreImpl& store_;
+  const BackupSite site_;
+  Retention retention_;
+};
+
+}  // namespace
+
+std::unique_ptr<BackupSource> make_backup_source(StoreImpl& store) {
+  return std::make_unique<StoreBackupSource>(store);
+}
+
+}  // namespace azoth
