@@ -37,6 +37,7 @@ Json encode_projections(const Manifest& m) {
   Json list = Json::array();
   for (const ProjectionCursor& projection : m.projections) {
     list.push_back({{"name", projection.name},
+                    {"tables", projection.tables},
                     {"cursor", projection.cursor},
                     {"version", projection.version},
                     {"fingerprint", projection.fingerprint}});
@@ -51,6 +52,7 @@ std::string text_of(const Manifest& m) {
       {"ordinal", m.ordinal},
       {"type", type_name(m.type)},
       {"store", m.store_id.text()},
+      {"created", format_time(m.created)},
       {"lineage", encode_lineage(m.lineage)},
       {"base", m.base_ordinal},
       {"base_hash", m.base_hash},
@@ -67,6 +69,8 @@ std::string text_of(const Manifest& m) {
       {"operations", m.operations},
       {"state_digest", m.state_digest},
       {"events_digest", m.events_digest},
+      {"content_sums", m.content_sums},
+      {"sealed", m.sealed},
       {"projections", encode_projections(m)},
       {"library", m.azoth_version},
       {"compression_level", m.compression_level},
@@ -94,6 +98,11 @@ class Members {
     const std::uint64_t value = number(member);
     if (value > static_cast<std::uint64_t>(std::numeric_limits<Small>::max())) fail(member);
     return static_cast<Small>(value);
+  }
+  bool truth(const char* member) const {
+    const Json& value = at(member);
+    if (!value.is_boolean()) fail(member);
+    return value.get<bool>();
   }
   const std::string& text(const char* member) const {
     const Json& value = at(member);
@@ -144,7 +153,7 @@ Lineage decode_lineage(const Members& members, std::string_view name) {
 ManifestFile decode_file(const Members& members) {
   ManifestFile file;
   file.name = members.text("name");
-  for (const FileKind kind : {FileKind::State, FileKind::Events, FileKind::System, FileKind::Commits}) {
+  for (const FileKind kind : kFileKinds) {
     if (members.text("kind") == kind_name(kind)) file.kind = kind;
   }
   if (file.kind == FileKind{}) members.fail("kind");
@@ -165,6 +174,7 @@ Manifest decode_members(const Json& json, std::string_view name) {
   if (members.text("type") == "diff") m.type = SnapshotType::Diff;
   if (m.type == SnapshotType{}) members.fail("type");
   m.store_id = members.uuid("store");
+  m.created = members.time("created");
   m.lineage = decode_lineage(members, name);
   m.base_ordinal = members.number("base");
   m.base_hash = members.text("base_hash");
@@ -181,12 +191,15 @@ Manifest decode_members(const Json& json, std::string_view name) {
   m.operations = members.number("operations");
   m.state_digest = members.text("state_digest");
   m.events_digest = members.text("events_digest");
+  m.content_sums = members.text("content_sums");
+  m.sealed = members.truth("sealed");
   m.azoth_version = members.text("library");
   m.compression_level = members.small_number<int>("compression_level");
   m.key_id = members.text("key");
   for (const Json& item : members.list("projections", kMaxManifestProjections)) {
     const Members projection(item, name);
     m.projections.push_back({.name = projection.text("name"),
+                             .tables = projection.truth("tables"),
                              .cursor = projection.number("cursor"),
                              .version = projection.number("version"),
                              .fingerprint = projection.text("fingerprint")});

@@ -69,8 +69,13 @@ std::string check_details(const Manifest& m) {
     if (!names.insert(projection.name).second) return "it names a projection twice";
     if (projection.cursor > m.last_event) return "a projection's cursor lies behind the last event";
     if (projection.version > kMaxNumber) return "a number is too large";
+    const bool says_nothing = projection.cursor == 0 && projection.version == 0 && projection.fingerprint.empty();
+    if (!projection.tables && !says_nothing) return "a projection without tables has a cursor";
   }
-  for (const Timestamp time : {m.earliest, m.latest, m.taken}) {
+  if (!m.content_sums.empty() && !is_hex(m.content_sums, m.key_id.empty() ? 32 : 64)) {
+    return "the sums of its content are none";
+  }
+  for (const Timestamp time : {m.created, m.earliest, m.latest, m.taken}) {
     if (parse_time(format_time(time)) != time) return "a time cannot be written";
   }
   return "";
@@ -107,6 +112,9 @@ std::string check_files(const Manifest& m) {
   }
   for (const auto& [kind, counts] : shards) {
     if (counts.first != counts.second) return "it does not name every shard";
+    if (kind == FileKind::Projections && counts.second != m.projections.size()) {
+      return "it has not one file for each projection";
+    }
   }
   if (!std::is_sorted(m.files.begin(), m.files.end(), [](const ManifestFile& a, const ManifestFile& b) {
         return std::pair(a.kind, a.shard) < std::pair(b.kind, b.shard);

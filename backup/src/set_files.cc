@@ -54,7 +54,7 @@ std::optional<std::uint64_t> snapshot_ordinal(std::string_view name) {
   const auto shards = parse_number(rest.substr(of + 4, rest.size() - 4 - of - 4));
   if (!shard || !shards || *shards > UINT32_MAX || *shard >= *shards) return std::nullopt;
   for (const SnapshotType type : {SnapshotType::Full, SnapshotType::Diff}) {
-    for (const FileKind kind : {FileKind::State, FileKind::Events, FileKind::System, FileKind::Commits}) {
+    for (const FileKind kind : kFileKinds) {
       const FileIdentity identity{.set_id = {},
                                   .ordinal = *ordinal,
                                   .type = type,

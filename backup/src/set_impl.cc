@@ -87,11 +87,7 @@ void SnapshotSet::Impl::verify_files(const Manifest& manifest) const {
   }
 }
 
-void SnapshotSet::Impl::verify(const SnapshotInfo& snapshot, const std::vector<SnapshotInfo>& all) const {
-  if (snapshot.state != SnapshotState::Whole) {
-    throw Error(ErrorCode::Corruption, "snapshot " + std::to_string(snapshot.ordinal) + " is broken: " + snapshot.why);
-  }
-  const Manifest& m = *snapshot.manifest;
+void SnapshotSet::Impl::verify_base(const Manifest& m, const std::vector<SnapshotInfo>& all) const {
   for (const SnapshotInfo& other : all) {
     if (m.type == SnapshotType::Diff && other.ordinal == m.base_ordinal && other.manifest &&
         other.manifest_hash != m.base_hash) {
@@ -100,7 +96,14 @@ void SnapshotSet::Impl::verify(const SnapshotInfo& snapshot, const std::vector<S
                                              " as it is now: that one's manifest is another; use older snapshots");
     }
   }
-  verify_files(m);
+}
+
+void SnapshotSet::Impl::verify(const SnapshotInfo& snapshot, const std::vector<SnapshotInfo>& all) const {
+  if (snapshot.state != SnapshotState::Whole) {
+    throw Error(ErrorCode::Corruption, "snapshot " + std::to_string(snapshot.ordinal) + " is broken: " + snapshot.why);
+  }
+  verify_base(*snapshot.manifest, all);
+  verify_files(*snapshot.manifest);
 }
 
 void SnapshotSet::Impl::remove(std::uint64_t ordinal, const FoundSnapshot& found) const {

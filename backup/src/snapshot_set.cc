@@ -116,6 +116,8 @@ void SnapshotSet::verify(std::uint64_t ordinal) const {
   impl_->verify(*found, all);
 }
 
+void SnapshotSet::verify_base(const Manifest& diff) const { impl_->verify_base(diff, list()); }
+
 Chain SnapshotSet::chain(const RestoreTarget& target) const {
   impl_->require_key();
   return plan_chain(list(), target);

@@ -50,11 +50,24 @@ class StoreBackupSource : public BackupSource {
         "writing can go on. Open the store with a larger map, or back up while less is written");
   }
 
-  void for_each_own_row(const ReadTxn& reader, const EachOwnRow& each) const override {
+  void for_each_own_row(const ReadTxn& reader, std::optional<EventId> sealed_at,
+                        const EachOwnRow& each) const override {
+    const auto hand_on = [&](Space space, std::string_view key, std::string_view value) {
+      each(static_cast<std::uint8_t>(space), key, value);
+    };
+    const auto hand_on_seal = [&] {
+      if (sealed_at) hand_on(Space::Meta, kSealKey, encode_seal(*sealed_at));
+      sealed_at.reset();
+    };
     azoth::for_each_own_row(ReadTxnMaker::snapshot_of(reader),
                             [&](Space space, std::string_view key, std::string_view value) {
-                              each(static_cast<std::uint8_t>(space), key, value);
+                              const auto place = std::pair(space, key);
+                              const auto of_seal = std::pair(Space::Meta, kSealKey);
+                              const bool replaced = sealed_at && place == of_seal;
+                              if (place >= of_seal) hand_on_seal();
+                              if (!replaced) hand_on(space, key, value);
                             });
+    hand_on_seal();
   }
 
   void for_each_commit(const ReadTxn& reader, CommitSeq after, EventId after_event, CommitSeq through,

@@ -92,7 +92,6 @@ void Journal::adopt(const JournalFiles& files, CommitSeq keep_behind) {
         std::any_of(live_.begin(), live_.end(), [&](const Live& one) { return one.number == segment.number; });
     if (!live) trimmed_.push_back({segment.number, 0, segment.bytes});
   }
-  cut_through_ = tail_.last_commit;
 }
 
 Journal::~Journal() { stop(); }
@@ -176,7 +175,7 @@ void Journal::trim(CommitSeq through, CommitSeq lmdb_through) {
     trimmed_.push_back(live_.front());
     live_.pop_front();
   }
-  cut_through_ = lmdb_through;
+  for (std::size_t i = 0; is_done(i, lmdb_through); ++i) live_[i].only_kept = true;
   if (!trimmed_.empty() || to_cut() < live_.size()) keeper_wakes_.notify_one();
 }
 
@@ -230,11 +229,12 @@ std::uint32_t Journal::segments_on_disk() const {
 
 // --- The keeper
 
-// The first live segment that is larger than what it holds, and will not grow; or their number.
+// The first segment that is only kept and is larger than what it holds; or the number of segments.
 std::size_t Journal::to_cut() const {
-  std::size_t index = 0;
-  while (is_done(index, cut_through_) && live_[index].bytes <= live_[index].valid_bytes) ++index;
-  return is_done(index, cut_through_) ? index : live_.size();
+  const auto found = std::find_if(live_.begin(), live_.end(), [](const Live& segment) {
+    return segment.only_kept && segment.bytes > segment.valid_bytes;
+  });
+  return static_cast<std::size_t>(found - live_.begin());
 }
 
 bool Journal::work_for_keeper() const {

@@ -121,6 +121,7 @@ class Journal {
     CommitSeq first_commit;
     std::uint64_t bytes;
     std::uint64_t valid_bytes = 0;  // once there is a successor: where it ends
+    bool only_kept = false;         // nobody but a snapshot set needs it
   };
 
   void adopt(const JournalFiles& files, CommitSeq keep_behind);
@@ -151,7 +152,6 @@ class Journal {
   std::size_t granted_ = 0;        // of them, promised by take_spare and not yet started
   std::deque<Live> live_;          // ascending; the last is the one written to, or the last of an earlier life
   std::vector<Live> trimmed_;      // to be recycled
-  CommitSeq cut_through_ = 0;      // live ones that hold only commits through this one are cut to their valid bytes
   std::uint64_t next_number_;
   std::uint64_t failed_attempts_ = 0;
   std::optional<Error> spare_error_;  // of the last attempt that failed

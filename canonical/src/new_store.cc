@@ -1,22 +1,12 @@
 #include "new_store.h"
 
 #include <string>
-#include <system_error>
 
 #include "azoth/core/error.h"
 
 namespace azoth {
 
 namespace {
-
-void make_directories(const std::filesystem::path& directory) {
-  FileSystem& fs = FileSystem::posix();
-  std::filesystem::path parent = std::filesystem::absolute(directory).parent_path();
-  std::error_code error;
-  if (!std::filesystem::exists(parent, error)) make_directories(parent);
-  fs.make_directory(directory);
-  fs.sync_directory(parent);
-}
 
 // Whether this is what a creation leaves that is interrupted before it has marked the directory as its own.
 bool is_leftover(const StorePaths& paths, const std::string& name) {
@@ -40,7 +30,7 @@ void clear_leftovers(FileSystem& fs, const StorePaths& paths) {
 
 NewStore::NewStore(const std::filesystem::path& directory, FileSystem& fs) : fs_(fs), paths_(directory) {
   if (fs.exists(paths_.identity)) refuse_existing(paths_);
-  make_directories(paths_.directory);
+  make_directories(FileSystem::posix(), paths_.directory);
   if (&fs != &FileSystem::posix()) fs.make_directory(paths_.directory);
   if (!fs.exists(paths_.creating)) {
     for (const std::string& name : fs.list(paths_.directory)) {

@@ -48,6 +48,12 @@ bool Store::exists(const std::filesystem::path& directory, FileSystem& fs) {
 
 // --- For both kinds of store
 
+std::string encode_seal(EventId last_event) {
+  std::string value;
+  codec::append(value, last_event);
+  return value;
+}
+
 std::optional<EventId> sealed_event(const Snapshot& snapshot) {
   auto value = snapshot.get(Space::Meta, kSealKey);
   if (!value) return std::nullopt;

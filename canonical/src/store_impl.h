@@ -15,6 +15,7 @@ class WritingStore;
 
 // Where in the Meta space a seal is kept: the id of the last event.
 inline constexpr std::string_view kSealKey = "seal";
+std::string encode_seal(EventId last_event);
 std::optional<EventId> sealed_event(const Snapshot& snapshot);
 
 // What the journal of this store is bound to. Throws Corruption if LMDB is of another store, or if a repair of it was

@@ -220,9 +220,7 @@ EventId WritingStore::seal(Deadline until) {
       last = *gate_->sealed();
     } else {
       last = next_event() - 1;
-      std::string value;
-      codec::append(value, last);
-      RecordBuilder::put(set, Space::Meta, kSealKey, value);
+      RecordBuilder::put(set, Space::Meta, kSealKey, encode_seal(last));
       sequencer_->change_gate([&](Gate& gate) { gate.set_sealed(last); });
     }
     try {

@@ -259,6 +259,13 @@ void write_file_atomically(FileSystem& fs, const Path& path, std::string_view co
   fs.sync_directory(directory_of(path));
 }
 
+void make_directories(FileSystem& fs, const Path& directory) {
+  const Path parent = directory_of(directory);
+  if (!fs.exists(parent)) make_directories(fs, parent);
+  fs.make_directory(directory);
+  fs.sync_directory(parent);
+}
+
 void create_zero_filled(FileSystem& fs, const Path& path, std::uint64_t size) {
   std::unique_ptr<File> file = fs.open(path, FileSystem::Mode::Create);
   try {

@@ -45,6 +45,29 @@ Queries& Db::queries() {
   return *read_models_->queries;
 }
 
+backup::BackupReport Db::backup(const std::filesystem::path& set_directory, const backup::BackupOptions& options) {
+  Projector* projector = options.seal == backup::SealMode::None ? nullptr : &projections();
+  return backup::back_up(*store_, directory_, projector, set_directory, options);
+}
+
+backup::RestoreReport Db::restore(const std::filesystem::path& set_directory,
+                                  const std::filesystem::path& target_directory,
+                                  const backup::RestoreOptions& options) {
+  return backup::restore(set_directory, target_directory, options);
+}
+
+backup::SetReport Db::verify_backup(const std::filesystem::path& set_directory, const backup::VerifyOptions& options) {
+  return backup::verify_set(set_directory, options);
+}
+
+std::vector<RetainedSet> Db::retained_sets(const std::filesystem::path& directory) {
+  return Retention(directory).list();
+}
+
+bool Db::forget_set(const std::filesystem::path& directory, const Uuid& set_id) {
+  return Retention(directory).forget(set_id);
+}
+
 void Db::close() {
   {
     std::lock_guard lock(read_models_->mutex);

@@ -173,11 +173,11 @@ TEST_F(LmdbTables, TheHeadComesBackWithAndWithoutTheMarkOfACleanClose) {
 }
 
 TEST_F(LmdbTables, AHeadThatIsMissingOrOfAnotherSizeIsCorruption) {
-  std::string full(8 * 8, '\0');
+  std::string full(12 * 8, '\0');
   for (std::size_t size = 0; size <= full.size() + 1; ++size) {
     LmdbWriteTxn txn(env_);
     rows_.put_value(txn, Table::System, Rows::head_key(), std::string(size, '\0'));
-    bool right = size == 4 * 8 || size == 8 * 8;
+    bool right = size == 8 * 8 || size == 12 * 8;
     EXPECT_EQ(code_of([&] { rows_.head(txn); }), right ? ErrorCode{} : ErrorCode::Corruption) << size;
   }
   LmdbWriteTxn txn(env_);

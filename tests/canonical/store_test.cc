@@ -92,7 +92,7 @@ TEST_F(StoreTest, AnotherFormatIsNamed) {
   file.seekp(8).put(9);
   file.close();
   EXPECT_THAT(open_message(), HasSubstr("format 9"));
-  EXPECT_THAT(open_message(), HasSubstr("format 2"));
+  EXPECT_THAT(open_message(), HasSubstr("format 3"));
 }
 
 TEST_F(StoreTest, TheIdentityOfAnotherStoreIsRefused) {
@@ -317,7 +317,7 @@ TEST_F(StoreTest, MetaAndStatusSayWhereItStands) {
   auto store = Store::open(parent.path() / "store", options);
   Meta fresh = store->meta();
   EXPECT_EQ(fresh.created, Timestamp(std::chrono::seconds(1000)));
-  EXPECT_EQ(fresh.format_version, 2u);
+  EXPECT_EQ(fresh.format_version, 3u);
   EXPECT_EQ(fresh.last_commit, 0u);
   EXPECT_EQ(fresh.last_event, 0u);
   EXPECT_EQ(fresh.sealed_event, std::nullopt);

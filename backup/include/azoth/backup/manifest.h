@@ -2,6 +2,7 @@
 // files are those that were written.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -19,8 +20,11 @@ enum class SnapshotType : std::uint8_t { Full = 1, Diff = 2 };
 // to a file, if the store has any; a diff has Commits.
 enum class FileKind : std::uint8_t { State = 1, Events = 2, System = 3, Commits = 4, Projections = 5 };
 
+inline constexpr std::array kFileKinds = {FileKind::State, FileKind::Events, FileKind::System, FileKind::Commits,
+                                          FileKind::Projections};
+
 std::string_view type_name(SnapshotType type);  // "full", "diff"
-std::string_view kind_name(FileKind kind);      // "state", "events", "system", "commits"
+std::string_view kind_name(FileKind kind);      // "state", "events", ...
 
 struct ManifestFile {
   std::string name;
@@ -39,7 +43,7 @@ struct ProjectionCursor {
   bool tables = false;  // the snapshot has its tables; else only its declaration, and what follows says nothing
   EventId cursor = 0;
   std::uint64_t version = 0;
-  std::string fingerprint;
+  std::string fingerprint = {};
 
   friend bool operator==(const ProjectionCursor&, const ProjectionCursor&) = default;
 };

@@ -103,6 +103,8 @@ class SnapshotSet {
   std::vector<SnapshotInfo> list() const;  // by ordinal
   // Reads all of a snapshot and throws what is wrong with it; NotFound if there is none published of this ordinal.
   void verify(std::uint64_t ordinal) const;
+  // That a diff's base, if it is still there, is the one that it was made from: the part of verify() that reads no file.
+  void verify_base(const Manifest& diff) const;
   // Never leaves a gap: NotFound if the target lies before the oldest full or behind what can be reached, naming the
   // nearest commit that can be restored; Corruption if a broken snapshot is the reason. Of an encrypted set only with
   // its key. Nothing of the files was verified.

@@ -54,14 +54,16 @@ class BackupSource {
   // are refused.
   virtual void check_space() = 0;
 
-  // The store's own rows in one of the readers: by space, then by key. Spaces: docs/format.md, "Record".
+  // The store's own rows in one of the readers: by space, then by key. Spaces: docs/format.md, "Record". With `sealed_at`
+  // they are as if the store were sealed at this event.
   using EachOwnRow = std::function<void(std::uint8_t space, std::string_view key, std::string_view value)>;
-  virtual void for_each_own_row(const ReadTxn& reader, const EachOwnRow& each) const = 0;
+  virtual void for_each_own_row(const ReadTxn& reader, std::optional<EventId> sealed_at,
+                                const EachOwnRow& each) const = 0;
 
-  // The commits (after, through], whole and in order, as records (docs/format.md, "Record"). A bulk transaction's
-  // record comes in several pieces. `reader` is a snapshot with commit `through`; `after_event` the last event of
-  // `after`. Throws NotFound if the journal does not reach back to `after`, Corruption, naming the file, if it is
-  // damaged there: then only a full snapshot brings these commits.
+  // The commits (after, through], whole and in order, as records (commit_record.h). A bulk transaction's record comes in
+  // several pieces, of which the first has what facts are read from. `reader` is a snapshot with commit `through`;
+  // `after_event` the last event of `after`. Throws NotFound if the journal does not reach back to `after`, Corruption,
+  // naming the file, if it is damaged there: then only a full snapshot brings these commits.
   using EachPiece = std::function<void(std::string_view bytes, bool last_of_record)>;
   virtual void for_each_commit(const ReadTxn& reader, CommitSeq after, EventId after_event, CommitSeq through,
                                const EachPiece& each) = 0;

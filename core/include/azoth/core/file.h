@@ -62,6 +62,9 @@ std::string read_file(FileSystem& fs, const std::filesystem::path& path, std::si
 // old content is in place, or the new one if only the last step failed. A crash may leave NAME.*.tmp beside the file.
 void write_file_atomically(FileSystem& fs, const std::filesystem::path& path, std::string_view content);
 
+// Makes a directory and those above it that are missing, durably; fine if it exists.
+void make_directories(FileSystem& fs, const std::filesystem::path& directory);
+
 // Makes a file of `size` zero bytes whose blocks are really allocated and written, so that later writes inside it
 // change no metadata; synced, directory entry included. When it throws, there is no file. A crash may leave a shorter
 // one, or one without its entry.

@@ -18,7 +18,7 @@ namespace azoth {
 // One projection of a store: its declaration, if it is declared in SQL and registered, and its tables, if it has any.
 struct ProjectionParts {
   std::string name;
-  std::string declaration;       // empty: it is written in C++
+  std::string declaration = {};  // empty: it is written in C++
   bool tables = false;           // what follows is of them
   EventId cursor = 0;            // the last event that they show
   std::uint32_t version = 0;

@@ -1,0 +1,273 @@
+#include "azoth/backup/backup.h"
+
+#include <algorithm>
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "azoth/core/error.h"
+#include "azoth/core/fault.h"
+#include "azoth/core/log.h"
+#include "azoth/projection/declarations.h"
+#include "azoth/projection/projection_copy.h"
+#include "block_file.h"
+#include "content_sums.h"
+#include "diff_snapshot.h"
+#include "full_snapshot.h"
+#include "manifest.h"
+#include "parallel.h"
+
+namespace azoth::backup {
+
+namespace {
+
+using Path = std::filesystem::path;
+
+// Registered before a commit is chosen, moved on when the snapshot is published. If there is none, what was registered
+// for it is taken back.
+class Registration {
+ public:
+  Registration(Retention& retention, RetainedSet set) : retention_(retention), set_(std::move(set)) {
+    const std::optional<RetainedSet> before = retention_.find(set_.set_id);
+    new_ = !before;
+    if (new_) retention_.set(set_);
+  }
+  ~Registration() {
+    if (!new_ || published_) return;
+    try {
+      retention_.forget(set_.set_id);
+    } catch (const std::exception& error) {
+      log(LogLevel::Warning, std::string("a backup has failed, and the journal is still kept for it: ") + error.what());
+    }
+  }
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+
+  void published(const Uuid& timeline, CommitSeq commit) {
+    published_ = true;
+    set_.timeline = timeline;
+    set_.commit = commit;
+    retention_.set(set_);
+  }
+
+ private:
+  Retention& retention_;
+  RetainedSet set_;
+  bool new_ = false;
+  bool published_ = false;
+};
+
+class Backup {
+ public:
+  Backup(Store& store, const Path& store_directory, Projector* projector, const Path& set_directory,
+         const BackupOptions& options)
+      : store_(store),
+        store_directory_(store_directory),
+        projector_(projector),
+        set_directory_(std::filesystem::absolute(set_directory)),
+        options_(options),
+        source_(store.backup_source()) {}
+
+  BackupReport run() {
+    if (options_.seal != SealMode::None && store_.status().read_only) {
+      throw Error(ErrorCode::ReadOnly,
+                  "the store was opened for reading only, and sealing stops those who write; open "
+                  "it for writing");
+    }
+    SnapshotSet set = open_set();
+    set.require_store(source_->store_id());
+    std::optional<SnapshotInfo> base;
+    if (options_.incremental) base = base_for_diff(set, source_->lineage());
+
+    const CommitSeq from = base ? base->manifest->last_commit : source_->flushed_commit();
+    const Uuid timeline = base ? base->manifest->timeline() : source_->lineage().front().id;
+    Registration registration(source_->retention(), {.set_id = set.id(),
+                                                     .timeline = timeline,
+                                                     .commit = from,
+                                                     .limit_bytes = options_.retain_bytes,
+                                                     .place = set_directory_.string()});
+    AZOTH_FAULT("backup.registered");
+    pin();
+    if (base && base->manifest->last_commit == content_.totals.last_commit) {
+      report_.notes.push_back("nothing was committed since snapshot " + std::to_string(base->ordinal) +
+                              "; no snapshot was added");
+      report_.snapshot = *base;
+    } else {
+      report_.snapshot = take(set, base);
+      AZOTH_FAULT("backup.published");
+    }
+    registration.published(source_->lineage().front().id, content_.totals.last_commit);
+    return std::move(report_);
+  }
+
+ private:
+  SnapshotSet open_set() {
+    const SnapshotSet::Options options{
+        .key = options_.key, .file_system = options_.file_system, .clock = options_.clock};
+    try {
+      return SnapshotSet::open(set_directory_, options);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::NotFound) throw;
+      if (options_.incremental) {
+        throw Error(ErrorCode::NotFound, std::string("a differential snapshot continues another one, and ") +
+                                             error.what() + "; make a full one");
+      }
+    }
+    make_directories(*options_.file_system, set_directory_.parent_path());
+    SnapshotSet set = SnapshotSet::create(set_directory_, source_->store_id(), options);
+    report_.made_set = true;
+    return set;
+  }
+
+  // --- The moment that the snapshot is of
+
+  // Copies of projections come first: then none is ahead of the commit.
+  void pin() {
+    std::optional<Pause> pause;
+    if (options_.seal == SealMode::Store) store_.seal();
+    if (options_.seal == SealMode::Snapshot) pause = store_.pause("backup");
+    if (options_.seal != SealMode::None) catch_up();
+    if (options_.projections && !options_.incremental) copy_projections();
+    AZOTH_FAULT("backup.pinning");
+    content_ = source_->content(options_.incremental ? 1 : std::max(options_.threads, 1U));
+    if (options_.seal == SealMode::Snapshot) sealed_at_ = content_.totals.last_event;
+  }
+
+  void catch_up() {
+    if (projector_ == nullptr) return;
+    std::set<std::string> names;
+    for (std::string& name : projector_->names()) names.insert(std::move(name));
+    for (const std::string& name : names) try_catching_up(name, [] {});
+    Declarations declarations(store_directory_);
+    for (const std::string& name : declarations.names()) {
+      if (names.contains(name)) continue;
+      try_catching_up(name, [&] { projector_->add(declarations.load(name)); });
+      release(name);
+    }
+  }
+
+  // A projection that cannot go on is no reason not to back up what it is made of.
+  template <class Prepare>
+  void try_catching_up(const std::string& name, Prepare prepare) {
+    try {
+      prepare();
+      projector_->catch_up(name);
+    } catch (const Error& error) {
+      report_.notes.push_back("projection " + name + " is in the snapshot as far as it is: " + error.what());
+    }
+  }
+
+  void release(const std::string& name) {
+    try {
+      projector_->release(name);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::NotFound) throw;
+    }
+  }
+
+  void copy_projections() {
+    for (const std::string& name : ProjectionCopy::names(store_directory_)) copy_projection(name);
+  }
+
+  void copy_projection(const std::string& name) {
+    try {
+      projections_.emplace_back(store_directory_, name);
+      return;
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::NotFound) return;  // dropped since it was listed
+      if (error.code() == ErrorCode::NoSpace) throw;
+      report_.notes.push_back("the tables of projection " + name + " are left out: " + error.what());
+    }
+    try {
+      projections_.emplace_back(store_directory_, name, false);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::NotFound) throw;
+    }
+  }
+
+  // --- The snapshot
+
+  SnapshotInfo take(SnapshotSet& set, const std::optional<SnapshotInfo>& base) {
+    if (!base && !options_.projections) list_declarations();
+    PendingSnapshot pending =
+        set.begin(base ? SnapshotType::Diff : SnapshotType::Full, {.compression_level = options_.compression_level});
+    Manifest facts;
+    if (base) {
+      facts = write_diff(*source_, content_, pending, *base->manifest, options_);
+    } else {
+      facts = FullSnapshot(*source_, content_, pending, options_, sealed_at_).write();
+      write_projections(pending, facts);
+    }
+    const ContentTotals totals = content_.totals;
+    content_.readers.clear();  // LMDB's old pages are no longer needed
+    facts.store_id = source_->store_id();
+    facts.created = source_->created();
+    facts.lineage = source_->lineage();
+    facts.taken = options_.clock->now();
+    facts.content_sums = content_digest(content_sums(totals), options_.key);
+    facts.state_digest = content_digest(facts.state_digest, options_.key);
+    facts.events_digest = content_digest(facts.events_digest, options_.key);
+    facts.sealed = sealed_at_ || totals.sealed_event;
+    AZOTH_FAULT("backup.written");
+    return pending.publish(facts);
+  }
+
+  void list_declarations() {
+    for (const std::string& name : ProjectionCopy::names(store_directory_)) {
+      try {
+        projections_.emplace_back(store_directory_, name, false);
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::NotFound) throw;
+      }
+    }
+  }
+
+  void write_projections(PendingSnapshot& pending, Manifest& facts) {
+    std::uint64_t bytes = 0;
+    for (const ProjectionCopy& copy : projections_) bytes += copy.bytes();
+    StepMeter meter(options_.progress, "copying projections", "bytes", bytes);
+    std::uint32_t shard = 0;
+    for (const ProjectionCopy& copy : projections_) {
+      const ProjectionParts& parts = copy.parts();
+      auto file = pending.add_file(FileKind::Projections, shard++, static_cast<std::uint32_t>(projections_.size()));
+      file->add(parts.declaration);
+      ProjectionCursor cursor{.name = parts.name};
+      if (parts.tables) {
+        cursor = {.name = parts.name,
+                  .tables = true,
+                  .cursor = parts.cursor,
+                  .version = parts.version,
+                  .fingerprint = parts.fingerprint};
+        copy.read([&](std::string_view piece) {
+          file->add(piece);
+          meter.add(piece.size());
+        });
+      }
+      facts.projections.push_back(std::move(cursor));
+      pending.close_file(std::move(file));
+    }
+    projections_.clear();
+  }
+
+  Store& store_;
+  const Path store_directory_;
+  Projector* const projector_;
+  const Path set_directory_;
+  const BackupOptions& options_;
+  const std::unique_ptr<BackupSource> source_;
+  BackupReport report_;
+  std::vector<ProjectionCopy> projections_;
+  BackupSource::Content content_;
+  std::optional<EventId> sealed_at_;
+};
+
+}  // namespace
+
+BackupReport back_up(Store& store, const Path& store_directory, Projector* projector, const Path& set_directory,
+                     const BackupOptions& options) {
+  return Backup(store, store_directory, projector, set_directory, options).run();
+}
+
+}  // namespace azoth::backup

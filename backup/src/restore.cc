@@ -1,0 +1,357 @@
+#include "azoth/backup/restore.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "azoth/canonical/content_digest.h"
+#include "azoth/canonical/store.h"
+#include "azoth/canonical/store_builder.h"
+#include "azoth/core/error.h"
+#include "azoth/core/fault.h"
+#include "azoth/core/lock_file.h"
+#include "azoth/projection/projection_copy.h"
+#include "block_file.h"
+#include "content_sums.h"
+#include "manifest.h"
+#include "parallel.h"
+#include "record_stream.h"
+#include "scratch.h"
+#include "snapshot_content.h"
+
+namespace azoth::backup {
+
+namespace {
+
+using Path = std::filesystem::path;
+
+void require_empty(const Path& target) {
+  std::error_code error;
+  const auto status = std::filesystem::symlink_status(target, error);
+  if (status.type() == std::filesystem::file_type::not_found) return;
+  const bool empty = status.type() == std::filesystem::file_type::directory && std::filesystem::is_empty(target, error);
+  if (error) throw_errno(error.value(), "looking at " + target.string());
+  if (empty) return;
+  throw Error(
+      ErrorCode::AlreadyExists,
+      target.string() + " exists and is not an empty directory; nothing is restored " + "over data: name a new place");
+}
+
+std::uint64_t bytes_of(const Chain& chain) {
+  std::uint64_t bytes = 0;
+  for (const Manifest& manifest : chain.snapshots) {
+    for (const ManifestFile& file : manifest.files) bytes += file.bytes;
+  }
+  return bytes;
+}
+
+// Which of a diff's commits are wanted. Asked for each in its order, until the answer is no.
+class Target {
+ public:
+  Target(const RestoreTarget& target, EventId last_event) : target_(target), last_event_(last_event) {}
+
+  bool wants(const CommitFacts& commit) {
+    const bool wanted = is_wanted(commit);
+    if (wanted && commit.events != 0) last_event_ = commit.last_event();
+    return wanted;
+  }
+  // Whether nothing behind what there is now can be wanted.
+  bool reached(CommitSeq last_commit) const {
+    if (target_.kind == RestoreTarget::Kind::Event) return last_event_ == target_.number;
+    return target_.kind == RestoreTarget::Kind::Commit && last_commit == target_.number;
+  }
+  // Why the end is not what was asked for, if it is not.
+  std::optional<std::string> rounded() const {
+    if (target_.kind != RestoreTarget::Kind::Event || last_event_ == target_.number) return std::nullopt;
+    return "event " + std::to_string(target_.number) + " lies inside of a transaction, which ends with event " +
+           std::to_string(inside_of_) + "; the restored store ends before it, with event " +
+           std::to_string(last_event_);
+  }
+
+ private:
+  bool is_wanted(const CommitFacts& commit) {
+    switch (target_.kind) {
+      case RestoreTarget::Kind::Newest:
+        return true;
+      case RestoreTarget::Kind::Commit:
+        return commit.commit <= target_.number;
+      case RestoreTarget::Kind::Time:
+        return commit.time <= target_.time;
+      case RestoreTarget::Kind::Event:
+        if (commit.last_event() > target_.number) inside_of_ = commit.last_event();
+        return last_event_ < target_.number && commit.last_event() <= target_.number;
+    }
+    return false;
+  }
+
+  const RestoreTarget& target_;
+  EventId last_event_;
+  EventId inside_of_ = 0;
+};
+
+class Restore {
+ public:
+  Restore(const Path& set_directory, const Path& target, const RestoreOptions& options)
+      : options_(options),
+        target_(std::filesystem::absolute(target).lexically_normal()),
+        set_(SnapshotSet::open(set_directory,
+                               {.key = options.key, .read_only = true, .file_system = options.file_system})) {
+    if (!target_.has_filename()) target_ = target_.parent_path();
+  }
+
+  RestoreReport run() {
+    require_empty(target_);
+    chain_ = set_.chain(options_.target);
+    for (const Manifest& manifest : chain_.snapshots) report_.snapshots.push_back(manifest.ordinal);
+    verify_chain();
+    AZOTH_FAULT("restore.verified");
+    make_directories(FileSystem::posix(), target_.parent_path());
+    ScratchDirectory scratch(target_, ".restore-");
+    build(scratch.path());
+    AZOTH_FAULT("restore.built");
+    bring_back_projections(scratch.path());
+    finish(scratch.path());
+    note_sequences_moved_back();
+    AZOTH_FAULT("restore.finished");
+    scratch.move_into_place(target_);
+    return std::move(report_);
+  }
+
+ private:
+  const Manifest& full() const { return chain_.snapshots.front(); }
+  const Manifest& last() const { return chain_.snapshots.back(); }
+
+  // --- Before anything is written
+
+  void verify_chain() {
+    StepMeter meter(options_.progress, "verifying", "bytes", bytes_of(chain_));
+    std::vector<std::function<void(std::size_t)>> tasks;
+    for (const Manifest& manifest : chain_.snapshots) {
+      if (manifest.type == SnapshotType::Diff) set_.verify_base(manifest);
+      for (const ManifestFile& file : manifest.files) {
+        tasks.emplace_back([&](std::size_t) { verify_file(manifest, file, meter); });
+      }
+    }
+    run_parallel(options_.threads, tasks);
+  }
+
+  void verify_file(const Manifest& manifest, const ManifestFile& file, StepMeter& meter) const {
+    const auto reader = set_.read(manifest, file);
+    std::uint64_t told = 0;
+    while (reader->next()) {
+      if (reader->offset() - told < (std::uint64_t{1} << 20)) continue;
+      meter.add(reader->offset() - told);
+      told = reader->offset();
+    }
+    meter.add(reader->offset() - told);
+  }
+
+  // --- The store
+
+  void build(const Path& directory) {
+    StepMeter meter(options_.progress, "restoring", "bytes", bytes_of(chain_));
+    const OnBytes on_bytes = [&](std::uint64_t bytes) { meter.add(bytes); };
+    StoreBuilder builder(directory, {full().store_id, full().created, last().lineage}, options_.store);
+    for_each_row(set_, full(), on_bytes,
+                 [&](std::string_view key, std::string_view value) { builder.put(key, value); });
+    for_each_event(set_, full(), on_bytes, [&](const EventView& event) { builder.append(event); });
+    for_each_own_row(set_, full(), on_bytes, [&](std::uint8_t space, std::string_view key, std::string_view value) {
+      builder.put_own(space, key, value);
+    });
+    builder.end_content(full().last_commit, full().latest);
+    report_.time = full().last_commit == 0 ? std::nullopt : std::optional(full().latest);
+    apply_diffs(builder, on_bytes);
+    report_.timeline = Uuid::random();
+    totals_ = builder.finish(report_.timeline);
+    report_.store_id = full().store_id;
+    report_.commit = totals_.last_commit;
+    report_.event = totals_.last_event;
+    check_totals();
+  }
+
+  void apply_diffs(StoreBuilder& builder, const OnBytes& on_bytes) {
+    Target target(options_.target, full().last_event);
+    CommitSeq reached = full().last_commit;
+    for (std::size_t i = 1; i < chain_.snapshots.size() && !target.reached(reached); ++i) {
+      for_each_commit(set_, chain_.snapshots[i], on_bytes, [&](const CommitFacts& commit, std::string record) {
+        if (!target.wants(commit)) return false;
+        builder.apply(std::move(record));
+        reached = commit.commit;
+        report_.time = commit.time;
+        return !target.reached(reached);
+      });
+      if (reached != chain_.snapshots[i].last_commit) break;
+    }
+    report_.rounded = target.rounded();
+  }
+
+  // What the builder has counted against what the manifest says; of an end inside of a diff none says anything.
+  void check_totals() const {
+    for (const Manifest& manifest : chain_.snapshots) {
+      if (manifest.last_commit != totals_.last_commit) continue;
+      const bool counts_fit = manifest.last_event == totals_.last_event &&
+                              manifest.last_event_commit == totals_.last_event_commit &&
+                              manifest.state_rows == totals_.state_rows;
+      const bool sums_fit =
+          manifest.content_sums.empty() || manifest.content_sums == content_digest(content_sums(totals_), options_.key);
+      if (counts_fit && sums_fit) continue;
+      throw Error(ErrorCode::Corruption, "what was restored is not what snapshot " + std::to_string(manifest.ordinal) +
+                                             " says it is: it has " + std::to_string(totals_.state_rows) +
+                                             " keys and " + std::to_string(totals_.last_event) + " events" +
+                                             (counts_fit ? ", and their checksums do not add up" : ""));
+    }
+  }
+
+  // --- Projections
+
+  void bring_back_projections(const Path& directory) {
+    const std::vector<ManifestFile> files = RecordStream::files_of(full(), FileKind::Projections);
+    for (std::size_t i = 0; i < files.size(); ++i) bring_back(directory, full().projections[i], files[i]);
+  }
+
+  void bring_back(const Path& directory, const ProjectionCursor& cursor, const ManifestFile& file) {
+    ProjectionParts parts{.name = cursor.name,
+                          .tables = cursor.tables,
+                          .cursor = cursor.cursor,
+                          .version = static_cast<std::uint32_t>(cursor.version),
+                          .fingerprint = cursor.fingerprint};
+    if (parts.tables && !options_.projections) parts.tables = false;
+    if (parts.tables && parts.cursor > totals_.last_event) {
+      parts.tables = false;
+      report_.notes.push_back("projection " + parts.name + " shows event " + std::to_string(parts.cursor) +
+                              ", behind the end of what was restored");
+    }
+    if (parts.tables) {
+      try {
+        install(directory, parts, file);
+        report_.projections.push_back(parts.name);
+        return;
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::Corruption && error.code() != ErrorCode::SqlFailed) throw;
+        report_.notes.push_back("the tables of projection " + parts.name + " cannot be used: " + error.what());
+        parts.tables = false;
+      }
+    }
+    install(directory, parts, file);
+    report_.rebuilt.push_back(parts.name);
+  }
+
+  void install(const Path& directory, ProjectionParts parts, const ManifestFile& file) {
+    RecordStream records(set_, full(), {file});
+    const auto declaration = records.next();
+    if (!declaration) throw Error(ErrorCode::Corruption, file.name + " is damaged: it has no declaration");
+    parts.declaration = *declaration;
+    if (!parts.tables && parts.declaration.empty()) return;  // one in C++ is made when the program adds it
+    ProjectionInstall install(directory, parts);
+    if (parts.tables) {
+      while (const auto piece = records.next()) install.write(*piece);
+    }
+    install.finish();
+  }
+
+  // --- The last steps, in the store itself
+
+  void finish(const Path& directory) {
+    const std::unique_ptr<Store> store = Store::open(directory, options_.store);
+    check_digests(*store);
+    if (options_.advance_sequences > 0) {
+      for (const SequenceInfo& sequence : store->sequences()) {
+        store->next_sequence(sequence.name, options_.advance_sequences);
+      }
+    }
+    if (options_.sealed) report_.sealed_event = store->seal();
+    for (const SequenceInfo& sequence : store->sequences()) restored_[sequence.name] = sequence.next;
+    store->close();
+  }
+
+  // Of the content as it is read back; what a full says of itself when it is all there is.
+  void check_digests(Store& store) const {
+    if (totals_.last_commit != full().last_commit || full().state_digest.empty()) return;
+    BackupSource::Content content = store.backup_source()->content(2);
+    StepMeter meter(options_.progress, "checking", "rows", totals_.state_rows + totals_.last_event);
+    std::string state;
+    std::string events;
+    run_parallel(options_.threads, {
+                                       [&](std::size_t) { state = state_digest(content.readers[0], meter); },
+                                       [&](std::size_t) { events = events_digest(content.readers[1], meter); },
+                                   });
+    const bool fits = full().state_digest == content_digest(state, options_.key) &&
+                      full().events_digest == content_digest(events, options_.key);
+    if (fits) return;
+    throw Error(ErrorCode::Corruption,
+                "what was restored has another digest than snapshot " + std::to_string(full().ordinal) + " says");
+  }
+
+  static std::string state_digest(const ReadTxn& reader, StepMeter& meter) {
+    StateDigest digest;
+    StepCounter counter(meter, 10'000);
+    for (const auto& [key, value] : reader.scan()) {
+      digest.add(key, value);
+      counter.add(1);
+    }
+    counter.flush();
+    return digest.finish_hex();
+  }
+
+  static std::string events_digest(const ReadTxn& reader, StepMeter& meter) {
+    EventsDigest digest;
+    StepCounter counter(meter, 10'000);
+    for (const EventView& event : reader.events()) {
+      digest.add(event);
+      counter.add(1);
+    }
+    counter.flush();
+    return digest.finish_hex();
+  }
+
+  // --- Sequences
+
+  // What the newest snapshots of the same history say of them.
+  void note_sequences_moved_back() {
+    RestoreTarget newest;
+    newest.timeline = options_.target.timeline;
+    try {
+      const Chain all = set_.chain(newest);
+      if (all.snapshots.back().last_commit == totals_.last_commit) return;
+      std::map<std::string, std::uint64_t> there;
+      for_each_own_row(set_, all.snapshots.front(), {},
+                       [&](std::uint8_t space, std::string_view key, std::string_view value) {
+                         if (!is_sequence_space(space)) return;
+                         const SequenceInfo sequence = sequence_of_row(key, value);
+                         there[sequence.name] = sequence.next;
+                       });
+      for (std::size_t i = 1; i < all.snapshots.size(); ++i) {
+        for_each_commit(set_, all.snapshots[i], {}, [&](const CommitFacts&, const std::string& record) {
+          check_record(record, [&](const SequenceInfo& sequence) { there[sequence.name] = sequence.next; });
+          return true;
+        });
+      }
+      for (const auto& [name, was] : there) {
+        const auto restored = restored_.find(name);
+        const std::uint64_t next = restored == restored_.end() ? 0 : restored->second;
+        if (next < was) report_.sequences_moved_back.push_back({.name = name, .next = next, .was = was});
+      }
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::NotFound && !error.corruption()) throw;
+      report_.notes.push_back(std::string("whether sequences were moved back is not known: ") + error.what());
+    }
+  }
+
+  const RestoreOptions& options_;
+  Path target_;
+  const SnapshotSet set_;
+  Chain chain_;
+  ContentTotals totals_;
+  std::map<std::string, std::uint64_t> restored_;  // sequences
+  RestoreReport report_;
+};
+
+}  // namespace
+
+RestoreReport restore(const Path& set_directory, const Path& target_directory, const RestoreOptions& options) {
+  return Restore(set_directory, target_directory, options).run();
+}
+
+}  // namespace azoth::backup

@@ -1,0 +1,34 @@
+// A directory beside the place where something is going to be, in which it is built first.
+//
+// It has a lock file of its own, held while this lives, so that what a crash left can be told from what another process
+// is building: the next one for the same place removes it.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string_view>
+
+#include "azoth/core/lock_file.h"
+
+namespace azoth::backup {
+
+class ScratchDirectory {
+ public:
+  // Makes .NAME.INFIX-HEX beside PLACE/NAME, and in it the directory path(), which does not exist yet.
+  ScratchDirectory(const std::filesystem::path& place, std::string_view infix);
+  ~ScratchDirectory();  // removes all of it
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+
+  std::filesystem::path path() const { return directory_ / "store"; }
+
+  // Durably. An empty directory may be there; anything else, also what has come there meanwhile, is left alone:
+  // AlreadyExists.
+  void move_into_place(const std::filesystem::path& place);
+
+ private:
+  std::filesystem::path directory_;
+  std::optional<LockFile> lock_;
+};
+
+}  // namespace azoth::backup
