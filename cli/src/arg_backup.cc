@@ -46,10 +46,10 @@ void add_threads(CLI::App& app, unsigned& target) {
 void declare_create(CLI::App& app, BackupCreateArgs& args) {
   add_path(app, "DIR", args.directory, "The snapshot set; made if there is nothing of that name");
   app.add_flag("--incremental", args.incremental, "Only what was committed since the snapshot before it");
-  CLI::Option* sealed = app.add_flag(
-      "--sealed", args.sealed,
-      "Writing is held up until projections are up to date and the snapshot's commit is fixed; the snapshot "
-      "says that its history ends there");
+  CLI::Option* sealed = app.add_flag("--sealed", args.sealed,
+                                     "Projections are brought up to date before, and the snapshot says that its "
+                                     "history ends there; needs the store for "
+                                     "itself");
   app.add_flag("--seal-store", args.seal_store, "The same, and the store stays sealed: see azoth seal")
       ->excludes(sealed);
   add_number(app, "--level", args.level, 0, 19, "How hard zstd compresses, 1 to 19 (default 3); 0: not at all");
@@ -132,8 +132,8 @@ void add_taking_commands(CLI::App& family, Run& selected) {
   azoth keygen ledger.key && azoth backup create /backups/ledger --encrypt --key-file ledger.key
   azoth backup create /backups/ledger --sealed
 
-Works beside a process that has the store open, and holds it up only with --sealed or --seal-store, which need the store
-for themselves. A full snapshot has everything; an incremental one what was committed since the newest snapshot.
+Works beside a process that has the store open; only --sealed and --seal-store need the store for themselves. A full
+snapshot has everything; an incremental one what was committed since the newest snapshot.
 
 Exit codes: 3 another process writes to the set, or with --sealed or --seal-store has the store open; 4 there is no
 store, or only a full snapshot can bring what came since the last one; 5 the store is damaged.)",

@@ -12,7 +12,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 const std::vector<std::string> kCommands = {"init",   "apply",  "put",    "get",    "del",    "scan",
-                                            "append", "events", "status", "verify", "digest", "export", "seal", "unseal", "repair", "sequence"};
+                                            "append", "events", "status", "verify", "digest", "export", "seal", "unseal", "repair", "sequence", "backup", "restore", "keygen"};
 
 Result run(const Arguments& arguments, const ChildOptions& options = {}) { return Child(arguments, options).finish(); }
 
