@@ -151,7 +151,10 @@ TEST(Usage, CommandsOtherThanInitNeverCreateAStore) {
   const std::vector<Arguments> commands = {{"apply", "-"}, {"put", "k", "v"}, {"get", "k"}, {"del", "k"},
                                            {"scan"},       {"append", "t"},   {"events"},   {"status"},
                                            {"verify"},     {"digest"},        {"export"},
-                                           {"seal"},       {"unseal"},        {"events", "--follow"}};
+                                           {"seal"},       {"unseal"},        {"events", "--follow"},
+                                           {"backup", "create", (directory.path() / "set").string()},
+                                           {"backup", "sets"},
+                                           {"backup", "forget", "set"}};
   for (Arguments arguments : commands) {
     arguments.insert(arguments.end(), {"--db", db});
     Result result = run(arguments);
