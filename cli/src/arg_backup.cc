@@ -178,8 +178,8 @@ damaged nothing is removed; exit 5. Nor is it if there are no more than N.)",
   azoth backup repair /backups/ledger
   azoth backup repair /backups/ledger --remove-broken
 
-Also restores the set's own small files from their copies. Broken snapshots stay unless --remove-broken is given: what is
-left of one may be worth something.)",
+Also restores the set's own small files from their copies. Broken snapshots stay unless --remove-broken is given: what
+is left of one may be worth something.)",
                                 run_backup_repair, declare_repair);
 }
 
@@ -206,7 +206,7 @@ store (--db); the others need nothing but the set.)");
   azoth restore /backups/ledger restored --event 1000
   azoth restore /backups/ledger restored --time 2026-11-21T09:30:00Z --sealed
 
-All that is used is verified before; the new store appears whole or not at all. It is on a timeline of its own. --db means
+All that is used is verified before; the new store appears whole or not at all, on a timeline of its own. --db means
 nothing here: the new store is TARGET.
 
 Exit codes: 3 TARGET is there and not empty; 4 there is no such set, or it does not reach what was asked for (it says
