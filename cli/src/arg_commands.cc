@@ -272,6 +272,7 @@ void add_commands(CLI::App& app, Run& selected) {
   add_sequence_commands(app, selected);
   add_reading_commands(app, selected);
   add_projection_commands(app, selected);
+  add_backup_commands(app, selected);
   for (const char* name : {"get", "scan", "events", "status", "verify", "digest", "export"}) {
     app.get_subcommand(name)->group(kReadingGroup);
   }

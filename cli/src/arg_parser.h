@@ -43,8 +43,15 @@ void add_command(CLI::App& app, Run& selected, const std::string& name, const st
       [args, run, &selected] { selected = [args, run](Context& context) { return run(context, *args); }; });
 }
 
+// A command that is followed by one of its own, which are added to what this returns.
+CLI::App& add_family(CLI::App& app, const std::string& name, const std::string& group, const std::string& help,
+                     const std::string& examples);
+
 // projection, dlq and sql: in arg_projections.cc.
 void add_projection_commands(CLI::App& app, Run& selected);
+
+// backup, restore and keygen: in arg_backup.cc.
+void add_backup_commands(CLI::App& app, Run& selected);
 
 // All commands; the one that was given is put into `selected`.
 void add_commands(CLI::App& app, Run& selected);

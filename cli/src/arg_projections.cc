@@ -9,7 +9,6 @@ namespace azoth::cli {
 namespace {
 
 constexpr const char* kGroup = "Projections: tables kept up to date from the events, beside whoever has the store open";
-constexpr const char* kGlobals = "\nThe options of `azoth --help` (--db, --json, ...) may be given here too.";
 
 template <class Args>
 void declare_nothing(CLI::App&, Args&) {}
@@ -94,18 +93,10 @@ void declare_sql(CLI::App& app, SqlArgs& args) {
   app.add_flag("--csv", args.csv, "Print CSV (RFC 4180) instead of a table");
 }
 
-CLI::App* add_family(CLI::App& app, const std::string& name, const std::string& help, const std::string& examples) {
-  CLI::App* family = app.add_subcommand(name, help);
-  family->group(kGroup);
-  family->fallthrough();
-  family->require_subcommand(1);
-  family->footer(examples + kGlobals);
-  return family;
-}
-
 void add_projection_family(CLI::App& app, Run& selected) {
-  CLI::App& family = *add_family(app, "projection", "Declare and run projections: add, list, run, rebuild, path, drop",
-                                 R"(Examples:
+  CLI::App& family =
+      add_family(app, "projection", kGroup, "Declare and run projections: add, list, run, rebuild, path, drop",
+                 R"(Examples:
   azoth projection add accounts.sql
   azoth projection run
   azoth projection run --follow
@@ -160,8 +151,8 @@ Open it for reading only. The name changes with each rebuild. Exit 4 if there ar
 
 void add_dlq_family(CLI::App& app, Run& selected) {
   CLI::App& family =
-      *add_family(app, "dlq", "Dead letters, the events put aside by --on-error: list, show, retry, drop",
-                  R"(Examples:
+      add_family(app, "dlq", kGroup, "Dead letters, the events put aside by --on-error: list, show, retry, drop",
+                 R"(Examples:
   azoth dlq list
   azoth dlq show accounts 17
   azoth dlq retry accounts 17

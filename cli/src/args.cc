@@ -144,6 +144,16 @@ CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::size_t& targ
   return app.add_option(name, take, help)->type_name("SIZE")->take_last();
 }
 
+CLI::App& add_family(CLI::App& app, const std::string& name, const std::string& group, const std::string& help,
+                     const std::string& examples) {
+  CLI::App* family = app.add_subcommand(name, help);
+  family->group(group);
+  family->fallthrough();
+  family->require_subcommand(1);
+  family->footer(examples + "\nThe options of `azoth --help` (--db, --json, ...) may be given here too.");
+  return *family;
+}
+
 CommandLine parse_command_line(int argc, char** argv, Output& out) {
   CommandLine line;
   std::optional<std::string> directory;

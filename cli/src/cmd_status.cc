@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "backup_text.h"
 #include "commands.h"
 #include "projection_info.h"
 #include "text.h"
@@ -69,7 +70,17 @@ std::string projections_json(const std::vector<ProjectionInfo>& projections) {
   return out + ']';
 }
 
-std::string status_json(const Status& status, const std::vector<ProjectionInfo>& projections) {
+std::string sets_json(const std::vector<RetainedSet>& sets) {
+  std::string out = "[";
+  for (const RetainedSet& set : sets) {
+    if (out.size() > 1) out += ',';
+    out += retained_json(set);
+  }
+  return out + ']';
+}
+
+std::string status_json(const Status& status, const std::vector<ProjectionInfo>& projections,
+                        const std::vector<RetainedSet>& sets) {
   JsonObject object;
   add_store(object, status);
   object.boolean("has_writer", status.has_writer)
@@ -105,7 +116,10 @@ std::string status_json(const Status& status, const std::vector<ProjectionInfo>&
   } else {
     object.raw("recovery", recovery_json(status.recovery));
   }
-  return object.raw("own", json_strings(kOwn)).raw("projections", projections_json(projections)).finish();
+  return object.raw("own", json_strings(kOwn))
+      .raw("projections", projections_json(projections))
+      .raw("backup_sets", sets_json(sets))
+      .finish();
 }
 
 void row(Output& out, std::string_view name, const std::string& text) {
@@ -164,6 +178,12 @@ void print_projections(Context& context, const std::vector<ProjectionInfo>& proj
   }
 }
 
+void print_sets(Context& context, const std::vector<RetainedSet>& sets) {
+  if (sets.empty()) return;
+  context.out.line("\nSnapshot sets that the journal is kept for:");
+  for (const RetainedSet& set : sets) context.out.line(set.set_id.text() + "  " + retained_text(set));
+}
+
 void print_own(Context& context, const Status& status) {
   Output& out = context.out;
   out.line(status.has_writer ? "\nOf this reading process; the writer's own numbers are not known here:"
@@ -185,11 +205,13 @@ Exit run_status(Context& context, const StatusArgs&) {
   Db db = open_store_for_reading(context);
   Status status = db.status();
   const std::vector<ProjectionInfo> projections = db.projections().inspect();
+  const std::vector<RetainedSet> sets = Db::retained_sets(db.directory());
   if (context.json()) {
-    context.out.json(status_json(status, projections));
+    context.out.json(status_json(status, projections, sets));
   } else {
     print_store(context, status);
     print_projections(context, projections);
+    print_sets(context, sets);
     print_own(context, status);
   }
   return Exit::Ok;

@@ -167,6 +167,78 @@ struct SqlArgs {
 };
 Exit run_sql(Context& context, const SqlArgs& args);
 
+struct BackupCreateArgs {
+  std::string directory;
+  bool incremental = false;
+  bool sealed = false;
+  bool seal_store = false;
+  int level = 3;  // of compression; 0: none
+  bool encrypt = false;
+  std::optional<std::string> key_file;
+  bool no_projections = false;
+  std::uint32_t shards = 4;
+  unsigned threads = 2;
+  std::uint64_t retain_bytes = RetainedSet::kDefaultLimitBytes;
+};
+Exit run_backup_create(Context& context, const BackupCreateArgs& args);
+
+struct BackupListArgs {
+  std::string directory;
+  std::optional<std::string> key_file;
+};
+Exit run_backup_list(Context& context, const BackupListArgs& args);
+
+struct BackupVerifyArgs {
+  std::string directory;
+  bool no_restore = false;
+  std::optional<std::string> scratch;
+  std::optional<std::string> key_file;
+  unsigned threads = 2;
+};
+Exit run_backup_verify(Context& context, const BackupVerifyArgs& args);
+
+struct BackupPruneArgs {
+  std::string directory;
+  std::uint64_t keep = 0;
+  std::optional<std::string> key_file;
+};
+Exit run_backup_prune(Context& context, const BackupPruneArgs& args);
+
+struct BackupRepairArgs {
+  std::string directory;
+  bool remove_broken = false;
+  std::optional<std::string> key_file;
+};
+Exit run_backup_repair(Context& context, const BackupRepairArgs& args);
+
+struct BackupSetsArgs {};
+Exit run_backup_sets(Context& context, const BackupSetsArgs& args);
+
+struct BackupForgetArgs {
+  std::string set;  // its directory or its id
+};
+Exit run_backup_forget(Context& context, const BackupForgetArgs& args);
+
+struct RestoreArgs {
+  std::string set;
+  std::string target;
+  std::optional<EventId> event;  // at most one of these three
+  std::optional<CommitSeq> commit;
+  std::optional<std::string> time;
+  std::optional<std::string> timeline;
+  bool sealed = false;
+  std::uint64_t advance_sequences = 0;
+  bool no_projections = false;
+  std::optional<std::string> key_file;
+  unsigned threads = 2;
+};
+Exit run_restore(Context& context, const RestoreArgs& args);
+
+struct KeygenArgs {
+  std::string file;
+};
+Exit run_keygen(Context& context, const KeygenArgs& args);
+
 struct StatusArgs {};
 Exit run_status(Context& context, const StatusArgs& args);
 

@@ -9,10 +9,9 @@
 #include "text.h"
 
 namespace azoth::cli {
-namespace {
 
-void send_log_to_stderr(bool json) {
-  set_log_sink([json](LogLevel level, std::string_view message) {
+void send_log_to_stderr(const Context& context) {
+  set_log_sink([json = context.json()](LogLevel level, std::string_view message) {
     if (level == LogLevel::Info) return;
     std::string_view name = level == LogLevel::Warning ? "warning" : "error";
     if (json) {
@@ -22,8 +21,6 @@ void send_log_to_stderr(bool json) {
     }
   });
 }
-
-}  // namespace
 
 Exit exit_for(const Error& error) {
   switch (error.code()) {
@@ -76,18 +73,23 @@ void report_object(const Context& context, JsonObject& object, std::string_view 
   write_message(context.json() ? object.finish() : fmt::format("azoth: {}", text));
 }
 
+void require_store(const Context& context) {
+  const std::filesystem::path& directory = context.globals.directory;
+  if (Store::exists(directory)) return;
+  throw Error(ErrorCode::NotFound,
+              fmt::format("no store in {0}; create one with: azoth --db {0} init", directory.string()));
+}
+
 namespace {
 
 template <class Open>
 Db open_with(const Context& context, Open open) {
-  const std::filesystem::path& directory = context.globals.directory;
-  send_log_to_stderr(context.json());
+  send_log_to_stderr(context);
   try {
-    return open(directory, context.globals.options);
+    return open(context.globals.directory, context.globals.options);
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::NotFound || Store::exists(directory)) throw;
-    throw Error(ErrorCode::NotFound,
-                fmt::format("no store in {0}; create one with: azoth --db {0} init", directory.string()));
+    if (error.code() == ErrorCode::NotFound) require_store(context);
+    throw;
   }
 }
 

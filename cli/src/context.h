@@ -45,6 +45,10 @@ void report_object(const Context& context, JsonObject& object, std::string_view 
 // Writes one message line to standard error; failing to do so is ignored.
 void write_message(std::string_view text);
 
+// What the library logs goes to standard error; opening a store sees to it.
+void send_log_to_stderr(const Context& context);
+// Throws NotFound, saying how to create one, if there is no store in the directory.
+void require_store(const Context& context);
 // The store in the directory, for writing. Never creates one: throws NotFound saying how to.
 Db open_store(const Context& context);
 // The same for reading: beside a process that has it open for writing or without one, and changing nothing.

@@ -10,8 +10,8 @@ namespace azoth::cli {
 
 class Progress {
  public:
-  // `unit` is what is counted, in the plural: "lines".
-  explicit Progress(std::string unit);
+  // `unit` is what is counted, in the plural: "lines"; of "bytes" sizes are shown. `label` stands in front.
+  explicit Progress(std::string unit, std::string label = {});
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -36,6 +36,7 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   std::string unit_;
+  std::string label_;
   bool shown_;
   std::size_t drawn_ = 0;  // characters on the line
   Clock::time_point start_ = Clock::now();

@@ -38,6 +38,10 @@ TEST_F(Terminal, NoCommandPrintsControlCharacters) {
                                                          {"events", "--json"},
                                                          {"export"},
                                                          {"get", "none" + kEscape + kControl},
+                                                         {"backup", "list", "set" + kEscape},
+                                                         {"restore", "set" + kEscape, "target" + kControl},
+                                                         {"backup", "forget", "set" + kEscape},
+                                                         {"keygen", "none" + kEscape + "/key"},
                                                          {"nonsense" + kEscape},
                                                          {"put", "k", "v", kEscape},
                                                          {"status", "--db", "x" + kEscape}}) {

@@ -52,6 +52,8 @@ TEST(Text, NumbersForPeopleAreGrouped) {
 TEST(Text, ProgressShowsRateAndTimeLeft) {
   EXPECT_EQ(Progress::text({.items = 1000, .bytes = 2048, .done = 1, .total = 4}, "lines", 2.0),
             "1,000 lines  2.0 KiB  500 lines/s  2.0 s  25 %  ETA 6 s");
+  EXPECT_EQ(Progress::text({.items = 4096, .done = 4096, .total = 8192}, "bytes", 2.0),
+            "4.0 KiB  2.0 KiB/s  2.0 s  50 %  ETA 2 s");
   EXPECT_EQ(Progress::text({.items = 10}, "entries", 1.0), "10 entries  10 entries/s  1.0 s");
 }
 

@@ -12,7 +12,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 const std::vector<std::string> kCommands = {"init",   "apply",  "put",    "get",    "del",    "scan",
-                                            "append", "events", "status", "verify", "digest", "export", "seal", "unseal", "repair", "sequence"};
+                                            "append", "events", "status", "verify", "digest", "export", "seal", "unseal", "repair", "sequence", "backup", "restore", "keygen"};
 
 Result run(const Arguments& arguments, const ChildOptions& options = {}) { return Child(arguments, options).finish(); }
 
@@ -151,7 +151,10 @@ TEST(Usage, CommandsOtherThanInitNeverCreateAStore) {
   const std::vector<Arguments> commands = {{"apply", "-"}, {"put", "k", "v"}, {"get", "k"}, {"del", "k"},
                                            {"scan"},       {"append", "t"},   {"events"},   {"status"},
                                            {"verify"},     {"digest"},        {"export"},
-                                           {"seal"},       {"unseal"},        {"events", "--follow"}};
+                                           {"seal"},       {"unseal"},        {"events", "--follow"},
+                                           {"backup", "create", (directory.path() / "set").string()},
+                                           {"backup", "sets"},
+                                           {"backup", "forget", "set"}};
   for (Arguments arguments : commands) {
     arguments.insert(arguments.end(), {"--db", db});
     Result result = run(arguments);
