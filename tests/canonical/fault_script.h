@@ -105,23 +105,27 @@ class Model {
 
   // docs/format.md, "Digest".
   std::string digest() const {
-    Digest digest;
+    Digest keys;
     for (const auto& [key, value] : state_) {
-      digest.add_length_prefixed(key);
-      digest.add_length_prefixed(value);
+      keys.add_length_prefixed(key);
+      keys.add_length_prefixed(value);
     }
-    digest.add(static_cast<std::uint64_t>(state_.size()));
+    keys.add(static_cast<std::uint64_t>(state_.size()));
+    Digest events;
     std::uint64_t id = 0;
     for (const auto& event : events_) {
-      digest.add(++id);
-      digest.add(static_cast<std::uint64_t>(event.time.time_since_epoch().count()));
-      digest.add_length_prefixed(event.type);
-      digest.add(static_cast<std::uint64_t>(event.tags.size()));
-      for (const std::string& tag : event.tags) digest.add_length_prefixed(tag);
-      digest.add_length_prefixed(event.metadata);
-      digest.add_length_prefixed(event.payload);
+      events.add(++id);
+      events.add(static_cast<std::uint64_t>(event.time.time_since_epoch().count()));
+      events.add_length_prefixed(event.type);
+      events.add(static_cast<std::uint64_t>(event.tags.size()));
+      for (const std::string& tag : event.tags) events.add_length_prefixed(tag);
+      events.add_length_prefixed(event.metadata);
+      events.add_length_prefixed(event.payload);
     }
-    return digest.finish_hex();
+    Digest both;
+    both.add(keys.finish_hex());
+    both.add(events.finish_hex());
+    return both.finish_hex();
   }
 
  private:
