@@ -12,9 +12,11 @@ struct Figure {
   std::string what;
   double value = 0;
   std::string unit;
-  std::optional<double> at_most = {};  // the target
+  std::optional<double> at_most = {};  // the target, if there is one: this,
+  std::optional<double> at_least = {};  // or that
 
-  bool met() const { return at_most && value <= *at_most; }
+  std::optional<double> target() const { return at_most ? at_most : at_least; }
+  bool met() const { return at_most ? value <= *at_most : at_least && value >= *at_least; }
 };
 
 // Told what happens next.

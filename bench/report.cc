@@ -103,7 +103,7 @@ std::string table(const std::vector<Figure>& figures) {
   std::string text = fmt::format("\n{}\n", figures.front().workload);
   for (const Figure& figure : figures) {
     text += fmt::format("  {:<60} {:>12} {}", figure.what, value_text(figure.value), figure.unit);
-    if (figure.at_most) text += fmt::format("  {} {}", figure.met() ? "met" : "NOT MET", value_text(*figure.at_most));
+    if (figure.target()) text += fmt::format("  {} {}", figure.met() ? "met" : "NOT MET", value_text(*figure.target()));
     text += "\n";
   }
   return text;
@@ -112,9 +112,10 @@ std::string table(const std::vector<Figure>& figures) {
 std::string json_lines(const std::vector<Figure>& figures) {
   std::string text;
   for (const Figure& figure : figures) {
-    text += fmt::format(R"({{"workload":"{}","what":"{}","value":{:.4f},"unit":"{}","at_most":{},"met":{}}})",
-                        figure.workload, figure.what, figure.value, figure.unit, number_or_null(figure.at_most),
-                        figure.at_most ? (figure.met() ? "true" : "false") : "null");
+    text += fmt::format(
+        R"({{"workload":"{}","what":"{}","value":{:.4f},"unit":"{}","at_most":{},"at_least":{},"met":{}}})",
+        figure.workload, figure.what, figure.value, figure.unit, number_or_null(figure.at_most),
+        number_or_null(figure.at_least), figure.target() ? (figure.met() ? "true" : "false") : "null");
     text += "\n";
   }
   return text;
@@ -123,10 +124,10 @@ std::string json_lines(const std::vector<Figure>& figures) {
 std::string verdicts(const std::vector<Figure>& figures) {
   std::string text;
   for (const Figure& figure : figures) {
-    if (!figure.at_most) continue;
-    text += fmt::format("  {:<60} at most {:>6} {:>9}  {} {}\n", figure.workload + ": " + figure.what,
-                        value_text(*figure.at_most), value_text(figure.value), figure.met() ? "met" : "not met",
-                        figure.unit);
+    if (!figure.target()) continue;
+    text += fmt::format("  {:<60} at {} {:>6} {:>9}  {} {}\n", figure.workload + ": " + figure.what,
+                        figure.at_most ? "most" : "least", value_text(*figure.target()), value_text(figure.value),
+                        figure.met() ? "met" : "not met", figure.unit);
   }
   return text;
 }

@@ -59,8 +59,9 @@ SnapshotSet SnapshotSet::create(const Path& directory, const Uuid& store_id, con
   FileSystem& fs = *options.file_system;
   fs.make_directory(directory);
   fs.sync_directory(directory.has_parent_path() ? directory.parent_path() : Path("."));
-  take_lock(*set);  // before looking
-  require_empty(set->files);
+  require_empty(set->files);  // before there is a lock file in somebody else's directory
+  take_lock(*set);
+  require_empty(set->files);  // now it counts
   set->identity = {.set_id = Uuid::random(),
                    .store_id = store_id,
                    .created = options.clock->now(),

@@ -9,7 +9,7 @@ namespace azoth::bench {
 std::vector<Workload> all_workloads() {
   std::vector<Workload> all;
   for (auto* add : {add_commit_workloads, add_transaction_workloads, add_batch_workloads, add_point_read_workloads, add_event_read_workloads,
-                    add_projection_workloads, add_recovery_workloads, add_stall_workloads, add_memory_workloads, add_disk_workloads}) {
+                    add_projection_workloads, add_recovery_workloads, add_backup_workloads, add_stall_workloads, add_memory_workloads, add_disk_workloads}) {
     add(all);
   }
   return all;
@@ -17,6 +17,7 @@ std::vector<Workload> all_workloads() {
 
 void run_child(const std::string& name, const std::vector<std::string>& arguments) {
   if (name == "crash") return crash_child(arguments);
+  if (name == "backup") return backup_child(arguments);
   if (name == "memory") return memory_child(arguments);
   throw Error(ErrorCode::InvalidArgument, "there is no child '" + name + "'");
 }

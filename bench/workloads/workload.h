@@ -37,6 +37,8 @@ void add_event_read_workloads(std::vector<Workload>& all);  // event_reads.cc
 void add_projection_workloads(std::vector<Workload>& all);  // projections.cc
 void add_recovery_workloads(std::vector<Workload>& all);    // recovery.cc
 void crash_child(const std::vector<std::string>& arguments);
+void add_backup_workloads(std::vector<Workload>& all);  // backups.cc
+void backup_child(const std::vector<std::string>& arguments);
 void add_stall_workloads(std::vector<Workload>& all);   // stalls.cc
 void add_memory_workloads(std::vector<Workload>& all);  // memory.cc
 void memory_child(const std::vector<std::string>& arguments);

@@ -30,7 +30,9 @@ struct Step {
   std::uint64_t done = 0;
   std::uint64_t total = 0;
 };
-using StepProgress = std::function<void(const Step&)>;  // from one thread at a time
+// Called a few times a second, by one thread at a time. What it throws ends the work, as any other error does: that is how
+// a user who has enough of waiting stops it.
+using StepProgress = std::function<void(const Step&)>;
 
 enum class SealMode {
   None,
