@@ -11,12 +11,16 @@ namespace azoth {
 Declarations::Declarations(const std::filesystem::path& directory, FileSystem& fs)
     : directory_(directory), folder_(directory / "projections"), fs_(fs) {}
 
-Declarations::Added Declarations::add(std::string_view text, const std::string& file) {
+Projection Declarations::check(std::string_view text, const std::string& file) {
   if (text.size() > kMaxBytes) {
     throw Error(ErrorCode::InvalidArgument, file + ": a declaration has at most " + std::to_string(kMaxBytes) +
                                                 " bytes, and this one " + std::to_string(text.size()));
   }
-  const Projection projection = SqlProjection::from_text(text, file);
+  return SqlProjection::from_text(text, file);
+}
+
+Declarations::Added Declarations::add(std::string_view text, const std::string& file) {
+  const Projection projection = check(text, file);
   const std::filesystem::path path = declaration_path(folder_, projection.name());
   Added added{projection.name(), projection.version(), Change::New};
   if (fs_.exists(path)) {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <utility>
 
+#include "azoth/core/bytes.h"
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 
@@ -151,19 +152,47 @@ void ProjectionFile::create(FileSystem& fs, const std::filesystem::path& path, c
 
 ProjectionFile::ProjectionFile(const std::filesystem::path& path, Connection::Mode mode)
     : path_(path), connection_(path, mode), checkpoint_at_(kCheckpointPages) {
+  or_damaged([&] { check_format(), load(); });
+}
+
+ProjectionFile::ProjectionFile(File& file, const std::filesystem::path& path)
+    : path_(path), connection_(file, path), checkpoint_at_(kCheckpointPages) {
+  or_damaged([&] { check_sound(file.size()), check_format(), load(); });
+}
+
+// A statement that fails here is one of ours, on tables that are not as we have made them.
+template <class Look>
+void ProjectionFile::or_damaged(Look look) const {
+  try {
+    look();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::SqlFailed) throw;
+    throw Error(ErrorCode::Corruption, path_.string() + " is damaged: " + error.what());
+  }
+}
+
+void ProjectionFile::check_format() {
   const std::int64_t application = pragma(connection_, "application_id");
   const std::int64_t format = pragma(connection_, "user_version");
   if (application == kApplicationId && format > kFormat) {
     throw Error(ErrorCode::UnsupportedFormat, path_.string() + " has format " + std::to_string(format) +
                                                   " and this version of Azoth reads format " + std::to_string(kFormat));
   }
-  try {
-    if (application != kApplicationId || format != kFormat) throw Error(ErrorCode::SqlFailed, "it is no projection");
-    load();
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::SqlFailed) throw;
-    throw Error(ErrorCode::Corruption, path_.string() + " is damaged: " + error.what());
+  if (application != kApplicationId || format != kFormat) throw Error(ErrorCode::SqlFailed, "it is no projection");
+}
+
+// Before anything else is read: what SQLite itself would trip over. Then that ours are tables and nothing else: a view
+// or a trigger of such a name would be somebody's program.
+void ProjectionFile::check_sound(std::uint64_t size) {
+  const std::vector<std::string> problems = connection_.integrity_problems();
+  if (!problems.empty()) throw Error(ErrorCode::SqlFailed, problems.front());
+  if (from_sql(pragma(connection_, "page_count") * pragma(connection_, "page_size")) != size) {
+    throw Error(ErrorCode::SqlFailed, "it has " + std::to_string(size) + " bytes, which are not its pages");
   }
+  SqlStatement row = connection_.prepare(
+      "SELECT name FROM sqlite_schema WHERE lower(substr(tbl_name, 1, 6)) = 'azoth_' AND NOT "
+      "(type = 'table' AND rootpage > 0 AND name IN ('azoth_projection', 'azoth_dead_letters'))");
+  if (row.step()) throw Error(ErrorCode::SqlFailed, printable(row.text(0)) + " is not a table of a projection");
 }
 
 void ProjectionFile::load() {

@@ -56,6 +56,9 @@ class ProjectionFile {
                      const Cursor& start);
   // Throws Corruption if it is none, UnsupportedFormat if it is of a later version of Azoth.
   ProjectionFile(const std::filesystem::path& path, Connection::Mode mode);
+  // Reads one that nobody else has, wherever it comes from: Corruption as well if SQLite finds anything wrong in it.
+  // All of it is read. The file must outlive this; `path` is for messages.
+  ProjectionFile(File& file, const std::filesystem::path& path);
 
   Connection& connection() { return connection_; }
   const std::string& name() const { return name_; }
@@ -78,7 +81,11 @@ class ProjectionFile {
   void checkpoint_all();  // as far as readers allow
 
  private:
+  void check_format();
+  void check_sound(std::uint64_t size);
   void load();
+  template <class Look>
+  void or_damaged(Look look) const;
 
   const std::filesystem::path path_;
   Connection connection_;

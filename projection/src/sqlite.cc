@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "azoth/core/fault.h"
+#include "file_vfs.h"
 
 namespace azoth {
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr int kBusyMilliseconds = 5000;  // for what another process does: recovery after a crash
 constexpr std::size_t kKeptStatements = 1000;
+constexpr int kPagesAtATime = 256;  // of a copy
 constexpr std::string_view kOwnPrefix = "azoth_";
 
 // What a fault point makes of an errno.
@@ -22,6 +24,43 @@ int injected(int errno_value) { return errno_value == ENOSPC ? SQLITE_FULL : SQL
 
 bool is_own(const char* name) {
   return name != nullptr && sqlite3_strnicmp(name, kOwnPrefix.data(), static_cast<int>(kOwnPrefix.size())) == 0;
+}
+
+// Rolled back: there is nothing to commit.
+class ReadTransaction {
+ public:
+  explicit ReadTransaction(Connection& connection) : connection_(connection) {
+    connection_.run("BEGIN");
+    connection_.prepare("SELECT 1 FROM sqlite_schema").step();  // what is seen from now on is the state at this moment
+  }
+  ~ReadTransaction() { connection_.rollback(); }
+  ReadTransaction(const ReadTransaction&) = delete;
+  ReadTransaction& operator=(const ReadTransaction&) = delete;
+
+ private:
+  Connection& connection_;
+};
+
+struct Closer {
+  void operator()(sqlite3* database) const { sqlite3_close(database); }
+  void operator()(sqlite3_backup* backup) const { sqlite3_backup_finish(backup); }
+};
+
+// What a copy is written to. If it fails it is thrown away, so it needs no journal.
+std::unique_ptr<sqlite3, Closer> open_target(File& file) {
+  const file_vfs::Opening opening(file);
+  sqlite3* opened = nullptr;
+  int code = sqlite3_open_v2("copy", &opened, SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_READWRITE,
+                             file_vfs::name());
+  std::unique_ptr<sqlite3, Closer> target(opened);
+  if (code == SQLITE_OK) {
+    sqlite3_extended_result_codes(opened, 1);
+    code = sqlite3_exec(opened, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", nullptr, nullptr, nullptr);
+  }
+  if (code != SQLITE_OK) {
+    throw Error(trouble_code(code).value_or(ErrorCode::Io), std::string("opening a copy: ") + sqlite3_errstr(code));
+  }
+  return target;
 }
 
 }  // namespace
@@ -85,10 +124,17 @@ SqlValue::Type column_type(sqlite3_stmt* statement, int column) {
 
 // --- Connection
 
-Connection::Connection(const std::filesystem::path& path, Mode mode) : path_(path.string()) {
+Connection::Connection(const std::filesystem::path& path, Mode mode) : path_(path.string()) { open(mode, nullptr); }
+
+Connection::Connection(File& file, const std::filesystem::path& path) : path_(path.string()) {
+  const file_vfs::Opening opening(file);
+  open(Mode::Read, file_vfs::name());
+}
+
+void Connection::open(Mode mode, const char* vfs) {
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW |
               (mode == Mode::Read ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
-  int code = sqlite3_open_v2(path_.c_str(), &db_, flags, nullptr);
+  int code = sqlite3_open_v2(path_.c_str(), &db_, flags, vfs);
   try {
     if (code != SQLITE_OK) fail(code, "opening it");
     configure(mode);
@@ -280,6 +326,20 @@ std::vector<std::string> Connection::integrity_problems() {
     if (check.text(0) != "ok") problems.emplace_back(check.text(0));
   }
   return problems;
+}
+
+// The transaction keeps what is copied as it is; without it a writer's commit would begin the copy anew.
+void Connection::copy_to(File& file) {
+  const std::unique_ptr<sqlite3, Closer> target = open_target(file);
+  const ReadTransaction transaction(*this);
+  std::unique_ptr<sqlite3_backup, Closer> backup(sqlite3_backup_init(target.get(), "main", db_, "main"));
+  int code = backup ? SQLITE_OK : sqlite3_extended_errcode(target.get());
+  while (code == SQLITE_OK) {
+    const int fault = AZOTH_FAULT("projection.copy");
+    code = fault != 0 ? injected(fault) : sqlite3_backup_step(backup.get(), kPagesAtATime);
+  }
+  backup.reset();
+  if (code != SQLITE_DONE) fail(code, "copying it");
 }
 
 // --- SqlStatement

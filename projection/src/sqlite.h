@@ -1,4 +1,5 @@
-// The place that touches SQLite; query_connection.cc is the other one, for queries.
+// The place that touches SQLite; query_connection.cc is the other one, for queries. query_vfs.cc and file_vfs.cc are
+// what they let it see of the file system.
 //
 // A Connection is used by one thread at a time. It remembers trouble: an error of the database rather than of a
 // statement (a full disk, I/O, damage, no memory). What meets trouble is never blamed on an event.
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "azoth/core/error.h"
+#include "azoth/core/file.h"
 #include "azoth/projection/sql.h"
 
 struct sqlite3;
@@ -36,6 +38,9 @@ class Connection {
   };
 
   Connection(const std::filesystem::path& path, Mode mode);
+  // Reads a file that nobody else has, as it is: nothing is made beside it. It must outlive this; `path` is for
+  // messages.
+  Connection(File& file, const std::filesystem::path& path);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -82,6 +87,8 @@ class Connection {
   bool checkpoint(Checkpoint kind);
   // What SQLite finds wrong in the file; reads all of it.
   std::vector<std::string> integrity_problems();
+  // Fills an empty file with all of the database as it is at one moment, whoever writes it meanwhile. Not synced.
+  void copy_to(File& file);
 
  private:
   friend class SqlStatement;
@@ -94,6 +101,7 @@ class Connection {
     std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
   };
 
+  void open(Mode mode, const char* vfs);
   void configure(Mode mode);
   sqlite3_stmt* prepare_new(std::string_view text, std::string_view* tail, bool keep);
   void forget_statements();

@@ -25,6 +25,9 @@ class Declarations {
   // Of the store in this directory, which must exist.
   explicit Declarations(const std::filesystem::path& directory, FileSystem& fs = FileSystem::posix());
 
+  // What add() makes sure of: InvalidArgument names `file` and the line.
+  static Projection check(std::string_view text, const std::string& file);
+
   enum class Change { New, Replaced, Unchanged };
   struct Added {
     std::string name;
@@ -32,7 +35,7 @@ class Declarations {
     Change change = Change::New;
   };
   // Checks a declaration and keeps a copy, whole or not at all, durably. What is kept up to date by another declaration
-  // is built anew when it is run the next time. InvalidArgument names `file` and the line.
+  // is built anew when it is run the next time. Throws what check() throws.
   Added add(std::string_view text, const std::string& file);
 
   std::vector<std::string> names() const;  // of the declared ones, sorted

@@ -22,7 +22,9 @@ struct ProjectionParts {
   bool tables = false;           // what follows is of them
   EventId cursor = 0;            // the last event that they show
   std::uint32_t version = 0;
-  std::string fingerprint;
+  std::string fingerprint = {};
+
+  friend bool operator==(const ProjectionParts&, const ProjectionParts&) = default;
 };
 
 // A consistent copy of a projection as it is at one moment, whoever keeps it up to date meanwhile; it is not changed.
@@ -31,8 +33,9 @@ class ProjectionCopy {
   // All there are in DIRECTORY/projections, by name.
   static std::vector<std::string> names(const std::filesystem::path& directory, FileSystem& fs = FileSystem::posix());
 
-  // Of one of these names. Without `tables` only the declaration. Tables that are damaged throw Corruption, a name of
-  // which there is neither declaration nor tables NotFound. While it is made the disk holds the tables a second time.
+  // Of one of these names. Without `tables` only the declaration. Tables that are damaged throw Corruption, a
+  // declaration that could not be installed InvalidArgument, a name of which there is neither NotFound. While this
+  // lives the disk holds the tables a second time, in a file without a name.
   ProjectionCopy(const std::filesystem::path& directory, std::string_view name, bool tables = true,
                  FileSystem& fs = FileSystem::posix());
   ~ProjectionCopy();
@@ -40,7 +43,7 @@ class ProjectionCopy {
 
   const ProjectionParts& parts() const;
   std::uint64_t bytes() const;  // of the tables' file; 0 if there are none
-  // The tables' file, piece by piece.
+  // The tables' file, in pieces of at most 64 KiB.
   void read(const std::function<void(std::string_view bytes)>& each) const;
 
  private:
@@ -49,9 +52,10 @@ class ProjectionCopy {
 };
 
 // Puts a projection into the directory of a store that nobody has open: its declaration, and its tables if `parts` has
-// any, for which write() is called before finish(). Durable when finish() has returned; nothing counts before it.
-// InvalidArgument for a name or a declaration that no store would take; Corruption if the tables are not a projection of
-// this name, version, fingerprint and cursor.
+// any, for which write() is called before finish(). Durable when finish() has returned; nothing counts before it is
+// called. InvalidArgument for a name or a declaration that no store would take; AlreadyExists if there is a projection
+// of this name; Corruption if the tables are not whole, or not those of this name, version, fingerprint and cursor;
+// UnsupportedFormat if they are of a later version of Azoth.
 class ProjectionInstall {
  public:
   ProjectionInstall(const std::filesystem::path& directory, const ProjectionParts& parts,
