@@ -72,9 +72,8 @@ std::string check_details(const Manifest& m) {
     const bool says_nothing = projection.cursor == 0 && projection.version == 0 && projection.fingerprint.empty();
     if (!projection.tables && !says_nothing) return "a projection without tables has a cursor";
   }
-  if (!m.content_sums.empty() && !is_hex(m.content_sums, m.key_id.empty() ? 32 : 64)) {
-    return "the sums of its content are none";
-  }
+  const bool sums = is_hex(m.content_sums, 32) || is_hex(m.content_sums, 64);  // as they are, or derived by a key
+  if (!sums && !m.content_sums.empty()) return "the sums of its content are none";
   for (const Timestamp time : {m.created, m.earliest, m.latest, m.taken}) {
     if (parse_time(format_time(time)) != time) return "a time cannot be written";
   }

@@ -17,7 +17,8 @@ Manifest example(SnapshotType type = SnapshotType::Full) {
   m.state_rows = 12;
   m.state_digest = std::string(64, 'a');
   m.events_digest = std::string(64, 'b');
-  m.projections = {{"accounts", 9, 1, "ff00"}, {"sums", 0, 2, ""}};
+  m.projections = {{"accounts", true, 9, 1, "ff00"}, {"sums"}};
+  m.content_sums = std::string(32, 'e');
   if (type == SnapshotType::Diff) m.base_hash = std::string(64, 'c');
   const FileKind kind = type == SnapshotType::Full ? FileKind::State : FileKind::Commits;
   for (std::uint32_t shard = 0; shard < 2; ++shard) {
@@ -188,8 +189,15 @@ TEST(Manifest, EachRuleIsCheckedBeforeItIsWritten) {
       {"behind its last one", [](Manifest& m) { m.last_event_commit = 10; }},
       {"not a digest", [](Manifest& m) { m.state_digest = "abc"; }},
       {"projection twice", [](Manifest& m) { m.projections[1].name = "accounts"; }},
-      {"cursor lies behind", [](Manifest& m) { m.projections[1].cursor = 10; }},
+      {"cursor lies behind", [](Manifest& m) { m.projections[0].cursor = 10; }},
       {"name is not plain text", [](Manifest& m) { m.projections[1].name = "a\n"; }},
+      {"without tables has a cursor", [](Manifest& m) { m.projections[1].cursor = 3; }},
+      {"sums of its content", [](Manifest& m) { m.content_sums = "ee"; }},
+      {"one file for each projection",
+       [](Manifest& m) {
+         m.files.push_back({"", FileKind::Projections, 0, 1, 200, 1, std::string(64, 'd')});
+         m.files.back().name = file_name(identity_of(m, m.files.back()));
+       }},
       {"names no file", [](Manifest& m) { m.files.clear(); }},
       {"every shard", [](Manifest& m) { m.files.pop_back(); }},
       {"file twice", [](Manifest& m) { m.files[1] = m.files[0]; }},
