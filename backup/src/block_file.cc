@@ -80,7 +80,7 @@ FileSummary BlockFileWriter::finish() {
   write_block(block_format::encode(trailer), block_format::kLast);
   file_->sync_data();
   file_.reset();
-  return {.bytes = offset_, .records = counts_.records, .hash = hash_.finish_hex()};
+  return {.bytes = offset_, .records = counts_.records, .hash = hash_.finish_hex(), .fold = fold_};
 }
 
 void BlockFileWriter::append(std::string_view bytes) {
@@ -109,7 +109,9 @@ void BlockFileWriter::write_block(std::string_view raw, std::uint32_t flags) {
   } else {
     block_ += content;
   }
-  codec::store(block_.data(), block_format::block_checksum(seed_, counts_.blocks, block_));
+  const std::uint64_t checksum = block_format::block_checksum(seed_, counts_.blocks, block_);
+  codec::store(block_.data(), checksum);
+  fold_ = block_format::fold_in(fold_, checksum);
   write(block_);
   ++counts_.blocks;
 }

@@ -149,6 +149,12 @@ std::uint64_t block_checksum(std::uint64_t seed, std::uint64_t index, std::strin
   return checksum64(block.substr(8), checksum64(std::string_view(number, sizeof number), seed));
 }
 
+std::uint64_t fold_in(std::uint64_t fold, std::uint64_t block_checksum) {
+  char bytes[sizeof block_checksum];
+  codec::store(bytes, block_checksum);
+  return checksum64({bytes, sizeof bytes}, fold);
+}
+
 std::string associated_data(const char* block_header, std::uint64_t index) {
   std::string data(block_header + 8, kBlockHeaderBytes - 8);
   codec::append(data, index);

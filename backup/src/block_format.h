@@ -76,6 +76,8 @@ void file_key(const Key& key, const FileHeader& header, Secret& to);
 std::uint64_t file_seed(std::string_view file_header);
 // `block` is the header and what is stored behind it; the checksum field itself does not count.
 std::uint64_t block_checksum(std::uint64_t file_seed, std::uint64_t index, std::string_view block);
+// A fold of block checksums with one more.
+std::uint64_t fold_in(std::uint64_t fold, std::uint64_t block_checksum);
 // Authenticated with each block: its header without the checksum, and its index.
 std::string associated_data(const char* block_header, std::uint64_t index);
 

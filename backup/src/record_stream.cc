@@ -20,10 +20,13 @@ std::vector<ManifestFile> RecordStream::files_of(const Manifest& manifest, FileK
 }
 
 RecordStream::RecordStream(const SnapshotSet& set, const Manifest& manifest, std::vector<ManifestFile> files,
-                           std::function<void(std::uint64_t)> on_bytes)
-    : set_(set), manifest_(manifest), files_(std::move(files)), on_bytes_(std::move(on_bytes)), thread_([this] {
-        read_all();
-      }) {}
+                           SnapshotSet::Reads reads, std::function<void(std::uint64_t)> on_bytes)
+    : set_(set),
+      manifest_(manifest),
+      files_(std::move(files)),
+      reads_(reads),
+      on_bytes_(std::move(on_bytes)),
+      thread_([this] { read_all(); }) {}
 
 RecordStream::~RecordStream() {
   {
@@ -69,7 +72,7 @@ void RecordStream::read_all() {
 }
 
 void RecordStream::read_file(const ManifestFile& file) {
-  const auto reader = set_.read(manifest_, file);
+  const auto reader = set_.read(manifest_, file, reads_);
   std::uint64_t told = 0;
   const auto tell = [&](std::uint64_t offset) {
     if (on_bytes_) on_bytes_(offset - told);

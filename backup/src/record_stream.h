@@ -21,7 +21,7 @@ class RecordStream {
  public:
   // `on_bytes` is told, by the reading thread, how much of the files has been read.
   RecordStream(const SnapshotSet& set, const Manifest& manifest, std::vector<ManifestFile> files,
-               std::function<void(std::uint64_t)> on_bytes = {});
+               SnapshotSet::Reads reads = SnapshotSet::Reads::Hashed, std::function<void(std::uint64_t)> on_bytes = {});
   ~RecordStream();  // gives up what was not read
   RecordStream(const RecordStream&) = delete;
   RecordStream& operator=(const RecordStream&) = delete;
@@ -47,6 +47,7 @@ class RecordStream {
   const SnapshotSet& set_;
   const Manifest& manifest_;
   const std::vector<ManifestFile> files_;
+  const SnapshotSet::Reads reads_;
   const std::function<void(std::uint64_t)> on_bytes_;
   Slab filling_;  // the reading thread's
   Slab current_;  // the caller's

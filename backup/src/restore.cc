@@ -152,17 +152,17 @@ class Restore {
 
   void build(const Path& directory) {
     StepMeter meter(options_.progress, "restoring", "bytes", bytes_of(chain_));
-    const OnBytes on_bytes = [&](std::uint64_t bytes) { meter.add(bytes); };
+    const ReadingOptions reading{.reads = SnapshotSet::Reads::HashedBefore,
+                                 .on_bytes = [&](std::uint64_t bytes) { meter.add(bytes); }};
     StoreBuilder builder(directory, {full().store_id, full().created, last().lineage}, options_.store);
-    for_each_row(set_, full(), on_bytes,
-                 [&](std::string_view key, std::string_view value) { builder.put(key, value); });
-    for_each_event(set_, full(), on_bytes, [&](const EventView& event) { builder.append(event); });
-    for_each_own_row(set_, full(), on_bytes, [&](std::uint8_t space, std::string_view key, std::string_view value) {
+    for_each_row(set_, full(), reading, [&](std::string_view key, std::string_view value) { builder.put(key, value); });
+    for_each_event(set_, full(), reading, [&](const EventView& event) { builder.append(event); });
+    for_each_own_row(set_, full(), reading, [&](std::uint8_t space, std::string_view key, std::string_view value) {
       builder.put_own(space, key, value);
     });
     builder.end_content(full().last_commit, full().latest);
     report_.time = full().last_commit == 0 ? std::nullopt : std::optional(full().latest);
-    apply_diffs(builder, on_bytes);
+    apply_diffs(builder, reading);
     report_.timeline = Uuid::random();
     totals_ = builder.finish(report_.timeline);
     report_.store_id = full().store_id;
@@ -171,11 +171,11 @@ class Restore {
     check_totals();
   }
 
-  void apply_diffs(StoreBuilder& builder, const OnBytes& on_bytes) {
+  void apply_diffs(StoreBuilder& builder, const ReadingOptions& reading) {
     Target target(options_.target, full().last_event);
     CommitSeq reached = full().last_commit;
     for (std::size_t i = 1; i < chain_.snapshots.size() && !target.reached(reached); ++i) {
-      for_each_commit(set_, chain_.snapshots[i], on_bytes, [&](const CommitFacts& commit, std::string record) {
+      for_each_commit(set_, chain_.snapshots[i], reading, [&](const CommitFacts& commit, std::string record) {
         if (!target.wants(commit)) return false;
         builder.apply(std::move(record));
         reached = commit.commit;

@@ -15,11 +15,11 @@ namespace {
 }
 
 template <class Each>
-void for_each_record(const SnapshotSet& set, const Manifest& manifest, FileKind kind, const OnBytes& on_bytes,
+void for_each_record(const SnapshotSet& set, const Manifest& manifest, FileKind kind, const ReadingOptions& options,
                      Each each) {
   std::vector<ManifestFile> files = RecordStream::files_of(manifest, kind);
   if (files.empty()) damaged(manifest, "it has no file of " + std::string(kind_name(kind)));
-  RecordStream stream(set, manifest, std::move(files), on_bytes);
+  RecordStream stream(set, manifest, std::move(files), options.reads, options.on_bytes);
   while (const auto record = stream.next()) each(*record);
 }
 
@@ -72,10 +72,10 @@ class RecordJoiner {
 
 }  // namespace
 
-void for_each_row(const SnapshotSet& set, const Manifest& full, const OnBytes& on_bytes,
+void for_each_row(const SnapshotSet& set, const Manifest& full, const ReadingOptions& options,
                   const std::function<void(std::string_view, std::string_view)>& each) {
   std::uint64_t rows = 0;
-  for_each_record(set, full, FileKind::State, on_bytes, [&](std::string_view record) {
+  for_each_record(set, full, FileKind::State, options, [&](std::string_view record) {
     const records::StateRow row = records::state_row(record);
     each(row.key, row.value);
     ++rows;
@@ -85,10 +85,10 @@ void for_each_row(const SnapshotSet& set, const Manifest& full, const OnBytes& o
   }
 }
 
-void for_each_event(const SnapshotSet& set, const Manifest& full, const OnBytes& on_bytes,
+void for_each_event(const SnapshotSet& set, const Manifest& full, const ReadingOptions& options,
                     const std::function<void(const EventView&)>& each) {
   EventId next = 1;
-  for_each_record(set, full, FileKind::Events, on_bytes, [&](std::string_view record) {
+  for_each_record(set, full, FileKind::Events, options, [&](std::string_view record) {
     const EventView event = records::event(record);
     if (event.id() != next) {
       damaged(full, "it has event " + std::to_string(event.id()) + " where event " + std::to_string(next) + " belongs");
@@ -101,18 +101,18 @@ void for_each_event(const SnapshotSet& set, const Manifest& full, const OnBytes&
   }
 }
 
-void for_each_own_row(const SnapshotSet& set, const Manifest& full, const OnBytes& on_bytes,
+void for_each_own_row(const SnapshotSet& set, const Manifest& full, const ReadingOptions& options,
                       const std::function<void(std::uint8_t, std::string_view, std::string_view)>& each) {
-  for_each_record(set, full, FileKind::System, on_bytes, [&](std::string_view record) {
+  for_each_record(set, full, FileKind::System, options, [&](std::string_view record) {
     const records::OwnRow row = records::own_row(record);
     each(row.space, row.key, row.value);
   });
 }
 
-void for_each_commit(const SnapshotSet& set, const Manifest& diff, const OnBytes& on_bytes,
+void for_each_commit(const SnapshotSet& set, const Manifest& diff, const ReadingOptions& options,
                      const std::function<bool(const CommitFacts&, std::string)>& each) {
   RecordJoiner joiner(diff);
-  RecordStream stream(set, diff, RecordStream::files_of(diff, FileKind::Commits), on_bytes);
+  RecordStream stream(set, diff, RecordStream::files_of(diff, FileKind::Commits), options.reads, options.on_bytes);
   while (const auto record = stream.next()) {
     if (!joiner.add(records::commit_piece(*record))) continue;
     const CommitFacts facts = joiner.facts();

@@ -11,19 +11,23 @@
 
 namespace azoth::backup {
 
-using OnBytes = std::function<void(std::uint64_t)>;  // how much of the files has been read since the last call
+struct ReadingOptions {
+  SnapshotSet::Reads reads = SnapshotSet::Reads::Hashed;
+  // How much of the files has been read since the last call; on a thread that reads ahead.
+  std::function<void(std::uint64_t)> on_bytes = {};
+};
 
 // Of a full, each in the order in which they were written. They throw Corruption for what is damaged.
-void for_each_row(const SnapshotSet& set, const Manifest& full, const OnBytes& on_bytes,
+void for_each_row(const SnapshotSet& set, const Manifest& full, const ReadingOptions& options,
                   const std::function<void(std::string_view key, std::string_view value)>& each);
-void for_each_event(const SnapshotSet& set, const Manifest& full, const OnBytes& on_bytes,
+void for_each_event(const SnapshotSet& set, const Manifest& full, const ReadingOptions& options,
                     const std::function<void(const EventView&)>& each);
 void for_each_own_row(
-    const SnapshotSet& set, const Manifest& full, const OnBytes& on_bytes,
+    const SnapshotSet& set, const Manifest& full, const ReadingOptions& options,
     const std::function<void(std::uint8_t space, std::string_view key, std::string_view value)>& each);
 
 // Of a diff: whole records, which follow each other without a gap; until `each` answers false.
-void for_each_commit(const SnapshotSet& set, const Manifest& diff, const OnBytes& on_bytes,
+void for_each_commit(const SnapshotSet& set, const Manifest& diff, const ReadingOptions& options,
                      const std::function<bool(const CommitFacts& commit, std::string record)>& each);
 
 }  // namespace azoth::backup

@@ -124,13 +124,16 @@ Chain SnapshotSet::chain(const RestoreTarget& target) const {
   return plan_chain(list(), target);
 }
 
-std::unique_ptr<BlockFileReader> SnapshotSet::read(const Manifest& manifest, const ManifestFile& file) const {
+std::unique_ptr<BlockFileReader> SnapshotSet::read(const Manifest& manifest, const ManifestFile& file,
+                                                   Reads reads) const {
   impl_->require_key();
   if (!plain_file_name(file.name)) {
     throw Error(ErrorCode::InvalidArgument, "a snapshot has no file of such a name; take it from its manifest");
   }
+  BlockFileReader::Options options = impl_->reader_options(file);
+  options.hashed = reads == Reads::Hashed;
   return std::make_unique<BlockFileReader>(impl_->files.fs(), impl_->files.path(file.name), identity_of(manifest, file),
-                                           impl_->reader_options(file));
+                                           std::move(options));
 }
 
 PurgeReport SnapshotSet::purge(std::size_t keep_fulls) {

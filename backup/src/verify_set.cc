@@ -68,10 +68,10 @@ class Verification {
     }
     report_.bytes = bytes;
     StepMeter meter(options_.progress, "reading", "bytes", bytes);
-    const OnBytes on_bytes = [&](std::uint64_t more) { meter.add(more); };
+    const ReadingOptions reading{.on_bytes = [&](std::uint64_t more) { meter.add(more); }};
     std::vector<std::function<void(std::size_t)>> tasks;
     for (SetReport::Snapshot& snapshot : report_.snapshots) {
-      if (snapshot.manifest && snapshot.problems.empty()) add_tasks(snapshot, on_bytes, tasks);
+      if (snapshot.manifest && snapshot.problems.empty()) add_tasks(snapshot, reading, tasks);
     }
     run_parallel(options_.threads, tasks);
   }
@@ -93,22 +93,22 @@ class Verification {
     });
   }
 
-  void add_tasks(SetReport::Snapshot& snapshot, const OnBytes& on_bytes,
+  void add_tasks(SetReport::Snapshot& snapshot, const ReadingOptions& reading,
                  std::vector<std::function<void(std::size_t)>>& tasks) {
     if (snapshot.manifest->type == SnapshotType::Diff) {
       add_task(snapshot, tasks, [this](const Manifest& m) { set_.verify_base(m); });
-      add_task(snapshot, tasks, [this, &on_bytes](const Manifest& m) { check_commits(m, on_bytes); });
+      add_task(snapshot, tasks, [this, &reading](const Manifest& m) { check_commits(m, reading); });
       return;
     }
-    add_task(snapshot, tasks, [this, &on_bytes](const Manifest& m) { check_state(m, on_bytes); });
-    add_task(snapshot, tasks, [this, &on_bytes](const Manifest& m) { check_events(m, on_bytes); });
-    add_task(snapshot, tasks, [this, &on_bytes](const Manifest& m) {
-      for_each_own_row(set_, m, on_bytes, [](std::uint8_t space, std::string_view key, std::string_view value) {
+    add_task(snapshot, tasks, [this, &reading](const Manifest& m) { check_state(m, reading); });
+    add_task(snapshot, tasks, [this, &reading](const Manifest& m) { check_events(m, reading); });
+    add_task(snapshot, tasks, [this, &reading](const Manifest& m) {
+      for_each_own_row(set_, m, reading, [](std::uint8_t space, std::string_view key, std::string_view value) {
         if (is_sequence_space(space)) sequence_of_row(key, value);
       });
     });
-    add_task(snapshot, tasks, [this, &on_bytes](const Manifest& m) {
-      RecordStream records(set_, m, RecordStream::files_of(m, FileKind::Projections), on_bytes);
+    add_task(snapshot, tasks, [this, &reading](const Manifest& m) {
+      RecordStream records(set_, m, RecordStream::files_of(m, FileKind::Projections), reading.reads, reading.on_bytes);
       while (records.next()) {
       }
     });
@@ -120,10 +120,10 @@ class Verification {
                                            " have another digest than its manifest says");
   }
 
-  void check_state(const Manifest& m, const OnBytes& on_bytes) const {
+  void check_state(const Manifest& m, const ReadingOptions& reading) const {
     StateDigest digest;
     std::string last;
-    for_each_row(set_, m, on_bytes, [&](std::string_view key, std::string_view value) {
+    for_each_row(set_, m, reading, [&](std::string_view key, std::string_view value) {
       if (key <= last) throw Error(ErrorCode::Corruption, "key " + printable(key) + " is out of order");
       last = key;
       digest.add(key, value);
@@ -131,15 +131,15 @@ class Verification {
     compare(m, m.state_digest, content_digest(digest.finish_hex(), options_.key), "the keys");
   }
 
-  void check_events(const Manifest& m, const OnBytes& on_bytes) const {
+  void check_events(const Manifest& m, const ReadingOptions& reading) const {
     EventsDigest digest;
-    for_each_event(set_, m, on_bytes, [&](const EventView& event) { digest.add(event); });
+    for_each_event(set_, m, reading, [&](const EventView& event) { digest.add(event); });
     compare(m, m.events_digest, content_digest(digest.finish_hex(), options_.key), "the events");
   }
 
-  void check_commits(const Manifest& m, const OnBytes& on_bytes) const {
+  void check_commits(const Manifest& m, const ReadingOptions& reading) const {
     std::uint64_t operations = 0;
-    for_each_commit(set_, m, on_bytes, [&](const CommitFacts& commit, const std::string& record) {
+    for_each_commit(set_, m, reading, [&](const CommitFacts& commit, const std::string& record) {
       check_record(record);
       operations += commit.operations;
       if (commit.time < m.earliest || commit.time > m.latest) {

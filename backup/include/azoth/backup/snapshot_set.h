@@ -110,8 +110,11 @@ class SnapshotSet {
   // its key. Nothing of the files was verified.
   Chain chain(const RestoreTarget& target) const;
 
-  // A reader of one file of a published snapshot; include "block_file.h" to use it.
-  std::unique_ptr<BlockFileReader> read(const Manifest& manifest, const ManifestFile& file) const;
+  // A reader of one file of a published snapshot; include "block_file.h" to use it. Who has read it through a moment
+  // ago need not compute its hash once more: then its blocks' checksums, or authenticators, have to do.
+  enum class Reads { Hashed, HashedBefore };
+  std::unique_ptr<BlockFileReader> read(const Manifest& manifest, const ManifestFile& file,
+                                        Reads reads = Reads::Hashed) const;
 
   // Keeps the newest `keep_fulls` whole full snapshots and everything above the oldest of them; the rest is removed,
   // and the remains of unfinished snapshots. Before that the newest full is verified, unless this object has published
