@@ -129,11 +129,19 @@ std::optional<backup::Key> load_key(const std::optional<std::string>& file) {
   return backup::load_key_file(*file);
 }
 
+StepLine::StepLine() {
+  block_signals();
+  interruption_ = std::make_unique<Interruption>(-1, [] {});
+}
+
 backup::StepProgress StepLine::callback() {
   return [this](const backup::Step& step) { update(step); };
 }
 
 void StepLine::update(const backup::Step& step) {
+  if (interruption_->happened()) {
+    throw Error(ErrorCode::Cancelled, "interrupted; what was begun was taken back");
+  }
   if (!progress_ || what_ != step.what) {
     progress_.reset();  // takes the line of the step before away
     what_ = step.what;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "azoth/db.h"
+#include "interruption.h"
 #include "json_writer.h"
 #include "progress.h"
 
@@ -16,9 +17,11 @@ namespace azoth::cli {
 std::optional<backup::Key> load_key(const std::optional<std::string>& file);
 inline const backup::Key* key_or_null(const std::optional<backup::Key>& key) { return key ? &*key : nullptr; }
 
-// Shows each step of long work on a line of its own, while it lasts.
+// Shows each step of long work on a line of its own, while it lasts; and ends the work, with what it has begun taken
+// back, on SIGINT or SIGTERM. Made before there are other threads.
 class StepLine {
  public:
+  StepLine();
   backup::StepProgress callback();
   void clear() { progress_.reset(); }
 
@@ -27,6 +30,7 @@ class StepLine {
 
   std::string what_;
   std::unique_ptr<Progress> progress_;
+  std::unique_ptr<Interruption> interruption_;
 };
 
 std::string_view state_name(backup::SnapshotState state);

@@ -110,8 +110,8 @@ void print_purged(Context& context, const PurgeReport& report) {
 Exit run_backup_create(Context& context, const BackupCreateArgs& args) {
   require_right_key(args);
   const std::optional<Key> key = load_key(args.key_file);
-  Db db = open_for(context, args);
   StepLine line;
+  Db db = open_for(context, args);
   const auto start = std::chrono::steady_clock::now();
   const BackupReport report = db.backup(args.directory, {.incremental = args.incremental,
                                                          .seal = seal_mode(args),

@@ -99,6 +99,8 @@ std::string_view error_name(ErrorCode code) {
       return "paused";
     case ErrorCode::ReadOnly:
       return "read_only";
+    case ErrorCode::Cancelled:
+      return "cancelled";
     case ErrorCode::LockTimeout:
       return "lock_timeout";
     case ErrorCode::Backpressure:

@@ -42,6 +42,7 @@ const std::map<ErrorCode, std::string> kNames = {
     {ErrorCode::Sealed, "sealed"},
     {ErrorCode::Paused, "paused"},
     {ErrorCode::ReadOnly, "read_only"},
+    {ErrorCode::Cancelled, "cancelled"},
     {ErrorCode::LockTimeout, "lock_timeout"},
     {ErrorCode::Backpressure, "backpressure"},
     {ErrorCode::NoSpace, "no_space"},

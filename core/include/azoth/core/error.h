@@ -42,7 +42,8 @@ enum class ErrorCode : std::uint16_t {
   ReadersFull = 26,
   Sealed = 27,    // the history is closed; unseal it to write
   Paused = 28,    // writing is paused; it goes on when those who paused it resume
-  ReadOnly = 29,  // the store was opened for reading only
+  ReadOnly = 29,   // the store was opened for reading only
+  Cancelled = 30,  // by whoever had asked for it, before it was done
 
   // Pressure. Nothing was changed; trying again later may succeed.
   LockTimeout = 40,
