@@ -129,7 +129,7 @@ class Backup {
     if (options_.seal == SealMode::Store) store_.seal();
     if (options_.seal == SealMode::Snapshot) pause = store_.pause("backup");
     if (options_.seal != SealMode::None) catch_up();
-    if (options_.projections && !options_.incremental) copy_projections();
+    if (!options_.incremental) copy_projections();
     AZOTH_FAULT("backup.pinning");
     content_ = source_->content(options_.incremental ? 1 : std::max(options_.threads, 1U));
     if (options_.seal == SealMode::Snapshot) sealed_at_ = content_.totals.last_event;
@@ -167,30 +167,29 @@ class Backup {
     }
   }
 
+  // With their tables if they are wanted, and can be had; their declarations always.
   void copy_projections() {
-    for (const std::string& name : ProjectionCopy::names(store_directory_)) copy_projection(name);
+    for (const std::string& name : ProjectionCopy::names(store_directory_)) {
+      if (options_.projections && try_copying(name, true, "the tables of projection " + name)) continue;
+      try_copying(name, false, "projection " + name);
+    }
   }
 
-  void copy_projection(const std::string& name) {
+  bool try_copying(const std::string& name, bool tables, const std::string& what) {
     try {
-      projections_.emplace_back(store_directory_, name);
-      return;
+      projections_.emplace_back(store_directory_, name, tables);
+      return true;
     } catch (const Error& error) {
-      if (error.code() == ErrorCode::NotFound) return;  // dropped since it was listed
+      if (error.code() == ErrorCode::NotFound) return false;  // there is none, or it was dropped since it was listed
       if (error.code() == ErrorCode::NoSpace) throw;
-      report_.notes.push_back("the tables of projection " + name + " are left out: " + error.what());
-    }
-    try {
-      projections_.emplace_back(store_directory_, name, false);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::NotFound) throw;
+      report_.notes.push_back(what + " cannot be copied and is left out: " + error.what());
+      return false;
     }
   }
 
   // --- The snapshot
 
   SnapshotInfo take(SnapshotSet& set, const std::optional<SnapshotInfo>& base) {
-    if (!base && !options_.projections) list_declarations();
     PendingSnapshot pending =
         set.begin(base ? SnapshotType::Diff : SnapshotType::Full, {.compression_level = options_.compression_level});
     Manifest facts;
@@ -212,16 +211,6 @@ class Backup {
     facts.sealed = sealed_at_ || totals.sealed_event;
     AZOTH_FAULT("backup.written");
     return pending.publish(facts);
-  }
-
-  void list_declarations() {
-    for (const std::string& name : ProjectionCopy::names(store_directory_)) {
-      try {
-        projections_.emplace_back(store_directory_, name, false);
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::NotFound) throw;
-      }
-    }
   }
 
   void write_projections(PendingSnapshot& pending, Manifest& facts) {
