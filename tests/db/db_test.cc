@@ -160,7 +160,7 @@ TEST(Db, AReopenedStoreHasTheSameDigest) {
     Db db = Db::create(temp.path() / "ledger", small());
     for (int i = 0; i < 100; ++i) {
       WriteSet set;
-      set.put("k" + std::to_string(i % 7), std::to_string(i)).append({.type = "put", .payload = std::to_string(i)});
+      set.put("k" + std::to_string(i % 7), std::to_string(i)).append({.type = "put", .tags = {}, .payload = std::to_string(i)});
       db.submit(std::move(set)).value();
     }
     digest = db.digest();
