@@ -86,12 +86,15 @@ void CommitLog::walk() {
 }
 
 // The header of what is missing between two segments, or behind the last one, may be damaged: a file without a header
-// that holds batches is no spare.
+// that holds batches is no spare, unless it was one a moment ago.
 void CommitLog::look_for_damaged_headers(const JournalFiles& files, std::uint64_t behind) const {
   for (const JournalFiles::Segment& segment : files.segments) {
     if (segment.number <= behind || segment.header || segment.other) continue;
     SegmentReader reader(fs_, journal_, identity_, segment.number);
-    if (reader.search(kSegmentHeaderBytes)) damaged(reader.path(), 0, next_);
+    if (!reader.search(kSegmentHeaderBytes)) continue;
+    const JournalFiles now = list_journal(fs_, journal_, identity_);
+    const JournalFiles::Segment* same = now.find(segment.number);
+    if (same != nullptr && !same->header) damaged(reader.path(), 0, next_);
   }
 }
 

