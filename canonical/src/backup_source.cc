@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "azoth/core/error.h"
+#include "azoth/core/fault.h"
 #include "commit_log.h"
 #include "read_txn_maker.h"
 #include "sequencer.h"
@@ -29,6 +30,7 @@ class StoreBackupSource : public BackupSource {
       const PinnedView pinned = store_.pin();
       Content content;
       for (std::size_t i = 0; i < readers; ++i) {
+        AZOTH_FAULT("backup.snapshot");
         content.readers.push_back(
             ReadTxnMaker::make(std::make_unique<Snapshot>(pinned.commit, pinned.view, Snapshot::Reads::Verified)));
       }
