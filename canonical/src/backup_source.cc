@@ -5,8 +5,10 @@
 #include <utility>
 
 #include "azoth/core/error.h"
+#include "azoth/core/fault.h"
 #include "commit_log.h"
 #include "read_txn_maker.h"
+#include "sequencer.h"
 #include "settings.h"
 
 namespace azoth {
@@ -28,6 +30,7 @@ class StoreBackupSource : public BackupSource {
       const PinnedView pinned = store_.pin();
       Content content;
       for (std::size_t i = 0; i < readers; ++i) {
+        AZOTH_FAULT("backup.snapshot");
         content.readers.push_back(
             ReadTxnMaker::make(std::make_unique<Snapshot>(pinned.commit, pinned.view, Snapshot::Reads::Verified)));
       }
@@ -43,7 +46,9 @@ class StoreBackupSource : public BackupSource {
   void check_space() override {
     Status status;
     describe_lmdb(store_.environment()->lmdb, status);
-    if (status.map_used_bytes < status.map_soft_limit_bytes || status.oldest_reader_lag == 0) return;
+    const std::uint64_t limit = status.map_soft_limit_bytes;
+    const std::uint64_t in_deltas = 2 * (kMaxFrozen + 1) * site_.delta_bytes;  // writers are refused that much earlier
+    if (status.map_used_bytes + std::min(in_deltas, limit / 4) < limit || status.oldest_reader_lag == 0) return;
     throw Error(
         ErrorCode::NoSpace,
         "the backup keeps old pages of LMDB, which has grown near the limit of its map; it was given up so that "

@@ -76,20 +76,41 @@ void CommitLog::walk() {
     auto segment = segment_of(files.segments, next_);
     if (segment == files.segments.end()) {
       if (take_bulk()) continue;
+      look_for_damaged_headers(files, 0);
       gone(next_);
     }
     const CommitSeq before = next_;
-    read_segment(*segment, successor_of(files.segments, segment->number));
+    read_segment(files, *segment);
     if (next_ == before && !take_bulk()) gone(next_);
   }
 }
 
-void CommitLog::read_segment(const JournalFiles::Segment& segment, const SegmentHeader* successor) {
+// The header of what is missing between two segments, or behind the last one, may be damaged: a file without a header
+// that holds batches is no spare, unless it was one a moment ago.
+void CommitLog::look_for_damaged_headers(const JournalFiles& files, std::uint64_t behind) const {
+  for (const JournalFiles::Segment& segment : files.segments) {
+    if (segment.number <= behind || segment.header || segment.other) continue;
+    SegmentReader reader(fs_, journal_, identity_, segment.number);
+    if (!reader.search(kSegmentHeaderBytes)) continue;
+    const JournalFiles now = list_journal(fs_, journal_, identity_);
+    const JournalFiles::Segment* same = now.find(segment.number);
+    if (same != nullptr && !same->header) damaged(reader.path(), 0, next_);
+  }
+}
+
+// Where a segment ends only its successor knows: behind that may be batches of commits that were lost in a crash and
+// whose numbers were given out again. So when the successor was recycled already, nothing is looked for behind the
+// first batch that cannot be read.
+void CommitLog::read_segment(const JournalFiles& files, const JournalFiles::Segment& segment) {
+  const SegmentHeader* successor = successor_of(files.segments, segment.number);
   SegmentReader reader(fs_, journal_, identity_, segment.number);
   Place at{kSegmentHeaderBytes, segment.header->checksum};
   while (!done() && (successor == nullptr || at.offset < successor->previous_valid_bytes)) {
     auto batch = reader.read(at.offset);
     if (!batch || batch->previous_checksum != at.link) {
+      if (was_bulk(snapshot_.lmdb(), next_)) return;  // of which the journal need not know yet
+      if (successor == nullptr) look_for_damaged_headers(files, segment.number);
+      if (successor == nullptr && &segment != files.newest()) gone(next_);
       auto behind = place_behind_damage(reader, at.offset);
       const bool is_dead = behind && successor != nullptr && behind->offset >= successor->previous_valid_bytes;
       if (!behind || is_dead) damaged(reader.path(), at.offset, next_);

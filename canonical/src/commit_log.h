@@ -34,7 +34,8 @@ class CommitLog {
 
   bool done() const { return next_ > through_; }
   void walk();
-  void read_segment(const JournalFiles::Segment& segment, const SegmentHeader* successor);
+  void read_segment(const JournalFiles& files, const JournalFiles::Segment& segment);
+  void look_for_damaged_headers(const JournalFiles& files, std::uint64_t behind) const;
   std::optional<Place> place_behind_damage(SegmentReader& reader, std::uint64_t offset) const;
   void take_batch(const SegmentReader& reader, const BatchHeader& batch);
   void take_record(std::string_view record);

@@ -303,7 +303,11 @@ void Journal::cut(std::unique_lock<std::mutex>& lock) {
   const Live segment = live_[index];
   live_[index].bytes = segment.valid_bytes;  // once is enough, whether or not it succeeds
   lock.unlock();
-  fs_.open(path_of(segment.number), FileSystem::Mode::Write)->truncate(segment.valid_bytes);
+  try {
+    fs_.open(path_of(segment.number), FileSystem::Mode::Write)->truncate(segment.valid_bytes);
+  } catch (const Error& error) {  // it is as good uncut, and nobody waits for it
+    log(LogLevel::Warning, std::string("a journal segment that is only kept could not be cut: ") + error.what());
+  }
   lock.lock();
 }
 

@@ -31,7 +31,7 @@ class ReadingStore : public StoreImpl {
   std::unique_ptr<SubscriptionState> subscribe(EventId after) override;
   std::unique_ptr<EventSource> event_source() override;
   std::shared_ptr<Environment> environment() override;
-  BackupSite backup_site() override { return {fs_, paths_, identity_, created_}; }
+  BackupSite backup_site() override { return {fs_, paths_, identity_, created_, options_.delta_bytes}; }
   PinnedView pin() override;
   Meta meta() override;
   Status status() override;

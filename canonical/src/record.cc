@@ -59,8 +59,10 @@ std::optional<RecordEntry> RecordReader::next() {
     entry.space = static_cast<Space>(space);
     entry.key = reader.take(key_size);
     entry.value = reader.take(value_size);
+    // In LMDB the store's own keys have one byte more.
+    const std::size_t max_key = entry.space == Space::State ? limits::kMaxKeyBytes : limits::kMaxKeyBytes - 1;
     bool sound = !reader.failed() && operations_left_-- != 0 && space <= kLastSpace && key_size != 0 &&
-                 key_size <= limits::kMaxKeyBytes;
+                 key_size <= max_key;
     if (!sound) malformed("an operation");
   } else {
     malformed("an entry of unknown kind");

@@ -66,7 +66,7 @@ CommitSeq RetainedJournal::needed_behind(CommitSeq lmdb_through) {
       continue;
     }
     log(LogLevel::Warning, "the journal is no longer kept for the snapshot set " + set.set_id.text() + " (" +
-                               set.place + "): it would need " + std::to_string(kept) + " bytes and may have " +
+                               printable(set.place) + "): it would need " + std::to_string(kept) + " bytes and may have " +
                                std::to_string(set.limit_bytes) + "; its next snapshot must be a full one");
     retention_.remove(set.set_id);
   }

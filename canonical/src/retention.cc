@@ -1,6 +1,8 @@
 #include "azoth/canonical/retention.h"
 
+#include <charconv>
 #include <chrono>
+#include <iterator>
 #include <sstream>
 #include <thread>
 #include <utility>
@@ -17,6 +19,7 @@ namespace {
 constexpr std::string_view kFormat = "azoth retained set 1";
 constexpr std::string_view kLockName = "lock";
 constexpr std::size_t kMaxFileBytes = 16384;
+constexpr std::size_t kMaxPlaceBytes = 8192;
 constexpr std::chrono::seconds kLockPatience{10};
 constexpr std::chrono::milliseconds kLockPause{2};
 
@@ -30,7 +33,7 @@ std::string encode(const RetainedSet& set) {
   std::string text(kFormat);
   text += "\nset " + set.set_id.text() + "\ntimeline " + set.timeline.text() + "\ncommit " +
           std::to_string(set.commit) + "\nlimit " + std::to_string(set.limit_bytes) + "\nplace " +
-          printable(set.place) + "\n";
+          set.place.substr(0, kMaxPlaceBytes) + "\n";
   return text + "check " + check_of(text) + "\n";
 }
 
@@ -47,8 +50,10 @@ std::string take(std::istringstream& lines, const std::string& word, const std::
 
 std::uint64_t take_number(std::istringstream& lines, const std::string& word, const std::filesystem::path& path) {
   const std::string text = take(lines, word, path);
-  if (text.empty() || text.size() > 20 || text.find_first_not_of("0123456789") != std::string::npos) damaged(path);
-  return std::stoull(text);
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) damaged(path);
+  return number;
 }
 
 RetainedSet decode(const std::string& text, const std::filesystem::path& path) {
@@ -65,8 +70,17 @@ RetainedSet decode(const std::string& text, const std::filesystem::path& path) {
   set.timeline = *timeline;
   set.commit = take_number(lines, "commit", path);
   set.limit_bytes = take_number(lines, "limit", path);
-  set.place = take(lines, "place", path);
+  // Whatever bytes a path has: all that is left.
+  std::string rest(std::istreambuf_iterator<char>(lines), {});
+  if (!rest.starts_with("place ") || !rest.ends_with("\n")) damaged(path);
+  set.place = rest.substr(6, rest.size() - 7);
   return set;
+}
+
+// Of another kind than what set() makes.
+bool is_no_file(const std::filesystem::path& path) {
+  std::error_code error;
+  return !std::filesystem::is_regular_file(std::filesystem::symlink_status(path, error)) && !error;
 }
 
 }  // namespace
@@ -87,7 +101,7 @@ std::vector<RetainedSet> Retention::list(std::vector<std::string>* unreadable) c
       sets.push_back(decode(read_file(fs_, folder_ / name, kMaxFileBytes), folder_ / name));
     } catch (const Error& error) {
       if (error.code() == ErrorCode::NotFound) continue;  // forgotten since it was listed
-      if (!error.corruption()) throw;
+      if (!error.corruption() && !is_no_file(folder_ / name)) throw;
       if (unreadable != nullptr) unreadable->push_back(error.what());
     }
   }
@@ -117,10 +131,8 @@ LockFile Retention::lock() const {
 }
 
 void Retention::set(const RetainedSet& set) {
-  if (!in_use()) {
-    fs_.make_directory(folder_);
-    fs_.sync_directory(store_);
-  }
+  fs_.make_directory(folder_);
+  fs_.sync_directory(store_);  // whoever made it may have died before
   const LockFile held = lock();
   for (const std::string& name : fs_.list(folder_)) {  // what a crash has left
     if (name.ends_with(".tmp")) fs_.remove(folder_ / name);

@@ -59,7 +59,7 @@ SortedRuns::~SortedRuns() {
   }
 }
 
-std::filesystem::path SortedRuns::path(std::size_t run) const { return file_.string() + "." + std::to_string(run); }
+std::filesystem::path SortedRuns::path(std::size_t run) const { return file_.string() + "." + std::to_string(run) + ".tmp"; }
 
 std::string_view SortedRuns::at(std::size_t offset) const {
   return std::string_view(bytes_).substr(offset + kLengthBytes, codec::load<std::uint16_t>(bytes_.data() + offset));

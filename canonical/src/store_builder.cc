@@ -1,9 +1,12 @@
 #include "azoth/canonical/store_builder.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "azoth/canonical/commit_record.h"
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "azoth/core/limits.h"
@@ -21,6 +24,7 @@ namespace {
 // What one LMDB transaction takes of the content; a row that is larger has one of its own.
 constexpr std::uint64_t kPieceBytes = std::uint64_t{32} << 20;
 constexpr std::uint64_t kSlackBytes = std::uint64_t{4} << 20;
+constexpr CommitSeq kMaxCommit = std::numeric_limits<std::int64_t>::max();
 
 [[noreturn]] void refuse(const std::string& what) {
   throw Error(ErrorCode::Corruption, "what is to be restored is not a store's content: " + what);
@@ -38,8 +42,9 @@ class StoreBuilder::Impl {
         fs_(fs),
         store_(directory, fs),
         rows_(facts.store_id),
-        tags_(fs, store_.paths().directory / "tags.tmp") {
+        tags_(std::in_place, fs, store_.paths().directory / "tags") {
     check_options(options_);
+    if (facts_.lineage.empty()) refuse("it is of no timeline");
     env_.emplace(store_.paths().canonical, lmdb_settings(options_), LmdbEnv::Mode::Create);
   }
 
@@ -65,9 +70,10 @@ class StoreBuilder::Impl {
       refuse("event " + std::to_string(event.id()) + " says that it is of commit " +
              std::to_string(event.commit_seq()));
     }
+    latest_event_ = std::max(latest_event_, event.commit_time());
     make_room(event.body().size());
     head_.sums.events += rows_.append_event(*txn_, event);
-    for (std::string_view tag : event.tags()) tags_.add(tag_key(tag, event.id()));
+    for (std::string_view tag : event.tags()) tags_->add(tag_key(tag, event.id()));
     head_.last_event = event.id();
     last_event_commit_ = event.commit_seq();
   }
@@ -85,6 +91,8 @@ class StoreBuilder::Impl {
 
   void end_content(CommitSeq last_commit, Timestamp latest) {
     if (last_event_commit_ > last_commit) refuse("its last event is from a commit behind its last one");
+    if (latest_event_ > latest) refuse("an event is from a later time than its last commit");
+    if (last_commit > kMaxCommit) refuse("there is no commit " + std::to_string(last_commit));
     write_tags();
     begin_piece(0);
     head_.last_commit = last_commit;
@@ -107,7 +115,8 @@ class StoreBuilder::Impl {
              " comes where commit " + std::to_string(next_commit_) + " and event " + std::to_string(next_event_) +
              " belong");
     }
-    records_->insert(std::move(record));  // which reads all of it, and trusts none
+    check_record(record);
+    records_->insert(std::move(record));
     next_commit_ += 1;
     next_event_ += header.events;
   }
@@ -177,10 +186,11 @@ class StoreBuilder::Impl {
 
   // The whole index at once, in order: each page is written once.
   void write_tags() {
-    tags_.for_each([this](std::string_view key) {
+    tags_->for_each([this](std::string_view key) {
       make_room(key.size());
       txn_->reserve(Table::Tags, key, 0, true);
     });
+    tags_.reset();  // its files must be gone before this is a store
   }
 
   const Facts facts_;
@@ -195,7 +205,8 @@ class StoreBuilder::Impl {
   CommitSeq last_event_commit_ = 0;
   std::optional<std::string> last_key_;
   std::string last_own_key_;
-  SortedRuns tags_;
+  Timestamp latest_event_ = Timestamp::min();
+  std::optional<SortedRuns> tags_;
   std::optional<RecordsIntoLmdb> records_;  // ends before the environment
   CommitSeq next_commit_ = 0;
   EventId next_event_ = 0;

@@ -34,6 +34,7 @@ struct BackupSite {
   StorePaths paths;
   JournalIdentity identity;
   Timestamp created;
+  std::size_t delta_bytes;
 };
 
 // A View, and up to which commit of it to read; nothing comes into it up to there.

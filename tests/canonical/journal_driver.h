@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,6 +21,7 @@
 #include "azoth/core/file.h"
 #include "azoth/core/limits.h"
 #include "journal.h"
+#include "journal_reader.h"
 #include "record.h"
 #include "recovery.h"
 
@@ -64,6 +67,8 @@ struct StoreHistory {
   CommitSeq durable = 0;
   CommitSeq lmdb = 0;
   std::optional<JournalTail> clean;  // the mark of a clean close, in LMDB
+  CommitSeq kept = kNothingIsKept;   // what the journal has behind this commit is kept for a snapshot set
+  static constexpr CommitSeq kNothingIsKept = std::numeric_limits<CommitSeq>::max();
 };
 
 // An empty store on this disk, all of it durable.
@@ -96,15 +101,46 @@ inline Recovered recover(FileSystem& fs, CommitSeq lmdb, const std::optional<Jou
   return result;
 }
 
+// Every record that the chain of segments has, below LMDB's last commit as well.
+inline std::map<CommitSeq, std::string> records_in_chain(FileSystem& fs) {
+  std::map<CommitSeq, std::string> records;
+  const JournalFiles files = list_journal(fs, kJournalDirectory, test_identity());
+  const JournalFiles::Segment* successor = nullptr;
+  for (const auto* segment = files.newest(); segment != nullptr && segment->header;
+       segment = files.find(successor->header->previous_number)) {
+    SegmentReader reader(fs, kJournalDirectory, test_identity(), segment->number);
+    std::uint64_t link = segment->header->checksum;
+    std::uint64_t offset = kSegmentHeaderBytes;
+    while (successor == nullptr || offset < successor->header->previous_valid_bytes) {
+      const auto batch = reader.read(offset);
+      if (!batch || batch->previous_checksum != link) break;
+      for_each_record(reader.records(), [&](std::string_view record) {
+        records.emplace(RecordReader(record).header().commit_seq, record);
+      });
+      link = batch->checksum;
+      offset += align_batch(batch->length);
+    }
+    successor = segment;
+  }
+  return records;
+}
+
 class JournalDriver {
  public:
   // Behind a recovery whose records are in LMDB by now.
   JournalDriver(FileSystem& fs, const JournalTail& tail, const JournalFiles& files, StoreHistory history)
       : fs_(fs),
-        journal_(fs, kJournalDirectory, test_identity(), kSegmentBytes, tail, files),
+        journal_(fs, kJournalDirectory, test_identity(), kSegmentBytes, tail, files, history.kept),
         live_{{tail.segment_number, 0}},
         highest_at_open_(files.highest_number()),
-        history_(std::move(history)) {}
+        history_(std::move(history)) {
+    const JournalFiles::Segment* next = files.find(tail.segment_number);
+    while (history_.kept < tail.last_commit && next != nullptr && history_.kept + 1 < next->header->first_commit) {
+      live_.front().first_commit = next->header->first_commit;
+      next = files.find(next->header->previous_number);
+      if (next != nullptr) live_.insert(live_.begin(), {next->number, next->header->first_commit});
+    }
+  }
 
   // One batch, acknowledged at Written. The records are the next commits.
   void write(const RecordList& records) {
@@ -139,12 +175,20 @@ class JournalDriver {
       history_.clean.reset();
     }
     between();
-    while (live_.size() > 1 && live_[1].first_commit <= through + 1) live_.erase(live_.begin());
-    journal_.trim(through, through);
+    const CommitSeq trimmed = std::min(through, history_.kept);
+    while (live_.size() > 1 && live_[1].first_commit <= trimmed + 1) live_.erase(live_.begin());
+    cut_through_ = through;
+    journal_.trim(trimmed, through);
     if (settles) settle();
   }
   void flush(CommitSeq through) {
     flush(through, [] {});
+  }
+
+  // A set registers behind what LMDB holds, moves forward, or is forgotten; the next flush knows of it.
+  void keep_behind(CommitSeq commit) {
+    std::lock_guard lock(mutex_);
+    history_.kept = commit;
   }
 
   // A bulk transaction: one that goes to LMDB past the journal (DESIGN, "Bulk transactions").
@@ -185,7 +229,7 @@ class JournalDriver {
         std::uint64_t number = parse_segment_name(name).value();
         return is_live(number) || (number > live_.back().number && number > highest_at_open_);
       });
-      if (recycled && journal_.segments_on_disk() == names.size()) return;
+      if (recycled && journal_.segments_on_disk() == names.size() && all_is_cut()) return;
       std::this_thread::yield();
     }
   }
@@ -214,6 +258,17 @@ class JournalDriver {
     return std::any_of(live_.begin(), live_.end(), [&](const Live& live) { return live.number == number; });
   }
 
+  // What is only kept is no longer than what it holds.
+  bool all_is_cut() const {
+    const JournalFiles files = list_journal(fs_, kJournalDirectory, test_identity());
+    for (std::size_t i = 0; cut_through_ && i + 1 < live_.size(); ++i) {
+      const SegmentHeader& next = *files.find(live_[i + 1].number)->header;
+      if (next.first_commit > *cut_through_ + 1) break;
+      if (files.find(live_[i].number)->bytes > next.previous_valid_bytes) return false;
+    }
+    return true;
+  }
+
   void start_segment(CommitSeq first_commit) {
     while (!journal_.take_spare()) journal_.wait_for_spare(kNoDeadline);
     if (settles) settle();
@@ -238,7 +293,8 @@ class JournalDriver {
   Journal journal_;
   std::vector<Live> live_;  // as in Journal
   std::uint64_t highest_at_open_;
-  bool started_ = false;    // a segment of this life
+  bool started_ = false;                  // a segment of this life
+  std::optional<CommitSeq> cut_through_;  // what holds no later commits is cut
   mutable std::mutex mutex_;
   StoreHistory history_;  // written by the driving thread only, under the mutex
 };

@@ -55,6 +55,7 @@ struct Scenario {
   bool settles = true;      // the keeper never works beside the leader: every state can be made again from the seed
   bool bulk = false;        // commits past the journal
   bool closes = false;      // clean closes
+  bool keeps = false;       // the journal is kept for a set
   bool fails = false;       // syncs and writes fail, and the store is reopened without a power cut
   int actions = 24;         // of the first life
 };
@@ -189,6 +190,11 @@ class Explorer {
       CommitSeq next = driver.history().records.size() + 1;
       if (dice < 4 && durable > lmdb) {
         driver.flush(lmdb + 1 + below(random, durable - lmdb), in_between);
+      } else if (scenario_.keeps && dice == 4) {
+        const CommitSeq kept = driver.history().kept;
+        const bool forget = kept <= lmdb && below(random, 8) == 0;
+        const CommitSeq forward = kept > lmdb ? lmdb : kept + below(random, lmdb - kept + 1);
+        driver.keep_behind(forget ? StoreHistory::kNothingIsKept : forward);
       } else if (scenario_.bulk && (dice == 4 || (i == 0 && depth > 0))) {
         driver.bulk(make_record(next, 50, salt), in_between);
       } else {
@@ -303,6 +309,7 @@ class Explorer {
         wrong << "commit " << history.lmdb + i + 1 << " is not what was written. ";
         break;
       }
+      if (history.kept < history.lmdb) check_kept(disk, history, wrong);
       if (recovered.plan.tail.last_commit != last) wrong << "the plan's end is not the replay's. ";
       for (const std::string& damage : recovered.plan.damage) {
         if (!after_failure_ && !scenario_.bulk) wrong << "damage reported: " << damage << ". ";
@@ -311,6 +318,16 @@ class Explorer {
       if (!wrong.str().empty()) fail(where + ": " + wrong.str());
     } catch (const std::exception& error) {
       fail(where + ": recovery refused: " + error.what());
+    }
+  }
+
+  static void check_kept(SimDisk& disk, const StoreHistory& history, std::ostringstream& wrong) {
+    const auto records = records_in_chain(disk);
+    for (CommitSeq commit = history.kept + 1; commit <= history.lmdb; ++commit) {
+      const auto record = records.find(commit);
+      if (record != records.end() && record->second == history.records[commit - 1]) continue;
+      wrong << "commit " << commit << " is not there, and everything behind " << history.kept << " is kept. ";
+      return;
     }
   }
 
@@ -359,6 +376,10 @@ TEST(JournalPowerCut, IsSurvivedAfterAFailedSyncThatWasReopened) {
 }
 
 TEST(JournalPowerCut, IsSurvivedWithCommitsPastTheJournal) { explore("bulk", {.bulk = true}, 10'000); }
+
+TEST(JournalPowerCut, IsSurvivedWhileSegmentsAreKeptAndCut) {
+  explore("kept", {.closes = true, .keeps = true, .actions = 60}, 10'000);
+}
 
 TEST(JournalPowerCut, IsSurvivedWhileTheKeeperWorksBesideTheLeader) {
   explore("busy keeper", {.settles = false}, 10'000);
