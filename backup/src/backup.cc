@@ -1,7 +1,6 @@
 #include "azoth/backup/backup.h"
 
 #include <algorithm>
-
 #include <memory>
 #include <optional>
 #include <set>
@@ -13,6 +12,7 @@
 #include "azoth/projection/declarations.h"
 #include "azoth/projection/projection_copy.h"
 #include "block_file.h"
+#include "compression.h"
 #include "content_sums.h"
 #include "diff_snapshot.h"
 #include "full_snapshot.h"
@@ -26,18 +26,22 @@ namespace {
 using Path = std::filesystem::path;
 
 // Registered before a commit is chosen, moved on when the snapshot is published. If there is none, what was registered
-// for it is taken back.
+// for it is taken back. What the set has registered before stays meanwhile if it keeps enough.
 class Registration {
  public:
-  Registration(Retention& retention, RetainedSet set) : retention_(retention), set_(std::move(set)) {
-    const std::optional<RetainedSet> before = retention_.find(set_.set_id);
-    new_ = !before;
-    if (new_) retention_.set(set_);
+  Registration(Retention& retention, RetainedSet set)
+      : retention_(retention), set_(std::move(set)), before_(retention_.find(set_.set_id)) {
+    changed_ = !before_ || before_->timeline != set_.timeline || before_->commit > set_.commit;
+    if (changed_) retention_.set(set_);
   }
   ~Registration() {
-    if (!new_ || published_) return;
+    if (!changed_ || published_) return;
     try {
-      retention_.forget(set_.set_id);
+      if (before_) {
+        retention_.set(*before_);
+      } else {
+        retention_.forget(set_.set_id);
+      }
     } catch (const std::exception& error) {
       log(LogLevel::Warning, std::string("a backup has failed, and the journal is still kept for it: ") + error.what());
     }
@@ -45,17 +49,24 @@ class Registration {
   Registration(const Registration&) = delete;
   Registration& operator=(const Registration&) = delete;
 
-  void published(const Uuid& timeline, CommitSeq commit) {
+  // The snapshot is there, whatever becomes of this: answers what could not be done. More is kept then than is needed.
+  std::optional<std::string> published(const Uuid& timeline, CommitSeq commit) {
     published_ = true;
     set_.timeline = timeline;
     set_.commit = commit;
-    retention_.set(set_);
+    try {
+      retention_.set(set_);
+    } catch (const Error& error) {
+      return std::string("the store goes on keeping the journal that this snapshot has: ") + error.what();
+    }
+    return std::nullopt;
   }
 
  private:
   Retention& retention_;
   RetainedSet set_;
-  bool new_ = false;
+  const std::optional<RetainedSet> before_;
+  bool changed_ = false;
   bool published_ = false;
 };
 
@@ -71,6 +82,7 @@ class Backup {
         source_(store.backup_source()) {}
 
   BackupReport run() {
+    check_compression_level(options_.compression_level);
     if (options_.seal != SealMode::None && store_.status().read_only) {
       throw Error(ErrorCode::ReadOnly,
                   "the store was opened for reading only, and sealing stops those who write; open "
@@ -78,6 +90,7 @@ class Backup {
     }
     SnapshotSet set = open_set();
     set.require_store(source_->store_id());
+    set.require_key();
     std::optional<SnapshotInfo> base;
     if (options_.incremental) base = base_for_diff(set, source_->lineage());
 
@@ -90,6 +103,7 @@ class Backup {
                                                      .place = set_directory_.string()});
     AZOTH_FAULT("backup.registered");
     pin();
+    if (base) require_not_behind(*base);
     if (base && base->manifest->last_commit == content_.totals.last_commit) {
       report_.notes.push_back("nothing was committed since snapshot " + std::to_string(base->ordinal) +
                               "; no snapshot was added");
@@ -98,7 +112,9 @@ class Backup {
       report_.snapshot = take(set, base);
       AZOTH_FAULT("backup.published");
     }
-    registration.published(source_->lineage().front().id, content_.totals.last_commit);
+    if (auto note = registration.published(source_->lineage().front().id, content_.totals.last_commit)) {
+      report_.notes.push_back(std::move(*note));
+    }
     return std::move(report_);
   }
 
@@ -121,6 +137,15 @@ class Backup {
     return set;
   }
 
+  void require_not_behind(const SnapshotInfo& base) const {
+    if (base.manifest->last_commit <= content_.totals.last_commit) return;
+    throw Error(ErrorCode::InvalidArgument,
+                "snapshot " + std::to_string(base.ordinal) + " of the set has commit " +
+                    std::to_string(base.manifest->last_commit) + " of this timeline, but the store ends with commit " +
+                    std::to_string(content_.totals.last_commit) +
+                    ": it is an older copy of the store; restore the set instead, or back this up into another one");
+  }
+
   // --- The moment that the snapshot is of
 
   // Copies of projections come first: then none is ahead of the commit.
@@ -139,23 +164,36 @@ class Backup {
     if (projector_ == nullptr) return;
     std::set<std::string> names;
     for (std::string& name : projector_->names()) names.insert(std::move(name));
-    for (const std::string& name : names) try_catching_up(name, [] {});
+    for (const std::string& name : names) try_catching_up(name);
     Declarations declarations(store_directory_);
     for (const std::string& name : declarations.names()) {
-      if (names.contains(name)) continue;
-      try_catching_up(name, [&] { projector_->add(declarations.load(name)); });
+      if (names.contains(name) || !try_adding(name, declarations)) continue;
+      try_catching_up(name);
       release(name);
     }
   }
 
   // A projection that cannot go on is no reason not to back up what it is made of.
-  template <class Prepare>
-  void try_catching_up(const std::string& name, Prepare prepare) {
+  void note_as_it_is(const std::string& name, const Error& why) {
+    report_.notes.push_back("projection " + name + " is in the snapshot as far as it is: " + why.what());
+  }
+
+  // Somebody else, of this process or another, may have charge of it.
+  bool try_adding(const std::string& name, const Declarations& declarations) {
     try {
-      prepare();
+      projector_->add(declarations.load(name));
+      return true;
+    } catch (const Error& error) {
+      note_as_it_is(name, error);
+      return false;
+    }
+  }
+
+  void try_catching_up(const std::string& name) {
+    try {
       projector_->catch_up(name);
     } catch (const Error& error) {
-      report_.notes.push_back("projection " + name + " is in the snapshot as far as it is: " + error.what());
+      note_as_it_is(name, error);
     }
   }
 
@@ -167,22 +205,24 @@ class Backup {
     }
   }
 
-  // With their tables if they are wanted, and can be had; their declarations always.
+  // With their tables if they are wanted and can be had; their declarations always.
   void copy_projections() {
     for (const std::string& name : ProjectionCopy::names(store_directory_)) {
-      if (options_.projections && try_copying(name, true, "the tables of projection " + name)) continue;
-      try_copying(name, false, "projection " + name);
+      if (!options_.projections || !try_copying(name, true)) try_copying(name, false);
     }
   }
 
-  bool try_copying(const std::string& name, bool tables, const std::string& what) {
+  // Tables that cannot be copied can be built anew; a declaration that nobody could install is of no use.
+  bool try_copying(const std::string& name, bool tables) {
     try {
       projections_.emplace_back(store_directory_, name, tables);
       return true;
     } catch (const Error& error) {
       if (error.code() == ErrorCode::NotFound) return false;  // there is none, or it was dropped since it was listed
-      if (error.code() == ErrorCode::NoSpace) throw;
-      report_.notes.push_back(what + " cannot be copied and is left out: " + error.what());
+      const bool useless = error.code() == ErrorCode::InvalidArgument || error.corruption();
+      if (error.code() == ErrorCode::NoSpace || (!tables && !useless)) throw;
+      const std::string what = tables ? "the tables of projection " + name + " are" : "projection " + name + " is";
+      report_.notes.push_back(what + " left out: " + error.what());
       return false;
     }
   }
@@ -223,7 +263,10 @@ class Backup {
       auto file = pending.add_file(FileKind::Projections, shard++, static_cast<std::uint32_t>(projections_.size()));
       file->add(parts.declaration);
       ProjectionCursor cursor{.name = parts.name};
-      if (parts.tables) {
+      if (parts.cursor > facts.last_event) {  // of a history that a repair has cut; they are built anew when it is run
+        report_.notes.push_back("the tables of projection " + parts.name + " are left out: they show event " +
+                                std::to_string(parts.cursor) + ", behind the end of the store");
+      } else if (parts.tables) {
         cursor = {.name = parts.name,
                   .tables = true,
                   .cursor = parts.cursor,
@@ -238,6 +281,7 @@ class Backup {
       pending.close_file(std::move(file));
     }
     projections_.clear();
+    meter.end();
   }
 
   Store& store_;

@@ -18,11 +18,7 @@ BlockFileWriter::BlockFileWriter(FileSystem& fs, const std::filesystem::path& pa
                                                 std::to_string(block_format::kMaxBlockBytes) + " bytes, not " +
                                                 std::to_string(options.block_bytes));
   }
-  if (options.compression_level < 0 || options.compression_level > kMaxCompressionLevel) {
-    throw Error(ErrorCode::InvalidArgument, "the compression level is 0 (none) to " +
-                                                std::to_string(kMaxCompressionLevel) + ", not " +
-                                                std::to_string(options.compression_level));
-  }
+  check_compression_level(options.compression_level);
   if (identity.shard >= identity.shards) {
     throw Error(ErrorCode::InvalidArgument, "there is no shard " + std::to_string(identity.shard) + " of " +
                                                 std::to_string(identity.shards) + "; shards are numbered from 0");

@@ -3,6 +3,8 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include <string>
+
 #include "azoth/core/error.h"
 
 namespace azoth::backup {
@@ -11,6 +13,12 @@ namespace {
 [[noreturn]] void no_memory() { throw Error(ErrorCode::OutOfMemory, "there is no memory for zstd; use a lower level"); }
 
 }  // namespace
+
+void check_compression_level(int level) {
+  if (level >= 0 && level <= kMaxCompressionLevel) return;
+  throw Error(ErrorCode::InvalidArgument, "the compression level is 0 (none) to " +
+                                              std::to_string(kMaxCompressionLevel) + ", not " + std::to_string(level));
+}
 
 struct Compressor::State {
   ZSTD_CCtx* context = ZSTD_createCCtx();

@@ -8,6 +8,7 @@
 namespace azoth::backup {
 
 inline constexpr int kMaxCompressionLevel = 19;
+void check_compression_level(int level);  // 0 is none; InvalidArgument
 
 class Compressor {
  public:

@@ -53,6 +53,7 @@ SnapshotInfo base_for_diff(const SnapshotSet& set, const Lineage& lineage) {
       set.chain(target);
       return *candidate;
     } catch (const Error& error) {
+      if (error.code() != ErrorCode::NotFound && !error.corruption()) throw;
       why = error.what();
     }
   }
@@ -85,6 +86,7 @@ Manifest write_diff(BackupSource& source, const BackupSource::Content& content, 
                 std::string("a differential snapshot cannot be made: ") + error.what() + "; make a full one");
   }
   counter.flush();
+  meter.end();
   pending.close_file(std::move(file));
 
   Manifest& m = facts.manifest();

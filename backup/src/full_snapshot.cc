@@ -32,6 +32,7 @@ Manifest FullSnapshot::write() {
   meter_ = &meter;
   digest();
   write_shards();
+  meter.end();
 
   const ContentTotals& totals = content_.totals;
   Manifest facts;

@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "azoth/projection/projection.h"
 #include "manifest.h"
 
 namespace azoth::backup {
@@ -64,7 +65,7 @@ std::string check_details(const Manifest& m) {
   if (m.projections.size() > kMaxManifestProjections) return "it names too many projections";
   std::set<std::string> names;
   for (const ProjectionCursor& projection : m.projections) {
-    if (projection.name.empty() || !is_plain_text(projection.name)) return "a projection's name is not plain text";
+    if (!Projection::is_name(projection.name)) return "a projection has a name that none can have";
     if (!is_plain_text(projection.fingerprint)) return "a projection's fingerprint is not plain text";
     if (!names.insert(projection.name).second) return "it names a projection twice";
     if (projection.cursor > m.last_event) return "a projection's cursor lies behind the last event";

@@ -56,4 +56,11 @@ void StepMeter::add(std::uint64_t done) {
   if (progress_) progress_(step_);
 }
 
+void StepMeter::end() {
+  std::lock_guard lock(mutex_);
+  if (step_.total == 0) return;
+  step_.done = step_.total;
+  if (progress_) progress_(step_);
+}
+
 }  // namespace azoth::backup

@@ -24,6 +24,7 @@ class StepMeter {
             std::function<void()> now_and_then = {});
 
   void add(std::uint64_t done);
+  void end();  // all is done: tells so, whenever it has told last
 
  private:
   const StepProgress& progress_;

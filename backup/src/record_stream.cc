@@ -8,6 +8,7 @@ namespace azoth::backup {
 
 namespace {
 constexpr std::size_t kSlabBytes = std::size_t{1} << 20;
+constexpr std::size_t kSlabRecords = std::size_t{1} << 16;  // they may be empty
 constexpr std::size_t kMaxReady = 4;
 }  // namespace
 
@@ -81,7 +82,7 @@ void RecordStream::read_file(const ManifestFile& file) {
   while (const auto record = reader->next()) {
     filling_.bytes.append(*record);
     filling_.ends.push_back(filling_.bytes.size());
-    if (filling_.bytes.size() < kSlabBytes) continue;
+    if (filling_.bytes.size() < kSlabBytes && filling_.ends.size() < kSlabRecords) continue;
     hand_over();
     tell(reader->offset());
     if (given_up()) return;

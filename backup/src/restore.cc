@@ -112,8 +112,9 @@ class Restore {
     build(scratch.path());
     AZOTH_FAULT("restore.built");
     bring_back_projections(scratch.path());
+    read_later_sequences();
     finish(scratch.path());
-    note_sequences_moved_back();
+    compare_sequences();
     AZOTH_FAULT("restore.finished");
     scratch.move_into_place(target_);
     return std::move(report_);
@@ -135,6 +136,7 @@ class Restore {
       }
     }
     run_parallel(options_.threads, tasks);
+    meter.end();
   }
 
   void verify_file(const Manifest& manifest, const ManifestFile& file, StepMeter& meter) const {
@@ -163,6 +165,7 @@ class Restore {
     builder.end_content(full().last_commit, full().latest);
     report_.time = full().last_commit == 0 ? std::nullopt : std::optional(full().latest);
     apply_diffs(builder, reading);
+    meter.end();
     report_.timeline = Uuid::random();
     totals_ = builder.finish(report_.timeline);
     report_.store_id = full().store_id;
@@ -229,7 +232,9 @@ class Restore {
         report_.projections.push_back(parts.name);
         return;
       } catch (const Error& error) {
-        if (error.code() != ErrorCode::Corruption && error.code() != ErrorCode::SqlFailed) throw;
+        const bool of_tables =
+            error.corruption() || error.code() == ErrorCode::SqlFailed || error.code() == ErrorCode::UnsupportedFormat;
+        if (!of_tables) throw;
         report_.notes.push_back("the tables of projection " + parts.name + " cannot be used: " + error.what());
         parts.tables = false;
       }
@@ -244,11 +249,16 @@ class Restore {
     if (!declaration) throw Error(ErrorCode::Corruption, file.name + " is damaged: it has no declaration");
     parts.declaration = *declaration;
     if (!parts.tables && parts.declaration.empty()) return;  // one in C++ is made when the program adds it
-    ProjectionInstall install(directory, parts);
-    if (parts.tables) {
-      while (const auto piece = records.next()) install.write(*piece);
+    try {
+      ProjectionInstall install(directory, parts);
+      if (parts.tables) {
+        while (const auto piece = records.next()) install.write(*piece);
+      }
+      install.finish();
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::InvalidArgument) throw;
+      throw Error(ErrorCode::Corruption, file.name + " is damaged: " + error.what());
     }
-    install.finish();
   }
 
   // --- The last steps, in the store itself
@@ -257,9 +267,8 @@ class Restore {
     const std::unique_ptr<Store> store = Store::open(directory, options_.store);
     check_digests(*store);
     if (options_.advance_sequences > 0) {
-      for (const SequenceInfo& sequence : store->sequences()) {
-        store->next_sequence(sequence.name, options_.advance_sequences);
-      }
+      for (const SequenceInfo& sequence : store->sequences()) later_sequences_.try_emplace(sequence.name, 0);
+      for (const auto& [name, next] : later_sequences_) store->next_sequence(name, options_.advance_sequences);
     }
     if (options_.sealed) report_.sealed_event = store->seal();
     for (const SequenceInfo& sequence : store->sequences()) restored_[sequence.name] = sequence.next;
@@ -277,6 +286,7 @@ class Restore {
                                        [&](std::size_t) { state = state_digest(content.readers[0], meter); },
                                        [&](std::size_t) { events = events_digest(content.readers[1], meter); },
                                    });
+    meter.end();
     const bool fits = full().state_digest == content_digest(state, options_.key) &&
                       full().events_digest == content_digest(events, options_.key);
     if (fits) return;
@@ -308,34 +318,36 @@ class Restore {
 
   // --- Sequences
 
-  // What the newest snapshots of the same history say of them.
-  void note_sequences_moved_back() {
+  // What the newest snapshots of the same history say of them; those, too, that came into being after the target.
+  void read_later_sequences() {
     RestoreTarget newest;
     newest.timeline = options_.target.timeline;
     try {
       const Chain all = set_.chain(newest);
       if (all.snapshots.back().last_commit == totals_.last_commit) return;
-      std::map<std::string, std::uint64_t> there;
       for_each_own_row(set_, all.snapshots.front(), {},
                        [&](std::uint8_t space, std::string_view key, std::string_view value) {
                          if (!is_sequence_space(space)) return;
                          const SequenceInfo sequence = sequence_of_row(key, value);
-                         there[sequence.name] = sequence.next;
+                         later_sequences_[sequence.name] = sequence.next;
                        });
       for (std::size_t i = 1; i < all.snapshots.size(); ++i) {
         for_each_commit(set_, all.snapshots[i], {}, [&](const CommitFacts&, const std::string& record) {
-          check_record(record, [&](const SequenceInfo& sequence) { there[sequence.name] = sequence.next; });
+          check_record(record, [&](const SequenceInfo& sequence) { later_sequences_[sequence.name] = sequence.next; });
           return true;
         });
-      }
-      for (const auto& [name, was] : there) {
-        const auto restored = restored_.find(name);
-        const std::uint64_t next = restored == restored_.end() ? 0 : restored->second;
-        if (next < was) report_.sequences_moved_back.push_back({.name = name, .next = next, .was = was});
       }
     } catch (const Error& error) {
       if (error.code() != ErrorCode::NotFound && !error.corruption()) throw;
       report_.notes.push_back(std::string("whether sequences were moved back is not known: ") + error.what());
+    }
+  }
+
+  void compare_sequences() {
+    for (const auto& [name, was] : later_sequences_) {
+      const auto restored = restored_.find(name);
+      const std::uint64_t next = restored == restored_.end() ? 0 : restored->second;
+      if (next < was) report_.sequences_moved_back.push_back({.name = name, .next = next, .was = was});
     }
   }
 
@@ -344,7 +356,8 @@ class Restore {
   const SnapshotSet set_;
   Chain chain_;
   ContentTotals totals_;
-  std::map<std::string, std::uint64_t> restored_;  // sequences
+  std::map<std::string, std::uint64_t> restored_;         // sequences
+  std::map<std::string, std::uint64_t> later_sequences_;  // of the newest snapshots
   RestoreReport report_;
 };
 

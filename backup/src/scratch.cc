@@ -2,6 +2,7 @@
 
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "azoth/core/bytes.h"
 #include "azoth/core/error.h"
@@ -16,6 +17,7 @@ namespace {
 using Path = std::filesystem::path;
 
 constexpr const char* kLockName = "lock";
+constexpr int kAttempts = 10;
 
 void remove_quietly(const Path& directory) noexcept {
   std::error_code error;
@@ -23,13 +25,32 @@ void remove_quietly(const Path& directory) noexcept {
   if (error) log(LogLevel::Warning, "cannot remove " + directory.string() + ": " + error.message());
 }
 
-// A scratch directory whose process has died. Between making it and locking it there is a moment in which it looks like
-// one: then the other one fails, and says so.
+// Nothing if others have it, or have just removed the directory.
+std::optional<LockFile> lock_of(const Path& directory) {
+  try {
+    return LockFile::try_lock(directory / kLockName, LockFile::Mode::Exclusive);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::NotFound) throw;
+    return std::nullopt;
+  }
+}
+
+bool is_real_directory(const Path& path) {
+  std::error_code error;
+  return std::filesystem::symlink_status(path, error).type() == std::filesystem::file_type::directory;
+}
+
+// A scratch directory whose process has died. Its lock is held meanwhile: without it, one that is made and not locked
+// yet would lose what is put into it later.
 void remove_leftovers(const Path& parent, const std::string& prefix) {
   for (const std::string& name : FileSystem::posix().list(parent)) {
-    if (!name.starts_with(prefix) || !Uuid::parse(name.substr(prefix.size()))) continue;
-    if (LockFile::is_held(parent / name / kLockName)) continue;
-    remove_quietly(parent / name);
+    if (!name.starts_with(prefix) || !Uuid::parse(name.substr(prefix.size())) || !is_real_directory(parent / name))
+      continue;
+    try {
+      if (const auto lock = lock_of(parent / name)) remove_quietly(parent / name);
+    } catch (const Error& error) {
+      log(LogLevel::Warning, "cannot remove " + (parent / name).string() + ": " + error.what());
+    }
   }
 }
 
@@ -39,11 +60,19 @@ ScratchDirectory::ScratchDirectory(const Path& place, std::string_view infix) {
   const Path parent = place.parent_path();
   const std::string prefix = "." + place.filename().string() + std::string(infix);
   remove_leftovers(parent, prefix);
-  directory_ = parent / (prefix + Uuid::random().text());
+  for (int attempt = 0; !lock_; ++attempt) {
+    if (attempt == kAttempts) throw Error(ErrorCode::Locked, "others remove what is made beside " + place.string());
+    make(parent / (prefix + Uuid::random().text()));
+  }
+}
+
+// Before it is locked, another process may take it for what a crash has left: then there is no lock, and it is gone.
+void ScratchDirectory::make(Path directory) {
+  directory_ = std::move(directory);
   FileSystem::posix().make_directory(directory_);
+  AZOTH_FAULT("restore.scratch");
   try {
-    lock_ = LockFile::try_lock(directory_ / kLockName, LockFile::Mode::Exclusive);
-    if (!lock_) throw Error(ErrorCode::Locked, directory_.string() + " is locked by another process; try again");
+    lock_ = lock_of(directory_);
   } catch (...) {
     remove_quietly(directory_);
     throw;
@@ -65,8 +94,14 @@ void ScratchDirectory::move_into_place(const Path& place) {
     throw Error(ErrorCode::AlreadyExists, place.string() + " is not an empty directory; nothing is restored over data");
   }
   if (error) throw_errno(error.value(), "moving the restored store to " + place.string());
-  AZOTH_FAULT("restore.moved");
-  fs.sync_directory(place.parent_path());
+  try {
+    AZOTH_FAULT("restore.moved");
+    fs.sync_directory(place.parent_path());
+  } catch (const Error& failure) {  // whoever hears of it will restore again, and that needs the place
+    std::filesystem::rename(place, path(), error);
+    if (error) throw failure.with_unknown_outcome();
+    throw;
+  }
 }
 
 }  // namespace azoth::backup

@@ -23,10 +23,12 @@ class ScratchDirectory {
   std::filesystem::path path() const { return directory_ / "store"; }
 
   // Durably. An empty directory may be there; anything else, also what has come there meanwhile, is left alone:
-  // AlreadyExists.
+  // AlreadyExists. When it throws, nothing is there, unless the error's outcome_unknown() says that it may be.
   void move_into_place(const std::filesystem::path& place);
 
  private:
+  void make(std::filesystem::path directory);
+
   std::filesystem::path directory_;
   std::optional<LockFile> lock_;
 };

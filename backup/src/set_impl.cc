@@ -87,22 +87,28 @@ void SnapshotSet::Impl::verify_files(const Manifest& manifest) const {
   }
 }
 
-void SnapshotSet::Impl::verify_base(const Manifest& m, const std::vector<SnapshotInfo>& all) const {
-  for (const SnapshotInfo& other : all) {
-    if (m.type == SnapshotType::Diff && other.ordinal == m.base_ordinal && other.manifest &&
-        other.manifest_hash != m.base_hash) {
-      throw Error(ErrorCode::Corruption, "snapshot " + std::to_string(m.ordinal) + " was not made from snapshot " +
-                                             std::to_string(m.base_ordinal) +
-                                             " as it is now: that one's manifest is another; use older snapshots");
-    }
+std::string SnapshotSet::Impl::manifest_hash(std::uint64_t ordinal) const {
+  try {
+    return read_manifest(ordinal).hash;
+  } catch (const Error&) {  // list() says why
+    return {};
   }
 }
 
-void SnapshotSet::Impl::verify(const SnapshotInfo& snapshot, const std::vector<SnapshotInfo>& all) const {
+void SnapshotSet::Impl::verify_base(const Manifest& m) const {
+  if (m.type != SnapshotType::Diff) return;
+  const std::string base_hash = manifest_hash(m.base_ordinal);
+  if (base_hash.empty() || base_hash == m.base_hash) return;
+  throw Error(ErrorCode::Corruption, "snapshot " + std::to_string(m.ordinal) + " was not made from snapshot " +
+                                         std::to_string(m.base_ordinal) +
+                                         " as it is now: that one's manifest is another; use older snapshots");
+}
+
+void SnapshotSet::Impl::verify(const SnapshotInfo& snapshot) const {
   if (snapshot.state != SnapshotState::Whole) {
     throw Error(ErrorCode::Corruption, "snapshot " + std::to_string(snapshot.ordinal) + " is broken: " + snapshot.why);
   }
-  verify_base(*snapshot.manifest, all);
+  verify_base(*snapshot.manifest);
   verify_files(*snapshot.manifest);
 }
 

@@ -35,8 +35,9 @@ struct SnapshotSet::Impl {
   SnapshotInfo inspect(std::uint64_t ordinal, const FoundSnapshot& found, bool being_written) const;
   std::vector<SnapshotInfo> list(const std::set<std::uint64_t>& being_written) const;
   void verify_files(const Manifest& manifest) const;
-  void verify_base(const Manifest& diff, const std::vector<SnapshotInfo>& all) const;
-  void verify(const SnapshotInfo& snapshot, const std::vector<SnapshotInfo>& all) const;
+  std::string manifest_hash(std::uint64_t ordinal) const;  // empty if it cannot be read
+  void verify_base(const Manifest& diff) const;
+  void verify(const SnapshotInfo& snapshot) const;
 
   // Removes a snapshot, manifest first: never is there a manifest whose files are going.
   void remove(std::uint64_t ordinal, const FoundSnapshot& found) const;

@@ -101,6 +101,8 @@ void SnapshotSet::require_store(const Uuid& store) const {
                                               "; use another set for this store");
 }
 
+void SnapshotSet::require_key() const { impl_->require_key(); }
+
 std::vector<SnapshotInfo> SnapshotSet::list() const {
   std::unique_lock hold(impl_->mutex);
   return impl_->list(impl_->writing);
@@ -114,10 +116,10 @@ void SnapshotSet::verify(std::uint64_t ordinal) const {
     throw Error(ErrorCode::NotFound,
                 "there is no published snapshot " + std::to_string(ordinal) + "; list the set to see which there are");
   }
-  impl_->verify(*found, all);
+  impl_->verify(*found);
 }
 
-void SnapshotSet::verify_base(const Manifest& diff) const { impl_->verify_base(diff, list()); }
+void SnapshotSet::verify_base(const Manifest& diff) const { impl_->verify_base(diff); }
 
 Chain SnapshotSet::chain(const RestoreTarget& target) const {
   impl_->require_key();
@@ -156,7 +158,7 @@ PurgeReport SnapshotSet::purge(std::size_t keep_fulls) {
       return info.ordinal < oldest_kept && info.state != SnapshotState::Unfinished;
     });
     if (anything && !impl_->verified.contains(fulls.front()->ordinal)) {
-      impl_->verify(*fulls.front(), all);
+      impl_->verify(*fulls.front());
       impl_->verified.insert(fulls.front()->ordinal);
     }
     // From the newest of them down: after each step what is left is a chain from its full on, not diffs without one.

@@ -74,6 +74,7 @@ class Verification {
       if (snapshot.manifest && snapshot.problems.empty()) add_tasks(snapshot, reading, tasks);
     }
     run_parallel(options_.threads, tasks);
+    meter.end();
   }
 
   // What is wrong is noted, each file by itself; anything but damage ends the verification.

@@ -3,9 +3,9 @@
 //   azoth::backup::BackupReport report = db.backup("/backups/ledger");                          // a full one
 //   azoth::backup::BackupReport next = db.backup("/backups/ledger", {.incremental = true});     // what came since
 //
-// Writers go on meanwhile: a snapshot is of one commit, which has everything that was acknowledged as Durable before the
-// call. While it is taken LMDB keeps the pages of that commit. Works beside a writer in another process, too, on a store
-// that is open for reading only.
+// Writers go on meanwhile: a snapshot is of one commit, which has everything that was acknowledged as Durable before
+// the call. While it is taken LMDB keeps the pages of that commit. Works beside a writer in another process, too, on a
+// store that is open for reading only.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ struct Step {
   std::uint64_t done = 0;
   std::uint64_t total = 0;
 };
-// Called a few times a second, by one thread at a time. What it throws ends the work, as any other error does: that is how
-// a user who has enough of waiting stops it.
+// Called a few times a second and at the end of each step, by one thread at a time; `done` never gets less. What it
+// throws ends the work, as any other error does: that is how a user who has enough of waiting stops it.
 using StepProgress = std::function<void(const Step&)>;
 
 enum class SealMode {
@@ -46,7 +46,7 @@ enum class SealMode {
 struct BackupOptions {
   bool incremental = false;  // a diff; throws NotFound, saying why, when only a full can bring what came since
   SealMode seal = SealMode::None;
-  bool projections = true;  // the tables of projections, too; without them a restore builds them from the events
+  bool projections = true;    // the tables of projections, too; without them a restore builds them from the events
   int compression_level = 3;  // of zstd, 1..19; 0: none
   std::uint32_t shards = 4;   // of a full, for state and events each; fewer of a small store. Part of what makes the
                               // same content the same bytes
@@ -65,10 +65,11 @@ struct BackupReport {
   std::vector<std::string> notes;  // what was left out, or could not be done, and why
 };
 
-// Publishes a snapshot in the set in this directory, which is made if there is nothing. The store keeps its journal from
-// there on (retention.h). `projector`: null if this process has none. Throws InvalidArgument if the set is another
+// Publishes a snapshot in the set in this directory, which is made if there is nothing. The store keeps its journal
+// from there on (retention.h). `projector`: null if this process has none. Throws InvalidArgument if the set is another
 // store's, Locked if another process writes to it; what a damaged store throws. When it throws, no snapshot was added
-// (but see PendingSnapshot::publish()), and the store is neither paused nor, unless it was asked to be for good, sealed.
+// (but see PendingSnapshot::publish()), and the store is neither paused nor, unless it was asked to be for good,
+// sealed.
 BackupReport back_up(Store& store, const std::filesystem::path& store_directory, Projector* projector,
                      const std::filesystem::path& set_directory, const BackupOptions& options = {});
 

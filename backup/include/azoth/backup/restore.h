@@ -21,9 +21,11 @@ namespace azoth::backup {
 
 struct RestoreOptions {
   RestoreTarget target = {};
-  bool sealed = false;                  // the restored store is sealed at its last event
-  std::uint64_t advance_sequences = 0;  // each named sequence skips so many numbers, as if they had been handed out
-  bool projections = true;              // bring back the tables that the snapshot has; else they are built anew
+  bool sealed = false;  // the restored store is sealed at its last event
+  // Each named sequence skips so many numbers, as if they had been handed out; those, too, that only later snapshots
+  // have.
+  std::uint64_t advance_sequences = 0;
+  bool projections = true;  // bring back the tables that the snapshot has; else they are built anew
   const Key* key = nullptr;
   unsigned threads = 2;
   Options store = {};  // with which the store is made: its segment size stays
@@ -35,8 +37,8 @@ struct RestoreReport {
   Uuid store_id;
   Uuid timeline;  // the new one
   CommitSeq commit = 0;
-  EventId event = 0;               // the last one; 0 if there is none
-  std::optional<Timestamp> time;   // of the last commit, if the snapshots tell
+  EventId event = 0;                     // the last one; 0 if there is none
+  std::optional<Timestamp> time;         // of the last commit, if a diff tells; else no commit is later than it
   std::vector<std::uint64_t> snapshots;  // that it was made of
   std::optional<std::string> rounded;    // why it ends before what was asked for: the event lies inside a transaction
   std::optional<EventId> sealed_event;
@@ -52,8 +54,9 @@ struct RestoreReport {
   std::vector<std::string> notes;
 };
 
-// Throws AlreadyExists if the target exists and is not an empty directory, NotFound if the set does not reach the target
-// (naming what it does reach), Corruption, naming the file, for what is damaged; nothing was written then.
+// Throws AlreadyExists if the target exists and is not an empty directory, NotFound if the set does not reach the
+// target (naming what it does reach), Corruption, naming the file, for what is damaged; nothing was written then.
+// Whenever it throws there is no target, unless the error's outcome_unknown() says that only the last sync failed.
 RestoreReport restore(const std::filesystem::path& set_directory, const std::filesystem::path& target_directory,
                       const RestoreOptions& options = {});
 
@@ -75,7 +78,7 @@ struct SetReport {
     std::optional<Manifest> manifest;
     std::vector<std::string> problems;
   };
-  std::vector<Snapshot> snapshots;       // by ordinal, unfinished ones left out
+  std::vector<Snapshot> snapshots;  // by ordinal, unfinished ones left out
   std::vector<std::uint64_t> unfinished;
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;

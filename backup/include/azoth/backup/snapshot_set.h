@@ -96,6 +96,7 @@ class SnapshotSet {
   const Uuid& store_id() const;
   const std::string& key_id() const;            // empty: not encrypted
   void require_store(const Uuid& store) const;  // InvalidArgument if the set is another store's
+  void require_key() const;                     // InvalidArgument if it is encrypted and was opened without its key
 
   // Gives out the next ordinal, durably. An encrypted set needs its key.
   PendingSnapshot begin(SnapshotType type, const WriteOptions& options);
@@ -103,7 +104,8 @@ class SnapshotSet {
   std::vector<SnapshotInfo> list() const;  // by ordinal
   // Reads all of a snapshot and throws what is wrong with it; NotFound if there is none published of this ordinal.
   void verify(std::uint64_t ordinal) const;
-  // That a diff's base, if it is still there, is the one that it was made from: the part of verify() that reads no file.
+  // That a diff's base, if it is still there, is the one that it was made from: the part of verify() that reads no
+  // file.
   void verify_base(const Manifest& diff) const;
   // Never leaves a gap: NotFound if the target lies before the oldest full or behind what can be reached, naming the
   // nearest commit that can be restored; Corruption if a broken snapshot is the reason. Of an encrypted set only with

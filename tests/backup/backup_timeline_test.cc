@@ -1,0 +1,189 @@
+// Stores that were restored out of one set and share it: each has a history of its own from where it was restored.
+#include "backup_support.h"
+
+namespace azoth::backup::test {
+namespace {
+
+using testing::HasSubstr;
+
+// A restored store with a model of its own that begins as the first one's.
+class Restored {
+ public:
+  Restored(const Path& set, const Path& directory, const RestoreTarget& target, const Options& options)
+      : set_(set), directory_(directory), options_(options) {
+    report = backup::restore(set, directory, {.target = target, .store = options});
+    store = Store::open(directory, options);
+  }
+  BackupReport back_up(bool incremental) {
+    return backup::back_up(*store, directory_, nullptr, set_, {.incremental = incremental});
+  }
+
+  RestoreReport report;
+  std::unique_ptr<Store> store;
+
+ private:
+  Path set_;
+  Path directory_;
+  Options options_;
+};
+
+class BackupTimeline : public BackupTest {
+ protected:
+  BackupTimeline() {
+    put("a", "1");
+    append("first", 2);
+    back_up();
+    put("a", "2");
+    middle_ = put("a", "3").commit_seq;
+    put("a", "4");
+    incremental();
+    last_ = store_->status().visible_seq;
+  }
+
+  Restored restored(const std::string& name, const RestoreTarget& target = {}) {
+    return {set_path(), targets() / name, target, options_};
+  }
+  // What the set has of this timeline is what this store holds.
+  void expect_same(const Restored& store) {
+    RestoreTarget target;
+    target.timeline = store.report.timeline;
+    restore_to(target);
+    const auto again = Store::open_read_only(this->target(), options_);
+    EXPECT_EQ(again->digest(), store.store->digest());
+    EXPECT_TRUE(again->verify().ok());
+  }
+
+  CommitSeq middle_ = 0;
+  CommitSeq last_ = 0;
+};
+
+TEST_F(BackupTimeline, TwoRestoredStoresAndTheFirstShareASetAndEachHistoryIsRestored) {
+  Restored one = restored("one"), two = restored("two");
+  EXPECT_NE(one.report.timeline, two.report.timeline);
+  for (int i = 0; i < 3; ++i) {
+    azoth::test::put(*one.store, "a", "one" + std::to_string(i));
+    azoth::test::put(*two.store, "a", "two" + std::to_string(i));
+    azoth::test::append(*two.store, "two", {}, std::to_string(i));
+    put("a", "first" + std::to_string(i));
+    EXPECT_EQ(one.back_up(true).snapshot.manifest->base_ordinal, i == 0 ? 2u : 3u * static_cast<unsigned>(i));
+    two.back_up(true);
+    incremental();
+  }
+  expect_same(one);
+  expect_same(two);
+  RestoreTarget first;
+  first.timeline = store_->meta().timeline;
+  restore_to(first);
+  expect_restored(target(), model_, store_->status().visible_seq, options_);
+  EXPECT_EQ(restore().timeline.text().size(), 32u);  // the newest snapshot's history: the first store's
+  expect_restored(target(), model_, store_->status().visible_seq, options_);
+  EXPECT_TRUE(verify().ok());
+}
+
+TEST_F(BackupTimeline, AnIncrementalRightAfterARestoreHasNothingToBring) {
+  Restored one = restored("one");
+  const BackupReport report = one.back_up(true);
+  EXPECT_EQ(report.snapshot.ordinal, 2u);
+  EXPECT_THAT(report.notes, testing::ElementsAre(HasSubstr("nothing was committed since snapshot 2")));
+  EXPECT_EQ(list().size(), 2u);
+  azoth::test::put(*one.store, "a", "one");
+  EXPECT_EQ(one.back_up(true).snapshot.manifest->after_commit, last_);
+  expect_same(one);
+}
+
+TEST_F(BackupTimeline, AStoreThatWasRestoredToTheMiddleOfADiffNeedsAFullFirst) {
+  Restored one = restored("one", RestoreTarget::commit(middle_));
+  azoth::test::put(*one.store, "a", "one");
+  expect_error([&] { one.back_up(true); }, ErrorCode::NotFound, "make a full one");
+  EXPECT_THAT(Retention(targets() / "one").list(), testing::IsEmpty());
+  EXPECT_EQ(one.back_up(false).snapshot.manifest->lineage.at(0).fork, middle_);
+  azoth::test::put(*one.store, "a", "two");
+  one.back_up(true);
+  expect_same(one);
+  for (const CommitSeq commit : {middle_ - 1, last_}) {  // the first store's history is there as before
+    RestoreTarget first = RestoreTarget::commit(commit);
+    first.timeline = store_->meta().timeline;
+    EXPECT_EQ(restore_to(first).commit, commit);
+    expect_restored(target(), model_, commit, options_);
+  }
+}
+
+TEST_F(BackupTimeline, ARestoreOfARestoreOfARestoreIsStillOneHistory) {
+  std::string digest;
+  for (int i = 0; i < 4; ++i) {
+    Restored next = restored("store" + std::to_string(i));
+    EXPECT_EQ(next.store->meta().lineage.size(), 2u + static_cast<unsigned>(i));
+    if (i > 0) {
+      EXPECT_EQ(next.store->digest(), digest);
+    }
+    azoth::test::append(*next.store, "more", {}, std::to_string(i));
+    next.back_up(i != 2);
+    digest = next.store->digest();
+  }
+  EXPECT_TRUE(verify().ok());
+  restore_to(RestoreTarget::commit(last_));
+  expect_restored(target(), model_, last_, options_);
+}
+
+TEST_F(BackupTimeline, TheSetOfAnotherStoreIsRefused) {
+  azoth::test::TestStore other(options_);
+  const auto back_up_other = [&](bool incremental) {
+    backup::back_up(*other, other.directory(), nullptr, set_path(), {.incremental = incremental});
+  };
+  for (const bool incremental : {false, true}) {
+    expect_error([&] { back_up_other(incremental); }, ErrorCode::InvalidArgument, "use another set for this store");
+  }
+  EXPECT_THAT(Retention(other.directory()).list(), testing::IsEmpty());
+  EXPECT_EQ(list().size(), 2u);
+}
+
+// A copy of the directory that lies behind the set would bring other commits of the same numbers.
+TEST_F(BackupTimeline, AnOlderCopyOfTheStoreGetsNoIncremental) {
+  close();
+  const Path copy = targets() / "copy";
+  std::filesystem::create_directories(targets());
+  std::filesystem::copy(store_path(), copy, std::filesystem::copy_options::recursive);
+  open();
+  put("a", "5");
+  incremental();
+  const std::unique_ptr<Store> older = Store::open(copy, options_);
+  expect_error([&] { backup::back_up(*older, copy, nullptr, set_path(), {.incremental = true}); },
+               ErrorCode::InvalidArgument, "it is an older copy of the store");
+  EXPECT_EQ(list().size(), 3u);
+}
+
+// Files of the store from which it was restored, or of one beside it, lie in its journal: an ancestor's are no longer
+// needed, others are refused if they tell of commits that it does not have.
+TEST_F(BackupTimeline, JournalSegmentsOfAnotherTimelineChangeNothing) {
+  put("a", "behind the backup");
+  close();
+  const auto digest_with = [&](const Path& other) {
+    const Path directory = targets() / "mixed";
+    std::filesystem::remove_all(directory);
+    backup::restore(set_path(), directory, {.store = options_});
+    const std::string digest = Store::open_read_only(directory, options_)->digest();
+    for (const auto& entry : std::filesystem::directory_iterator(other / "journal")) {
+      const Path to = directory / "journal" / entry.path().filename();
+      if (!std::filesystem::exists(to)) std::filesystem::copy_file(entry.path(), to);
+    }
+    const auto error = error_of([&] {
+      const auto store = Store::open(directory, options_);
+      EXPECT_EQ(store->digest(), digest);
+      azoth::test::put(*store, "b", "after it");
+      EXPECT_TRUE(store->verify().ok());
+    });
+    if (error) {
+      EXPECT_TRUE(error->corruption()) << error->what();
+    }
+    std::filesystem::remove_all(directory);
+  };
+  digest_with(store_path());
+  {
+    Restored beside = restored("beside");
+    azoth::test::put(*beside.store, "a", "beside");
+  }
+  digest_with(targets() / "beside");
+}
+
+}  // namespace
+}  // namespace azoth::backup::test
