@@ -153,7 +153,10 @@ class Backup {
     std::optional<Pause> pause;
     if (options_.seal == SealMode::Store) store_.seal();
     if (options_.seal == SealMode::Snapshot) pause = store_.pause("backup");
-    if (options_.seal != SealMode::None) catch_up();
+    if (options_.seal != SealMode::None) {
+      store_.flush();  // projections see what is durable
+      catch_up();
+    }
     if (!options_.incremental) copy_projections();
     AZOTH_FAULT("backup.pinning");
     content_ = source_->content(options_.incremental ? 1 : std::max(options_.threads, 1U));

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -37,18 +36,17 @@ void PendingSnapshot::State::read_back(const Manifest& manifest) const {
 
 namespace {
 
-using Snapshots = std::vector<SnapshotInfo>;
-
-const SnapshotInfo& base_of(const Manifest& diff, const Snapshots& all) {
-  const auto found =
-      std::find_if(all.begin(), all.end(), [&](const auto& info) { return info.ordinal == diff.base_ordinal; });
+SnapshotInfo base_of(const Manifest& diff, const SnapshotSet::Impl& set) {
   const std::string name = "snapshot " + std::to_string(diff.base_ordinal);
   const auto refuse = [&](const std::string& why) {
     throw Error(ErrorCode::InvalidArgument, "a diff cannot continue " + name + ": " + why + "; make a full snapshot");
   };
-  if (found == all.end()) refuse("there is none of this ordinal");
-  if (found->state != SnapshotState::Whole) refuse("it is not whole: " + found->why);
-  const Manifest& base = *found->manifest;
+  const Found found = set.files.scan();
+  const auto at = found.snapshots.find(diff.base_ordinal);
+  if (at == found.snapshots.end()) refuse("there is none of this ordinal");
+  SnapshotInfo info = set.inspect(diff.base_ordinal, at->second, set.writing.contains(diff.base_ordinal));
+  if (info.state != SnapshotState::Whole) refuse("it is not whole: " + info.why);
+  const Manifest& base = *info.manifest;
   const std::optional<CommitSeq> shared = shared_through(diff.lineage, base.timeline());
   if (!shared || base.last_commit > *shared) refuse("it is of another timeline, behind the fork");
   if (base.last_commit != diff.after_commit || base.last_event != diff.after_event) {
@@ -56,7 +54,7 @@ const SnapshotInfo& base_of(const Manifest& diff, const Snapshots& all) {
            ", the diff begins behind commit " + std::to_string(diff.after_commit) + " and event " +
            std::to_string(diff.after_event));
   }
-  return *found;
+  return info;
 }
 
 }  // namespace
@@ -154,7 +152,7 @@ SnapshotInfo PendingSnapshot::publish(const Manifest& facts) {
                                                 manifest.store_id.text() + "; use another set for this store");
   }
   std::unique_lock hold(set.mutex);
-  if (manifest.type == SnapshotType::Diff) manifest.base_hash = base_of(manifest, set.list(set.writing)).manifest_hash;
+  if (manifest.type == SnapshotType::Diff) manifest.base_hash = base_of(manifest, set).manifest_hash;
   const std::string content = encode_manifest(manifest, set.options.key);
   hold.unlock();  // what follows may take long; nothing else touches these files
   state_->read_back(manifest);

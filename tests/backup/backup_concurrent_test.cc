@@ -31,12 +31,6 @@ class BackupConcurrent : public BackupTest {
     }
 
    private:
-    // A sealed snapshot refuses writes for a moment.
-    template <class Write>
-    static void unless_paused(Write write) {
-      const auto error = error_of(write);
-      EXPECT_TRUE(!error || error->code() == ErrorCode::Paused) << error->what();
-    }
     void write(Store& store, Model& model, std::uint64_t seed) {
       std::mt19937_64 random(seed);
       for (int step = 0; !over_; ++step) {

@@ -128,6 +128,13 @@ inline CommitInfo commit(Store& store, Model& model, Change change, Durability l
   return info;
 }
 
+// A sealed snapshot refuses writes for a moment.
+template <class Write>
+void unless_paused(Write write) {
+  const auto error = error_of(write);
+  EXPECT_TRUE(!error || error->code() == ErrorCode::Paused) << error->what();
+}
+
 inline void expect_holds(const Store& store, const Model& model, CommitSeq commit) {
   const ReadTxn read = store.read();
   ASSERT_EQ(azoth::test::collect(read.scan()),
