@@ -177,7 +177,7 @@ class JournalDriver {
     between();
     const CommitSeq trimmed = std::min(through, history_.kept);
     while (live_.size() > 1 && live_[1].first_commit <= trimmed + 1) live_.erase(live_.begin());
-    cut_through_ = through;
+    for (std::size_t i = 0; i + 1 < live_.size(); ++i) live_[i].is_cut |= live_[i + 1].first_commit <= through + 1;
     journal_.trim(trimmed, through);
     if (settles) settle();
   }
@@ -252,18 +252,17 @@ class JournalDriver {
   struct Live {
     std::uint64_t number;
     CommitSeq first_commit;
+    bool is_cut = false;  // it is only kept, and no longer than what it holds
   };
 
   bool is_live(std::uint64_t number) const {
     return std::any_of(live_.begin(), live_.end(), [&](const Live& live) { return live.number == number; });
   }
 
-  // What is only kept is no longer than what it holds.
   bool all_is_cut() const {
     const JournalFiles files = list_journal(fs_, kJournalDirectory, test_identity());
-    for (std::size_t i = 0; cut_through_ && i + 1 < live_.size(); ++i) {
+    for (std::size_t i = 0; i + 1 < live_.size() && live_[i].is_cut; ++i) {
       const SegmentHeader& next = *files.find(live_[i + 1].number)->header;
-      if (next.first_commit > *cut_through_ + 1) break;
       if (files.find(live_[i].number)->bytes > next.previous_valid_bytes) return false;
     }
     return true;
@@ -293,8 +292,7 @@ class JournalDriver {
   Journal journal_;
   std::vector<Live> live_;  // as in Journal
   std::uint64_t highest_at_open_;
-  bool started_ = false;                  // a segment of this life
-  std::optional<CommitSeq> cut_through_;  // what holds no later commits is cut
+  bool started_ = false;    // a segment of this life
   mutable std::mutex mutex_;
   StoreHistory history_;  // written by the driving thread only, under the mutex
 };

@@ -32,11 +32,19 @@ inline JournalIdentity identity_of(Store& store) {
   return {meta.store_id, meta.timeline, meta.lineage};
 }
 
+// Those that have a header. The keeper may rename files meanwhile: then they are looked at again.
 inline std::vector<JournalFiles::Segment> used_segments(const std::filesystem::path& store,
                                                         const JournalIdentity& identity) {
-  std::vector<JournalFiles::Segment> segments = list_journal(FileSystem::posix(), store / "journal", identity).segments;
-  std::erase_if(segments, [](const JournalFiles::Segment& segment) { return !segment.header; });
-  return segments;
+  while (true) {
+    try {
+      std::vector<JournalFiles::Segment> segments =
+          list_journal(FileSystem::posix(), store / "journal", identity).segments;
+      std::erase_if(segments, [](const JournalFiles::Segment& segment) { return !segment.header; });
+      return segments;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::NotFound) throw;
+    }
+  }
 }
 
 struct PlacedInStore {

@@ -110,17 +110,7 @@ class RetainedJournalTest : public test::WritePath {
     return last;
   }
   static void await_begin(TestStore& store, CommitSeq commit) {
-    test::await([&] { return holds_through_renames([&] { return begin_of(store) >= commit; }); });
-  }
-  // The keeper renames files while they are looked at.
-  template <class Condition>
-  static bool holds_through_renames(Condition condition) {
-    try {
-      return condition();
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::NotFound) throw;
-      return false;
-    }
+    test::await([&] { return begin_of(store) >= commit; });
   }
   static bool all_but_the_last_are_cut(TestStore& store) {
     const auto all = segments(store);
@@ -130,7 +120,7 @@ class RetainedJournalTest : public test::WritePath {
     return all.size() > 1;
   }
   static void await_cuts(TestStore& store) {
-    test::await([&] { return holds_through_renames([&] { return all_but_the_last_are_cut(store); }); });
+    test::await([&] { return all_but_the_last_are_cut(store); });
   }
 };
 
