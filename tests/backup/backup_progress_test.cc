@@ -41,7 +41,7 @@ class Steps {
     for (const auto& step : steps_) names.push_back(step.first);
     return names;
   }
-  std::uint64_t total() const { return steps_.back().second.total; }
+  std::uint64_t total() const { return steps_.empty() ? 0 : steps_.back().second.total; }
 
  private:
   std::vector<std::pair<std::string, Step>> steps_;

@@ -252,8 +252,9 @@ TEST_F(BackupProjection, AreCopiedWhileTheyAreWritten) {
   running->projector.stop("counts");
   running->projector.stop("sums");
   for (const SnapshotInfo& info : list()) {
-    EXPECT_THAT(restore_to(RestoreTarget::commit(info.manifest->last_commit)).notes, IsEmpty());
-    const auto& projections = info.manifest->projections;
+    const RestoreReport report = restore_to(RestoreTarget::commit(info.manifest->last_commit));
+    EXPECT_THAT(report.notes, IsEmpty());
+    const auto projections = list()[report.snapshots.at(0) - 1].manifest->projections;  // of several, the newest
     EXPECT_EQ(projections.size(), 2u);
     const EventId cursor = projections[0].cursor;
     EXPECT_EQ(sum_in(target()), static_cast<std::int64_t>(projections[1].cursor));

@@ -190,7 +190,7 @@ TEST(Manifest, EachRuleIsCheckedBeforeItIsWritten) {
       {"not a digest", [](Manifest& m) { m.state_digest = "abc"; }},
       {"projection twice", [](Manifest& m) { m.projections[1].name = "accounts"; }},
       {"cursor lies behind", [](Manifest& m) { m.projections[0].cursor = 10; }},
-      {"name is not plain text", [](Manifest& m) { m.projections[1].name = "a\n"; }},
+      {"a name that none can have", [](Manifest& m) { m.projections[1].name = "a\n"; }},
       {"without tables has a cursor", [](Manifest& m) { m.projections[1].cursor = 3; }},
       {"sums of its content", [](Manifest& m) { m.content_sums = "ee"; }},
       {"one file for each projection",

@@ -10,6 +10,7 @@ namespace {
 using testing::HasSubstr;
 
 const int kCommits = rounds(4, 12);  // in each snapshot
+constexpr int kBack = 3;             // the time of this one lies before that of the others
 
 // A full of something, three diffs, a second full, one more diff; commits with several events and without any, and
 // times that go back now and then.
@@ -19,7 +20,7 @@ class RestoreTargets : public BackupTest {
     std::mt19937_64 random(azoth::test::test_seed());
     for (int part = 0; part < 5; ++part) {
       for (int i = 0; i < kCommits; ++i) {
-        clock().set(static_cast<int>(2000 + 10 * (kCommits * part + i) - (random() % 5 == 0 ? 45 : 0)));
+        clock().set(static_cast<int>(2000 + 10 * (kCommits * part + i) - (i == kBack || random() % 5 == 0 ? 45 : 0)));
         Change change = random_change(random);
         if (i % 3 == 1) change.events.clear();
         if (i % 3 == 2) change.events.resize(3, {.type = "several"});
@@ -108,6 +109,8 @@ TEST_F(RestoreTargets, EveryTimeIsTheModelBeforeTheFirstLaterCommit) {
   }
 }
 
+TEST_F(RestoreTargets, TheSnapshotsAreWhatTheirManifestsSay) { EXPECT_TRUE(verify().ok()); }
+
 TEST_F(RestoreTargets, BeforeTheOldestFullIsNotFoundAndNamesTheEarliest) {
   const std::string earliest = "the earliest that can be restored is commit " + std::to_string(fulls_.front());
   expect_error([&] { restore_to(RestoreTarget::commit(fulls_.front() - 1)); }, ErrorCode::NotFound, earliest);
@@ -143,6 +146,7 @@ TEST_F(RestoreTargets, TheRestoredStoreGoesOnWithATimelineOfItsOwn) {
 TEST_F(RestoreTargets, NothingIsRestoredOverWhatIsThere) {
   std::filesystem::create_directories(target());
   EXPECT_NO_THROW(backup::restore(set_path(), target(), {.store = options_}));  // an empty directory is fine
+  fault::arm("restore.verified", {.run = [] { ADD_FAILURE() << "it was not looked at first"; }, .times = -1});
   const std::set<std::string> names = names_in(target());
   expect_error([&] { backup::restore(set_path(), target(), {.store = options_}); }, ErrorCode::AlreadyExists, "not an");
   EXPECT_EQ(names_in(target()), names);

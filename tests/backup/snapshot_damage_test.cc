@@ -76,8 +76,11 @@ class SnapshotDamage : public BackupTest, public testing::WithParamInterface<boo
   void expect_found(const std::string& name, const std::string& what) {
     SCOPED_TRACE(name + " " + what);
     std::filesystem::create_directories(targets());
+    bool verified = false;
+    fault::arm("restore.verified", {.run = [&] { verified = true; }});
     const auto error = error_of([&] { restore({.key = key()}); });
     ASSERT_TRUE(error);
+    EXPECT_FALSE(verified);  // so nothing was written
     EXPECT_TRUE(error->corruption() || error->code() == ErrorCode::UnsupportedFormat) << error->what();
     EXPECT_THAT(std::string(error->what()), HasSubstr(name));
     EXPECT_THAT(names_in(targets()), IsEmpty());

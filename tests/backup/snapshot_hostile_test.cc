@@ -187,6 +187,9 @@ TEST_F(HostileSnapshot, EventsThatNoStoreWouldHave) {
       "of commit 0", [](Records& r) { patch(r[0], kCommit, std::uint64_t{0}); }, "of commit 0");
   events(
       "of a later commit", [](Records& r) { patch(r[2], kCommit, std::uint64_t{99}); }, "commit behind its last");
+  // By reading alone, too, though no digest gives it away.
+  make([](MadeUp& full, MadeUp&) { patch(full.events()[1], 0, std::uint64_t{3}); });
+  EXPECT_FALSE(verify_set(hostile(), {.restore = false}).ok());
 }
 
 TEST_F(HostileSnapshot, RowsOfTheStoresOwnThatNoStoreWouldHave) {
