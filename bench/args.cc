@@ -36,8 +36,9 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
   CLI::App app{kAbout, "azoth-bench"};
   app.footer(kNotes);
   app.set_version_flag("--version", AZOTH_VERSION);
-  app.add_option("workloads", settings.workloads, "Names, or beginnings of names, of workloads (default: all)");
-  app.add_flag("--list", settings.list, "List the workloads");
+  app.add_option("workloads", settings.workloads,
+                 "Names, or beginnings of names, of workloads (default: all that --list does not mark)");
+  app.add_flag("--list", settings.list, "List the workloads; '*' marks those that run only by name");
   app.add_flag("--quick", settings.quick,
                "Three short rounds, fewer keys and events: a first look in about two minutes");
   app.add_option("--dir", settings.directory, "Where to put the stores; they are removed afterwards")
@@ -65,7 +66,11 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
   auto* rounds =
       app.add_option("--rounds", settings.rounds, "Rounds")->capture_default_str()->check(CLI::Range(1, 1000));
   app.add_flag("--alone", alone, "Azoth only, without references: for a profiler");
-  app.add_flag("--json", settings.json, "Print one JSON object a line instead of tables");
+  auto* json =
+      app.add_flag("--json", settings.json, "Print JSON instead of tables: one object for each line of a table");
+  app.add_flag("--targets", settings.targets,
+               "Print only what is aimed at, with what was measured; the exit status is 1 if not all is met")
+      ->excludes(json);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -65,28 +65,31 @@ Contest expected_version(const char* name, const Settings& settings, Scratch& sc
 }  // namespace
 
 void add_transaction_workloads(std::vector<Workload>& all) {
-  all.push_back({"transaction-durable-64", "64 threads with keys of their own and one that all check, each commit synced",
+  all.push_back({"transaction-durable-64",
+                 "64 threads with keys of their own and one that all check, each commit synced",
                  [](const Settings& settings, Scratch& scratch) {
                    return transaction_64("transaction-durable-64", settings, scratch, false, 2.5);
                  }});
-  all.push_back({"transaction-hot-64", "the same, all threads changing one key",
-                 [](const Settings& settings, Scratch& scratch) {
-                   return transaction_64("transaction-hot-64", settings, scratch, true, 3.0);
-                 }});
-  all.push_back({"transaction-pipelined", "16 threads with 64 synced transactions in flight each", transaction_pipelined});
+  all.push_back(
+      {"transaction-hot-64", "the same, all threads changing one key", [](const Settings& settings, Scratch& scratch) {
+         return transaction_64("transaction-hot-64", settings, scratch, true, 3.0);
+       }});
+  all.push_back(
+      {"transaction-pipelined", "16 threads with 64 synced transactions in flight each", transaction_pipelined});
   all.push_back({"transaction-applied", "one thread, not synced, against exclusive transactions", transaction_applied});
-  all.push_back({"transaction-slow-checks", "checks of 100 us on the processor: all cores against one thread", slow_checks});
+  all.push_back(
+      {"transaction-slow-checks", "checks of 100 us on the processor: all cores against one thread", slow_checks});
   all.push_back({"expected-version-64", "64 threads, appends that expect a version of their tag, synced",
                  [](const Settings& settings, Scratch& scratch) {
                    return expected_version("expected-version-64", settings, scratch, Safety::PowerCut,
                                            sustained(settings, 64));
                  }});
-  all.push_back({"expected-version-applied", "one thread, the same, not synced",
-                 [](const Settings& settings, Scratch& scratch) {
-                   Load load = sustained(settings, 1);
-                   load.threads = 1;
-                   return expected_version("expected-version-applied", settings, scratch, Safety::Nothing, load);
-                 }});
+  all.push_back(
+      {"expected-version-applied", "one thread, the same, not synced", [](const Settings& settings, Scratch& scratch) {
+         Load load = sustained(settings, 1);
+         load.threads = 1;
+         return expected_version("expected-version-applied", settings, scratch, Safety::Nothing, load);
+       }});
 }
 
 }  // namespace azoth::bench
