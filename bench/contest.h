@@ -67,6 +67,8 @@ struct Contest {
   std::string unit = "commits";         // what is counted
 };
 
+double median_of(std::vector<double> values);  // 0 if there are none
+
 // The rows, in the order of the contestants. `progress` is told what happens next.
 std::vector<Row> hold(const Contest& contest, unsigned rounds, const Progress& progress);
 

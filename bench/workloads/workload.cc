@@ -8,9 +8,10 @@ namespace azoth::bench {
 
 std::vector<Workload> all_workloads() {
   std::vector<Workload> all;
-  for (auto* add : {add_commit_workloads, add_transaction_workloads, add_batch_workloads, add_point_read_workloads,
-                    add_event_read_workloads, add_projection_workloads, add_recovery_workloads, add_backup_workloads,
-                    add_stall_workloads, add_memory_workloads, add_disk_workloads}) {
+  for (auto* add : {add_commit_workloads, add_tail_workloads, add_transaction_workloads, add_batch_workloads,
+                    add_point_read_workloads, add_scan_workloads, add_mixed_workloads, add_event_read_workloads,
+                    add_projection_workloads, add_recovery_workloads, add_backup_workloads, add_stall_workloads,
+                    add_memory_workloads, add_disk_workloads, add_growth_workloads, add_sweep_workloads}) {
     add(all);
   }
   return all;

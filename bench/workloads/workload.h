@@ -39,14 +39,19 @@ void run_child(const std::string& name, const std::vector<std::string>& argument
 
 void add_commit_workloads(std::vector<Workload>& all);       // commits.cc
 void add_transaction_workloads(std::vector<Workload>& all);  // transactions.cc
+void add_sweep_workloads(std::vector<Workload>& all);        // sweeps.cc
 void add_batch_workloads(std::vector<Workload>& all);        // batches.cc
 void add_point_read_workloads(std::vector<Workload>& all);   // point_reads.cc
+void add_scan_workloads(std::vector<Workload>& all);         // scans.cc
+void add_mixed_workloads(std::vector<Workload>& all);        // mixed.cc
 void add_event_read_workloads(std::vector<Workload>& all);   // event_reads.cc
 void add_projection_workloads(std::vector<Workload>& all);   // projections.cc
 void add_recovery_workloads(std::vector<Workload>& all);     // recovery.cc
 void crash_child(const std::vector<std::string>& arguments);
 void add_backup_workloads(std::vector<Workload>& all);  // backups.cc
 void backup_child(const std::vector<std::string>& arguments);
+void add_growth_workloads(std::vector<Workload>& all);  // growth.cc
+void add_tail_workloads(std::vector<Workload>& all);    // tails.cc
 void add_stall_workloads(std::vector<Workload>& all);   // stalls.cc
 void add_memory_workloads(std::vector<Workload>& all);  // memory.cc
 void memory_child(const std::vector<std::string>& arguments);
