@@ -161,50 +161,45 @@ std::vector<Figure> growth(const Settings& settings, Scratch& scratch, const Pro
 
 // --- Beside a reader
 
-struct Grown {
-  double mib;
-  std::uint64_t commits;
-};
+double mib(std::uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-Grown grow(Db& db, const Settings& settings, double seconds) {
+// Synced commits at a steady rate, as many as there are in so many seconds.
+std::uint64_t commit_for(Db& db, const Settings& settings, double seconds) {
   Load load{.threads = 16, .rate = 5000, .events = false, .seconds = seconds};
   std::unique_ptr<System> system = azoth_on(db, Safety::PowerCut);
-  system->settle();
-  std::uint64_t before = disk_bytes(db.directory() / "canonical");
   std::uint64_t commits = run_load(*system, settings, load, 0).operations;
   system->settle();
   if (commits == 0) throw Error(ErrorCode::NotFound, "nothing was committed");
-  auto grown = static_cast<double>(disk_bytes(db.directory() / "canonical") - before);
-  return {grown / (1 << 20), commits};
+  return commits;
 }
 
-// The same keys are written again and again, without events, so that what grows is not needed.
+// The same keys are written again and again, without events, so that what grows is not needed. Pages that LMDB can use
+// again do not count, and the file is extended ahead.
 std::vector<Figure> growth_under_reader(const Settings& settings, Scratch& scratch, const Progress& progress) {
   double seconds = settings.quick ? 2 : 600;
   Path store = scratch.make("azoth");
   std::vector<Figure> figures;
   {
     Db db = Db::create(store);
-    fill_keys(db, settings.keys, settings.value_size);
-    auto add = [&](const char* when, const Grown& grown) {
-      std::string what = fmt::format("growth of LMDB's file {}", when);
-      figures.push_back({"growth-under-reader", what, grown.mib, "MiB"});
+    auto add = [&](const std::string& when) {
+      figures.push_back({"growth-under-reader", "pages in use " + when, mib(db.status().map_used_bytes), "MiB"});
       figures.back().reported = true;
+      figures.push_back({"growth-under-reader", "LMDB's file " + when, mib(disk_bytes(store / "canonical")), "MiB"});
     };
+    fill_keys(db, settings.keys, settings.value_size);
     progress("growth-under-reader: nobody reads");
-    grow(db, settings, 1.5);  // the file has the pages that a steady load needs
-    add("without a reader", grow(db, settings, seconds / 2));
+    commit_for(db, settings, seconds / 2);
+    add("without a reader");
     {
       progress(fmt::format("growth-under-reader: a reader of {:.0f} s", seconds));
       ReadTxn reader = db.read();
-      Grown grown = grow(db, settings, seconds);
-      figures.push_back({"growth-under-reader", fmt::format("durable commits under a reader of {:.0f} s", seconds),
-                         static_cast<double>(grown.commits), "commits"});
-      add("meanwhile", grown);
+      std::uint64_t commits = commit_for(db, settings, seconds);
+      add(fmt::format("under a reader of {:.0f} s", seconds));
+      figures.push_back({"growth-under-reader", "durable commits meanwhile", static_cast<double>(commits), "commits"});
       if (!reader.get(Name(kKeyPrefix).of(0))) throw_missing_key();
     }
-    progress("growth-under-reader: the reader has gone");
-    add("after the reader has gone, in half the time", grow(db, settings, seconds / 2));
+    commit_for(db, settings, 1.5);
+    add("after it has gone");
   }
   std::filesystem::remove_all(store);
   return figures;
@@ -216,7 +211,7 @@ void add_growth_workloads(std::vector<Workload>& all) {
   all.push_back(
       {"growth", "what commits, reads, batches and opening cost at 10^5, 10^6 and 10^7 keys and events", {}, growth});
   all.push_back({"growth-under-reader",
-                 "how LMDB's file grows while a snapshot is kept for 10 minutes",
+                 "what LMDB keeps for a snapshot of 10 minutes, beside 5,000 commits a second",
                  {},
                  growth_under_reader});
 }

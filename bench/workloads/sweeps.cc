@@ -36,19 +36,21 @@ bool of_quick(const Cell& cell) {
   return cell.threads == 64 || (usual_size && cell.threads != 4);
 }
 
-// What has nothing to gain from several threads gets one, see commits.cc. Those that cannot have several commits of a
-// thread in flight have one.
+// What has nothing to gain from several threads gets one, see commits.cc. RocksDB cannot have several commits of a thread
+// in flight.
 Contest contest(const Cell& cell, const Settings& settings, Scratch& scratch) {
   Load load = sustained(settings, cell.threads, cell.pipelined ? 64 : 1);
   load.hot = cell.hot;
   load.value_size = cell.value_size;
+  Load one_in_flight = load;
+  one_in_flight.in_flight = 1;
   Load alone = paced(settings);
   alone.hot = cell.hot;
   alone.value_size = cell.value_size;
   return {cell.name(),
           {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
            contestant(raw_device(), settings, scratch, alone),
-           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load),
+           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, one_in_flight),
            contestant(bare_lmdb(Safety::PowerCut), settings, scratch, alone),
            contestant(lmdb_group_commit(), settings, scratch, load)}};
 }
