@@ -76,6 +76,7 @@ std::vector<Row> hold(const Contest& contest, unsigned rounds, const Progress& p
   std::vector<Samples> samples(all.size());
   for (unsigned round = 0; round < rounds; ++round) {
     for (std::size_t i : order) {
+      if (all[i].first_round_only && round != 0) continue;
       progress(fmt::format("{}: round {} of {}, {}", contest.workload, round + 1, rounds, all[i].system));
       samples[i].push_back(all[i].play(round));
     }

@@ -34,6 +34,7 @@ struct Contestant {
   std::function<void()> close = {};     // after the last one
   std::optional<double> at_least = {};  // of a reference: what Azoth's rate divided by its rate should be
   std::string missing = {};             // why it cannot play; empty if it can
+  bool first_round_only = false;
 };
 
 // One system over all rounds.

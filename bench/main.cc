@@ -29,9 +29,11 @@ void show_progress(const std::string& text) {
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K{}", text);
 }
 
+const char* mark(Run run) { return run == Run::Always ? " " : run == Run::InFull ? "+" : "*"; }
+
 void list_workloads() {
   for (const Workload& workload : all_workloads()) {
-    print(fmt::format("{} {:<34} {}\n", workload.run == Run::Always ? " " : "*", workload.name, workload.what));
+    print(fmt::format("{} {:<34} {}\n", mark(workload.run), workload.name, workload.what));
   }
 }
 
@@ -47,6 +49,9 @@ Verdicts run(const Workload& workload, const Settings& settings, Scratch& scratc
   if (workload.measure) return report(settings, workload.measure(settings, scratch, show_progress));
   Contest contest = workload.contest(settings, scratch);
   if (!settings.references) contest.contestants.erase(contest.contestants.begin() + 1, contest.contestants.end());
+  for (Contestant& contestant : contest.contestants) {
+    contestant.first_round_only = settings.quick && &contestant != &contest.contestants.front() && !contestant.at_least;
+  }
   return report(settings, hold(contest, settings.rounds, show_progress));
 }
 

@@ -147,12 +147,12 @@ Verdicts verdicts(const std::vector<Figure>& figures) {
 }
 
 void Verdicts::add(const std::string& what, const std::string& target, const std::string& measured, bool is_met) {
-  text += fmt::format("  {:<66} {:<22} {:>10}  {}\n", what, target, measured, is_met ? "met" : "NOT MET");
+  text += fmt::format("  {:<72} {:<20} {:>10}  {}\n", what, target, measured, is_met ? "met" : "NOT MET");
   ++(is_met ? met : missed);
 }
 
 void Verdicts::report(const std::string& what, const std::string& measured) {
-  text += fmt::format("  {:<66} {:<22} {:>10}\n", what, "reported", measured);
+  text += fmt::format("  {:<72} {:<20} {:>10}\n", what, "reported", measured);
 }
 
 Verdicts& Verdicts::operator+=(const Verdicts& other) {

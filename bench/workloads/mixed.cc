@@ -168,8 +168,10 @@ void add_mixed_workloads(std::vector<Workload>& all) {
                  "latency of point reads: alone, beside 5,000 durable commits a second, beside 64 threads of them",
                  {},
                  reads_while_writing});
-  all.push_back(
-      {"get-while-writing", "one thread reads, a snapshot each, while another commits, synced", get_while_writing});
+  all.push_back({.name = "get-while-writing",
+                 .what = "one thread reads, a snapshot each, while another commits, synced",
+                 .contest = get_while_writing,
+                 .run = Run::InFull});
 }
 
 }  // namespace azoth::bench

@@ -203,8 +203,10 @@ std::vector<Figure> rebuild(const Settings& settings, Scratch& scratch, const Pr
   db.projections().rebuild("all");
   db.projections().catch_up("all");
   double seconds = std::chrono::duration<double>(Clock::now() - from).count();
-  return {{"projection-rebuild", fmt::format("rate over {} events", settings.events),
-           static_cast<double>(settings.events) / seconds, "events/s"}};
+  Figure figure{"projection-rebuild", fmt::format("rate over {} events", settings.events),
+                static_cast<double>(settings.events) / seconds, "events/s"};
+  figure.reported = true;
+  return {figure};
 }
 
 }  // namespace

@@ -88,9 +88,11 @@ Contest contest(const char* name, const Settings& settings, Scratch& scratch, bo
 void add_scan_workloads(std::vector<Workload>& all) {
   all.push_back({"scan", "ranges of the state: 100 rows from a random key on",
                  [](const Settings& settings, Scratch& scratch) { return contest("scan", settings, scratch, false); }});
-  all.push_back({"scan-reverse", "the same backwards", [](const Settings& settings, Scratch& scratch) {
-                   return contest("scan-reverse", settings, scratch, true);
-                 }});
+  all.push_back({.name = "scan-reverse",
+                 .what = "the same backwards",
+                 .contest = [](const Settings& settings,
+                               Scratch& scratch) { return contest("scan-reverse", settings, scratch, true); },
+                 .run = Run::InFull});
 }
 
 }  // namespace azoth::bench

@@ -128,8 +128,9 @@ void watch(Seen& seen, Db& db, const Load& load, const Settings& settings, Scrat
   alone.threads = 1;
   alone.seconds = settings.seconds;
   std::uint64_t first_segment = newest_segment(db.directory());
-  for (unsigned round = 0; round < settings.rounds; ++round) {
-    progress(fmt::format("stalls, {} threads: round {} of {}", load.threads, round + 1, settings.rounds));
+  unsigned rounds = settings.quick ? std::min(settings.rounds, 2u) : settings.rounds;
+  for (unsigned round = 0; round < rounds; ++round) {
+    progress(fmt::format("stalls, {} threads: round {} of {}", load.threads, round + 1, rounds));
     seen.alone.merge(run_load(*device, settings, alone, round).latencies);
     std::filesystem::path beside = scratch.make("beside");
     Probe probe(beside);

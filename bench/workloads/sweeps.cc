@@ -36,8 +36,8 @@ bool of_quick(const Cell& cell) {
   return cell.threads == 64 || (usual_size && cell.threads != 4);
 }
 
-// What has nothing to gain from several threads gets one, see commits.cc. RocksDB cannot have several commits of a thread
-// in flight.
+// What has nothing to gain from several threads gets one, see commits.cc. RocksDB cannot have several commits of a
+// thread in flight.
 Contest contest(const Cell& cell, const Settings& settings, Scratch& scratch) {
   Load load = sustained(settings, cell.threads, cell.pipelined ? 64 : 1);
   load.hot = cell.hot;

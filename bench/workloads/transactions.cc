@@ -68,9 +68,11 @@ Contest conditional(const char* name, const AzothWay& way, const Settings& setti
 }
 
 void add_conditional(std::vector<Workload>& all, const char* name, const char* what, const AzothWay& way, bool many) {
-  all.push_back({name, what, [=](const Settings& settings, Scratch& scratch) {
-                   return conditional(name, way, settings, scratch, many);
-                 }});
+  all.push_back({.name = name,
+                 .what = what,
+                 .contest = [=](const Settings& settings,
+                                Scratch& scratch) { return conditional(name, way, settings, scratch, many); },
+                 .run = many ? Run::Always : Run::InFull});
 }
 
 }  // namespace

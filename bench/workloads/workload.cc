@@ -48,7 +48,9 @@ std::vector<bool> wanted(const std::vector<Workload>& all, const std::string& na
 std::vector<Workload> select_workloads(const std::vector<std::string>& names, bool quick) {
   std::vector<Workload> all = all_workloads();
   std::vector<bool> selected(all.size());
-  for (std::size_t i = 0; i < all.size(); ++i) selected[i] = names.empty() && all[i].run == Run::Always;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    selected[i] = names.empty() && (all[i].run == Run::Always || (all[i].run == Run::InFull && !quick));
+  }
   for (const std::string& name : names) {
     std::vector<bool> by_name = wanted(all, name, quick);
     for (std::size_t i = 0; i < all.size(); ++i) selected[i] = selected[i] || by_name[i];

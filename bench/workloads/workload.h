@@ -15,6 +15,7 @@ namespace azoth::bench {
 // Whether a workload runs when nobody names it.
 enum class Run {
   Always,
+  InFull,       // yes, but not with --quick
   ByName,       // only if it is named, or the beginning of its name
   ByNameInFull  // the same, and with --quick only by its whole name
 };
