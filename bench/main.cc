@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "args.h"
+#include "azoth/core/error.h"
 #include "machine.h"
 #include "report.h"
 #include "scratch.h"
@@ -101,6 +102,9 @@ int main(int argc, char** argv) {
     }
     bool all_met = run(*settings);
     return settings->targets && !all_met ? 1 : 0;
+  } catch (const azoth::Error& error) {
+    fmt::print(stderr, "azoth-bench: {}\n", error.what());
+    return error.code() == azoth::ErrorCode::InvalidArgument ? 2 : 1;  // what was asked for cannot be measured
   } catch (const std::exception& error) {
     fmt::print(stderr, "azoth-bench: {}\n", error.what());
     return 1;
