@@ -12,7 +12,7 @@ constexpr const char* kAbout =
     "Measures Azoth and its references on the same work, in short alternating rounds on the same disk, and prints "
     "their\n"
     "rates and ratios. A ratio is the median of the rounds' ratios.";
-constexpr double kQuickSeconds = 0.2;
+constexpr double kQuickSeconds = 0.15;
 constexpr const char* kNotes =
     "A commit is one put, one event and one tag, where the workload does not say otherwise. 'survives' is what a "
     "commit\n"

@@ -128,7 +128,7 @@ void watch(Seen& seen, Db& db, const Load& load, const Settings& settings, Scrat
   alone.threads = 1;
   alone.seconds = settings.seconds;
   std::uint64_t first_segment = newest_segment(db.directory());
-  unsigned rounds = settings.quick ? std::min(settings.rounds, 2u) : settings.rounds;
+  unsigned rounds = settings.quick ? 1 : settings.rounds;
   for (unsigned round = 0; round < rounds; ++round) {
     progress(fmt::format("stalls, {} threads: round {} of {}", load.threads, round + 1, rounds));
     seen.alone.merge(run_load(*device, settings, alone, round).latencies);

@@ -89,7 +89,10 @@ void add_transaction_workloads(std::vector<Workload>& all) {
        }});
   all.push_back(
       {"transaction-pipelined", "16 threads with 64 synced transactions in flight each", transaction_pipelined});
-  all.push_back({"transaction-applied", "one thread, not synced, against exclusive transactions", transaction_applied});
+  all.push_back({.name = "transaction-applied",
+                 .what = "one thread, not synced, against exclusive transactions",
+                 .contest = transaction_applied,
+                 .run = Run::InFull});
   all.push_back(
       {"transaction-slow-checks", "checks of 100 us on the processor: all cores against one thread", slow_checks});
   const AzothWay version{.kind = Kind::ExpectedVersion, .name = "azoth, version"};
