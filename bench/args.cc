@@ -12,7 +12,7 @@ constexpr const char* kAbout =
     "Measures Azoth and its references on the same work, in short alternating rounds on the same disk, and prints "
     "their\n"
     "rates and ratios. A ratio is the median of the rounds' ratios.";
-constexpr double kQuickSeconds = 0.4;
+constexpr double kQuickSeconds = 0.15;
 constexpr const char* kNotes =
     "A commit is one put, one event and one tag, where the workload does not say otherwise. 'survives' is what a "
     "commit\n"
@@ -36,10 +36,14 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
   CLI::App app{kAbout, "azoth-bench"};
   app.footer(kNotes);
   app.set_version_flag("--version", AZOTH_VERSION);
-  app.add_option("workloads", settings.workloads, "Names, or beginnings of names, of workloads (default: all)");
-  app.add_flag("--list", settings.list, "List the workloads");
-  app.add_flag("--quick", settings.quick,
-               "Three short rounds, fewer keys and events: a first look in about two minutes");
+  app.add_option("workloads", settings.workloads,
+                 "Names, or beginnings of names, of workloads (default: all that run without a name, see --list)");
+  app.add_flag("--list", settings.list,
+               "List the workloads; '*' marks those that run only by name, '+' those that --quick leaves out");
+  app.add_flag(
+      "--quick", settings.quick,
+      "Three short rounds (references without a target: one), fewer keys, events and sizes, no sweeps: a first\n"
+      "look in less than two minutes. 'sweep --quick' runs a reduced sweep in one minute");
   app.add_option("--dir", settings.directory, "Where to put the stores; they are removed afterwards")
       ->capture_default_str();
   app.add_option("--value-size", settings.value_size, "Bytes of each value and of each event's payload")
@@ -65,7 +69,11 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
   auto* rounds =
       app.add_option("--rounds", settings.rounds, "Rounds")->capture_default_str()->check(CLI::Range(1, 1000));
   app.add_flag("--alone", alone, "Azoth only, without references: for a profiler");
-  app.add_flag("--json", settings.json, "Print one JSON object a line instead of tables");
+  auto* json =
+      app.add_flag("--json", settings.json, "Print JSON instead of tables: one object for each line of a table");
+  app.add_flag("--targets", settings.targets,
+               "Print only what is aimed at, with what was measured; the exit status is 1 if not all is met")
+      ->excludes(json);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

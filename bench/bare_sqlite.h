@@ -14,16 +14,14 @@ namespace azoth::bench {
 
 class BareSqlite {
  public:
-  enum class Synchronous { Off, Normal, Full };
+  enum class Synchronous { Normal, Full };
 
   BareSqlite(const std::filesystem::path& file, Synchronous synchronous) {
     constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(file.c_str(), &db_, kFlags, nullptr) != SQLITE_OK) fail("opening");
     sqlite3_busy_timeout(db_, 60'000);
     run("PRAGMA journal_mode=WAL");
-    run(synchronous == Synchronous::Off      ? "PRAGMA synchronous=OFF"
-        : synchronous == Synchronous::Normal ? "PRAGMA synchronous=NORMAL"
-                                             : "PRAGMA synchronous=FULL");
+    run(synchronous == Synchronous::Normal ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL");
   }
   ~BareSqlite() { sqlite3_close_v2(db_); }
   BareSqlite(const BareSqlite&) = delete;
@@ -47,7 +45,8 @@ class BareSqlite {
 
 class BareStatement {
  public:
-  BareStatement(BareSqlite& connection, const char* sql) : connection_(connection), statement_(connection.prepare(sql)) {}
+  BareStatement(BareSqlite& connection, const char* sql)
+      : connection_(connection), statement_(connection.prepare(sql)) {}
   ~BareStatement() { sqlite3_finalize(statement_); }
   BareStatement(const BareStatement&) = delete;
   BareStatement& operator=(const BareStatement&) = delete;
@@ -68,6 +67,18 @@ class BareStatement {
     int rc = sqlite3_step(statement_);
     sqlite3_reset(statement_);
     if (rc != SQLITE_DONE && rc != SQLITE_ROW) connection_.fail("a statement");
+  }
+  // Hands the first column of the first row to `use`; false if there is no row.
+  template <class Use>
+  bool first(const Use& use) {
+    int rc = sqlite3_step(statement_);
+    if (rc == SQLITE_ROW) {
+      const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, 0));
+      use(std::string_view(bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_, 0))));
+    }
+    sqlite3_reset(statement_);
+    if (rc != SQLITE_DONE && rc != SQLITE_ROW) connection_.fail("a query");
+    return rc == SQLITE_ROW;
   }
 
  private:

@@ -7,16 +7,16 @@
 
 namespace azoth::bench {
 
-namespace {
-
-using Samples = std::vector<Sample>;  // one a round
-
-double median(std::vector<double> values) {
+double median_of(std::vector<double> values) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
   std::size_t middle = values.size() / 2;
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
+
+namespace {
+
+using Samples = std::vector<Sample>;  // one a round
 
 std::vector<double> rates(const Samples& samples) {
   std::vector<double> result;
@@ -41,7 +41,7 @@ Row summarize(const Contest& contest, const Contestant& contestant, const Sample
   row.durability = contestant.durability;
   row.missing = contestant.missing;
   row.at_least = contestant.at_least;
-  row.rate = median(rates(samples));
+  row.rate = median_of(rates(samples));
   Histogram latencies;
   for (const Sample& sample : samples) {
     latencies.merge(sample.latencies);
@@ -58,7 +58,7 @@ Row summarize(const Contest& contest, const Contestant& contestant, const Sample
 void compare(Row& reference, const Samples& ours, const Samples& theirs) {
   std::vector<double> all = ratios(ours, theirs);
   if (all.empty()) return;
-  reference.ratio = median(all);
+  reference.ratio = median_of(all);
   reference.lowest_ratio = *std::min_element(all.begin(), all.end());
   reference.highest_ratio = *std::max_element(all.begin(), all.end());
 }
@@ -76,6 +76,7 @@ std::vector<Row> hold(const Contest& contest, unsigned rounds, const Progress& p
   std::vector<Samples> samples(all.size());
   for (unsigned round = 0; round < rounds; ++round) {
     for (std::size_t i : order) {
+      if (all[i].first_round_only && round != 0) continue;
       progress(fmt::format("{}: round {} of {}, {}", contest.workload, round + 1, rounds, all[i].system));
       samples[i].push_back(all[i].play(round));
     }

@@ -34,6 +34,7 @@ struct Contestant {
   std::function<void()> close = {};     // after the last one
   std::optional<double> at_least = {};  // of a reference: what Azoth's rate divided by its rate should be
   std::string missing = {};             // why it cannot play; empty if it can
+  bool first_round_only = false;
 };
 
 // One system over all rounds.
@@ -66,6 +67,8 @@ struct Contest {
   std::vector<Contestant> contestants;  // the first is Azoth, the others are references
   std::string unit = "commits";         // what is counted
 };
+
+double median_of(std::vector<double> values);  // 0 if there are none
 
 // The rows, in the order of the contestants. `progress` is told what happens next.
 std::vector<Row> hold(const Contest& contest, unsigned rounds, const Progress& progress);

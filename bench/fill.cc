@@ -29,6 +29,14 @@ void in_transactions(Db& db, std::uint64_t count, const std::function<void(Write
 
 }  // namespace
 
+std::unique_ptr<Reader> System::reader() {
+  throw Error(ErrorCode::InvalidArgument, "no workload reads from this system");
+}
+
+void use_value(std::string_view value) { asm volatile("" : : "r"(value.front()) : "memory"); }
+
+void throw_missing_key() { throw Error(ErrorCode::NotFound, "a key that was written is missing"); }
+
 void System::fill(std::uint64_t keys, std::size_t value_size) {
   Name key(kKeyPrefix);
   std::unique_ptr<Client> only = client();

@@ -23,6 +23,25 @@ double seconds_between(SteadyClock::time_point from, SteadyClock::time_point to)
   return std::chrono::duration<double>(to - from).count();
 }
 
+// A thread's share of a load's rate.
+class Pace {
+ public:
+  explicit Pace(const Load& load)
+      : interval_(load.rate > 0 ? static_cast<std::int64_t>(1e9 * load.threads / load.rate) : 0) {}
+
+  // Whether there was time to wait. What was not managed in time is not made up for.
+  bool wait() {
+    if (interval_.count() == 0) return false;
+    next_ = std::max(next_ + interval_, SteadyClock::now());
+    std::this_thread::sleep_until(next_);
+    return true;
+  }
+
+ private:
+  const std::chrono::nanoseconds interval_;
+  SteadyClock::time_point next_ = SteadyClock::now();
+};
+
 // The threads of one round. They prepare, start together, and count what ends while it is being measured.
 class Crew {
  public:
@@ -106,7 +125,9 @@ class Crew {
       }
       begun.pop_front();
     };
+    Pace pace(load_);
     while (!stopped_.load(std::memory_order_relaxed) && left-- != 0) {
+      if (pace.wait()) now = SteadyClock::now();
       begun.push_back(now);
       client.start(changes.next());
       if (begun.size() >= load_.in_flight) {

@@ -14,6 +14,7 @@ namespace azoth::bench {
 struct Load {
   unsigned threads = 1;
   unsigned in_flight = 1;      // commits each thread has under way
+  double rate = 0;             // commits a second that all threads make together; 0: as many as they can
   bool hot = false;            // all threads change one key, otherwise each has its share of the keys
   bool events = true;          // an event (with its tag) a commit, otherwise the update of the key alone
   std::uint64_t keys = 0;      // 0: Settings::keys

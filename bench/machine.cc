@@ -21,12 +21,18 @@ long file_system_of(const std::filesystem::path& directory) {
 std::string file_system_name(long magic) {
   constexpr long kXfs = 0x58465342;
   switch (magic) {
-    case EXT4_SUPER_MAGIC: return "ext4";
-    case BTRFS_SUPER_MAGIC: return "btrfs";
-    case OVERLAYFS_SUPER_MAGIC: return "overlay";
-    case TMPFS_MAGIC: return "tmpfs";
-    case kXfs: return "xfs";
-    default: return fmt::format("file system 0x{:x}", magic);
+    case EXT4_SUPER_MAGIC:
+      return "ext4";
+    case BTRFS_SUPER_MAGIC:
+      return "btrfs";
+    case OVERLAYFS_SUPER_MAGIC:
+      return "overlay";
+    case TMPFS_MAGIC:
+      return "tmpfs";
+    case kXfs:
+      return "xfs";
+    default:
+      return fmt::format("file system 0x{:x}", magic);
   }
 }
 

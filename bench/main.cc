@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "args.h"
+#include "azoth/core/error.h"
 #include "machine.h"
 #include "report.h"
 #include "scratch.h"
@@ -28,40 +30,56 @@ void show_progress(const std::string& text) {
   if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K{}", text);
 }
 
+const char* mark(Run run) { return run == Run::Always ? " " : run == Run::InFull ? "+" : "*"; }
+
 void list_workloads() {
-  for (const Workload& workload : all_workloads()) print(fmt::format("{:<28} {}\n", workload.name, workload.what));
+  for (const Workload& workload : all_workloads()) {
+    print(fmt::format("{} {:<34} {}\n", mark(workload.run), workload.name, workload.what));
+  }
 }
 
-void run(const Settings& settings) {
-  std::vector<Workload> workloads = select_workloads(settings.workloads);
+template <class Lines>
+Verdicts report(const Settings& settings, const Lines& lines) {
+  show_progress("");
+  Verdicts verdict = verdicts(lines);
+  print(settings.targets ? verdict.text : settings.json ? json_lines(lines) : table(lines));
+  return verdict;
+}
+
+Verdicts run(const Workload& workload, const Settings& settings, Scratch& scratch) {
+  if (workload.measure) return report(settings, workload.measure(settings, scratch, show_progress));
+  Contest contest = workload.contest(settings, scratch);
+  if (!settings.references) contest.contestants.erase(contest.contestants.begin() + 1, contest.contestants.end());
+  for (Contestant& contestant : contest.contestants) {
+    contestant.first_round_only = settings.quick && &contestant != &contest.contestants.front() && !contestant.at_least;
+  }
+  return report(settings, hold(contest, settings.rounds, show_progress));
+}
+
+std::string describe(const Settings& settings) {
+  return fmt::format("{} rounds of {:.2f} s, values of {} bytes, {} keys (many: {}), {} events, {} an event{}\n",
+                     settings.rounds, settings.seconds, settings.value_size, settings.keys, settings.many_keys,
+                     settings.events, settings.tags ? "one tag" : "no tag",
+                     settings.quick ? "; --quick, which says less" : "");
+}
+
+// Whether all targets are met.
+bool run(const Settings& settings) {
+  std::vector<Workload> workloads = select_workloads(settings.workloads, settings.quick);
   Scratch scratch(settings.directory);
   if (in_memory(scratch.path())) {
     fmt::print(stderr, "{} is in memory: syncing costs nothing there, and the ratios mean little\n",
                settings.directory.string());
   }
-  if (!settings.json) {
-    print(fmt::format("{}\n{} rounds of {:.2f} s, values of {} bytes, {} keys (many: {}), {} events, {} an event{}\n",
-                      describe_machine(scratch.path()), settings.rounds, settings.seconds, settings.value_size,
-                      settings.keys, settings.many_keys, settings.events, settings.tags ? "one tag" : "no tag",
-                      settings.quick ? "; --quick, which says less" : ""));
-  }
-  std::string targets;
-  for (const Workload& workload : workloads) {
-    if (workload.measure) {
-      std::vector<Figure> figures = workload.measure(settings, scratch, show_progress);
-      show_progress("");
-      print(settings.json ? json_lines(figures) : table(figures));
-      targets += verdicts(figures);
-      continue;
-    }
-    Contest contest = workload.contest(settings, scratch);
-    if (!settings.references) contest.contestants.erase(contest.contestants.begin() + 1, contest.contestants.end());
-    std::vector<Row> rows = hold(contest, settings.rounds, show_progress);
-    show_progress("");
-    print(settings.json ? json_lines(rows) : table(rows));
-    targets += verdicts(rows);
-  }
-  if (!settings.json) print("\ntargets\n" + targets + "\n" + describe_machine(scratch.path()) + " at the end\n");
+  if (!settings.json) print(describe_machine(scratch.path()) + "\n" + describe(settings));
+  const auto begin = std::chrono::steady_clock::now();
+  Verdicts all;
+  for (const Workload& workload : workloads) all += run(workload, settings, scratch);
+  if (settings.json) return all.missed == 0;
+  if (!settings.targets) print("\ntargets\n" + all.text);
+  const auto seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  print(fmt::format("\n{} at the end, after {:.0f} s\n{}", describe_machine(scratch.path()), seconds, all.summary()));
+  return all.missed == 0;
 }
 
 }  // namespace
@@ -80,10 +98,13 @@ int main(int argc, char** argv) {
     if (!settings) return exit_code;
     if (settings->list) {
       list_workloads();
-    } else {
-      run(*settings);
+      return 0;
     }
-    return 0;
+    bool all_met = run(*settings);
+    return settings->targets && !all_met ? 1 : 0;
+  } catch (const azoth::Error& error) {
+    fmt::print(stderr, "azoth-bench: {}\n", error.what());
+    return error.code() == azoth::ErrorCode::InvalidArgument ? 2 : 1;  // what was asked for cannot be measured
   } catch (const std::exception& error) {
     fmt::print(stderr, "azoth-bench: {}\n", error.what());
     return 1;

@@ -23,6 +23,7 @@ struct Settings {
   bool references = true;  // measured beside Azoth
   bool quick = false;      // less of everything that takes long
   bool json = false;
+  bool targets = false;  // only what is aimed at, and an exit status that says whether all of it is met
   bool list = false;
 };
 

@@ -10,6 +10,10 @@
 #include <string>
 #include <string_view>
 
+namespace azoth {
+class Db;
+}
+
 namespace azoth::bench {
 
 // One transaction. Every system writes the same rows for it: the key with its value, an event (type, tag, payload)
@@ -44,10 +48,21 @@ class Client {
   virtual void finish_oldest() {}
 };
 
+// One thread's reading, each key in a snapshot of its own.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+  virtual void read(std::string_view key) = 0;  // throws NotFound if the key has no value
+};
+
+void use_value(std::string_view value);  // as far as the compiler knows
+[[noreturn]] void throw_missing_key();
+
 class System {
  public:
   virtual ~System() = default;
   virtual std::unique_ptr<Client> client() = 0;
+  virtual std::unique_ptr<Reader> reader();
   // Ends the work that goes on in the background, so that it does not disturb the next system.
   virtual void settle() {}
   // How often what is gathered in memory has been moved to where it stays. May be slow.
@@ -68,19 +83,23 @@ struct SystemKind {
 
 // How a change is made with Azoth.
 struct AzothWay {
-  enum class Kind { Submit, Transaction, WriteTxn, ExpectedVersion };
+  enum class Kind { Submit, Transaction, WriteTxn, ExpectedVersion, NoEvent };
   Kind kind = Kind::Submit;
   std::string name = "azoth";
   std::chrono::nanoseconds thinking{0};  // of a transaction's check, on the processor
 };
 
 SystemKind azoth_system(Safety safety, const AzothWay& way = {});
+// The same on a store that is open already, and stays so.
+std::unique_ptr<System> azoth_on(Db& db, Safety safety);
 // One pwrite of as many bytes as Azoth's journal takes for a change, and one fdatasync, in a file that was filled with
 // zeros.
 SystemKind raw_device();
-// PowerCut: the default mode; ProcessDeath: MDB_NOSYNC.
-SystemKind bare_lmdb(Safety safety);
-// WAL with synchronous=FULL; ProcessDeath: synchronous=OFF.
+// PowerCut: the default mode; ProcessDeath: MDB_NOSYNC. Not indexed: the change's tag is in no row.
+SystemKind bare_lmdb(Safety safety, bool indexed = true);
+// LMDB in its default mode, with one transaction for all changes that clients wait for.
+SystemKind lmdb_group_commit();
+// WAL with synchronous=FULL; ProcessDeath: synchronous=NORMAL, which syncs when the log is moved into the database.
 SystemKind sqlite_system(Safety safety);
 // One WriteBatch a change, with WriteOptions::sync or without.
 SystemKind rocksdb_system(Safety safety);

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "azoth/db.h"
 #include "bare_lmdb.h"
@@ -35,7 +36,7 @@ struct TwinReaders {
   std::string workload;
   std::string unit;
   std::string reference;
-  double at_least;
+  std::optional<double> at_least;
   ReadRound azoth;
   ReadRound lmdb;
 };

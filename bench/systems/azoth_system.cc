@@ -55,7 +55,8 @@ class TransactionClient final : public AzothClient {
   Ticket begin(const Change& change) override {
     auto outcome = db_.transaction()
                        .exclusive(change.key)
-                       .require(kLimitKey, [this](auto value) { return think(value); }, "no change is allowed")
+                       .require(
+                           kLimitKey, [this](auto value) { return think(value); }, "no change is allowed")
                        .durability(level_)
                        .timeout(kPatience)
                        .submit([&](Txn& txn) {
@@ -110,15 +111,62 @@ class VersionClient final : public AzothClient {
   std::string tag_;
 };
 
+// Each change is made on the condition that since this client's last one there is no event like its own. Each tag is
+// one client's only.
+class NoEventClient final : public AzothClient {
+ public:
+  NoEventClient(Db& db, Durability level) : AzothClient(db, level) {
+    ReadTxn log = db.read();
+    decided_at_ = log.last_event();
+    for (const EventView& newest : log.events({.reverse = true, .limit = 1})) check_refused(newest);
+  }
+
+ private:
+  Ticket begin(const Change& change) override {
+    Ticket ticket = submit(change, std::array{none_like(change.type, change.tag)});
+    decided_at_ = ticket.info().last_event;
+    return ticket;
+  }
+
+  Condition none_like(std::string_view type, std::string_view tag) const {
+    return Condition::no_event({{.types = {std::string(type)}, .tags = {std::string(tag)}}}, decided_at_);
+  }
+
+  // A condition that does not hold must be seen, or nothing is measured.
+  void check_refused(const EventView& newest) {
+    --decided_at_;
+    WriteSet set;
+    set.put(kLimitKey, "1");
+    if (db_.submit(std::move(set), std::array{none_like(newest.type(), *newest.tags().begin())})) {
+      throw Error(ErrorCode::Corruption, "an event did not stand in the way of a change");
+    }
+    ++decided_at_;
+  }
+
+  EventId decided_at_ = 0;
+};
+
+class AzothReader final : public Reader {
+ public:
+  explicit AzothReader(Db& db) : db_(db) {}
+  void read(std::string_view key) override {
+    ReadTxn snapshot = db_.read();
+    std::optional<std::string_view> value = snapshot.get(key);
+    if (!value) throw_missing_key();
+    use_value(*value);
+  }
+
+ private:
+  Db& db_;
+};
+
 class AzothSystem final : public System {
  public:
   AzothSystem(const std::filesystem::path& directory, Durability level, const AzothWay& way)
-      : db_(Db::open_or_create(directory)), level_(level), way_(way) {
-    if (db_.read().exists(kLimitKey)) return;
-    WriteSet set;
-    set.put(kLimitKey, "1");
-    db_.submit(std::move(set)).value().wait();
+      : own_(Db::open_or_create(directory)), db_(*own_), level_(level), way_(way) {
+    prepare();
   }
+  AzothSystem(Db& db, Durability level) : db_(db), level_(level) { prepare(); }
 
   std::unique_ptr<Client> client() override {
     switch (way_.kind) {
@@ -128,11 +176,14 @@ class AzothSystem final : public System {
         return std::make_unique<WriteTxnClient>(db_, level_);
       case AzothWay::Kind::ExpectedVersion:
         return std::make_unique<VersionClient>(db_, level_, versions_);
+      case AzothWay::Kind::NoEvent:
+        return std::make_unique<NoEventClient>(db_, level_);
       case AzothWay::Kind::Submit:
         break;
     }
     return std::make_unique<AzothClient>(db_, level_);
   }
+  std::unique_ptr<Reader> reader() override { return std::make_unique<AzothReader>(db_); }
   void settle() override { db_.checkpoint(); }
   std::uint64_t background_writes() override { return db_.status().flushes; }
   void fill(std::uint64_t keys, std::size_t value_size) override { fill_keys(db_, keys, value_size); }
@@ -145,21 +196,40 @@ class AzothSystem final : public System {
   }
 
  private:
-  Db db_;
+  void prepare() {
+    if (db_.read().exists(kLimitKey)) return;
+    WriteSet set;
+    set.put(kLimitKey, "1");
+    db_.submit(std::move(set)).value().wait();
+  }
+
+  std::optional<Db> own_;
+  Db& db_;
   const Durability level_;
   const AzothWay way_;
   Versions versions_;
 };
 
+Durability level_for(Safety safety) {
+  switch (safety) {
+    case Safety::PowerCut:
+      return Durability::Durable;
+    case Safety::ProcessDeath:
+      return Durability::Written;
+    case Safety::Nothing:
+      break;
+  }
+  return Durability::Applied;
+}
+
 }  // namespace
 
 SystemKind azoth_system(Safety safety, const AzothWay& way) {
-  Durability level = Durability::Durable;
-  if (safety == Safety::ProcessDeath) level = Durability::Written;
-  if (safety == Safety::Nothing) level = Durability::Applied;
   return {way.name, safety, [=](const std::filesystem::path& directory) {
-            return std::make_unique<AzothSystem>(directory, level, way);
+            return std::make_unique<AzothSystem>(directory, level_for(safety), way);
           }};
 }
+
+std::unique_ptr<System> azoth_on(Db& db, Safety safety) { return std::make_unique<AzothSystem>(db, level_for(safety)); }
 
 }  // namespace azoth::bench

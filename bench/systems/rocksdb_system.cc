@@ -55,6 +55,7 @@ class RocksSystem final : public System {
   }
 
   std::unique_ptr<Client> client() override;
+  std::unique_ptr<Reader> reader() override;
 
   void settle() override {
     check(db_->SyncWAL());
@@ -132,6 +133,26 @@ class RocksClient final : public Client {
   std::string key_;
   std::string body_;
 };
+
+class RocksReader final : public Reader {
+ public:
+  explicit RocksReader(rocksdb::DB& db) : db_(db) {}
+  void read(std::string_view key) override {
+    key_.assign(1, 's').append(key);
+    rocksdb::Status status = db_.Get(rocksdb::ReadOptions(), db_.DefaultColumnFamily(), key_, &value_);
+    if (status.IsNotFound()) throw_missing_key();
+    check(status);
+    use_value({value_.data(), value_.size()});
+    value_.Reset();
+  }
+
+ private:
+  rocksdb::DB& db_;
+  std::string key_;
+  rocksdb::PinnableSlice value_;
+};
+
+std::unique_ptr<Reader> RocksSystem::reader() { return std::make_unique<RocksReader>(*db_); }
 
 std::unique_ptr<Client> RocksSystem::client() { return std::make_unique<RocksClient>(*this); }
 

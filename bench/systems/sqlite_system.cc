@@ -2,6 +2,7 @@
 #include <string>
 
 #include "bare_sqlite.h"
+#include "content.h"
 #include "system.h"
 
 namespace azoth::bench {
@@ -9,7 +10,7 @@ namespace azoth::bench {
 namespace {
 
 BareSqlite::Synchronous synchronous(bool synced) {
-  return synced ? BareSqlite::Synchronous::Full : BareSqlite::Synchronous::Off;
+  return synced ? BareSqlite::Synchronous::Full : BareSqlite::Synchronous::Normal;
 }
 
 class SqliteClient final : public Client {
@@ -38,6 +39,18 @@ class SqliteClient final : public Client {
   BareStatement commit_{connection_, "COMMIT"};
 };
 
+class SqliteReader final : public Reader {
+ public:
+  explicit SqliteReader(const std::filesystem::path& file) : connection_(file, BareSqlite::Synchronous::Normal) {}
+  void read(std::string_view key) override {
+    if (!value_.bind(1, key).first(use_value)) throw_missing_key();
+  }
+
+ private:
+  BareSqlite connection_;
+  BareStatement value_{connection_, "SELECT value FROM state WHERE key = ?"};
+};
+
 class SqliteSystem final : public System {
  public:
   SqliteSystem(const std::filesystem::path& directory, bool synced)
@@ -48,6 +61,15 @@ class SqliteSystem final : public System {
   }
 
   std::unique_ptr<Client> client() override { return std::make_unique<SqliteClient>(file_, synced_, next_id_); }
+  std::unique_ptr<Reader> reader() override { return std::make_unique<SqliteReader>(file_); }
+
+  void fill(std::uint64_t keys, std::size_t value_size) override {
+    Name key(kKeyPrefix);
+    BareStatement put(connection_, "INSERT OR REPLACE INTO state VALUES (?, ?)");
+    connection_.run("BEGIN IMMEDIATE");
+    for (std::uint64_t i = 0; i < keys; ++i) put.bind(1, key.of(i)).bind(2, some_bytes(mix(i), value_size)).step();
+    connection_.run("COMMIT");
+  }
 
  private:
   const std::filesystem::path file_;
@@ -60,7 +82,7 @@ class SqliteSystem final : public System {
 
 SystemKind sqlite_system(Safety safety) {
   bool synced = safety == Safety::PowerCut;
-  return {synced ? "sqlite full" : "sqlite off", safety, [synced](const std::filesystem::path& directory) {
+  return {synced ? "sqlite full" : "sqlite normal", safety, [synced](const std::filesystem::path& directory) {
             return std::make_unique<SqliteSystem>(directory, synced);
           }};
 }

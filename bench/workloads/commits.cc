@@ -3,6 +3,9 @@
 // Sustained means that what a system gathers in memory is moved to its place while it is measured: each round warms up
 // until that has begun, and is long enough for it to go on. A burst fits the memory and is measured on a settled
 // system.
+//
+// LMDB and SQLite have one writer at a time: beside many threads of Azoth's they are given one, which is as fast as
+// they get. LMDB with group commit takes as many threads as Azoth.
 #include "contestants.h"
 #include "system.h"
 #include "workload.h"
@@ -20,7 +23,9 @@ Contest commit_durable(const Settings& settings, Scratch& scratch) {
           {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
            contestant(raw_device(), settings, scratch, load, 0.9),
            contestant(sqlite_system(Safety::PowerCut), settings, scratch, load, 1.0),
-           contestant(bare_lmdb(Safety::PowerCut), settings, scratch, load, 2.0)}};
+           contestant(bare_lmdb(Safety::PowerCut), settings, scratch, load, 2.0),
+           contestant(bare_lmdb(Safety::PowerCut, false), settings, scratch, load),
+           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load)}};
 }
 
 Contest commit_durable_64(const Settings& settings, Scratch& scratch) {
@@ -28,7 +33,9 @@ Contest commit_durable_64(const Settings& settings, Scratch& scratch) {
   return {"commit-durable-64",
           {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
            contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load, 2.5),
-           contestant(bare_lmdb(Safety::PowerCut), settings, scratch, paced(settings), 30.0)}};
+           contestant(bare_lmdb(Safety::PowerCut), settings, scratch, paced(settings), 30.0),
+           contestant(lmdb_group_commit(), settings, scratch, load),
+           contestant(sqlite_system(Safety::PowerCut), settings, scratch, paced(settings))}};
 }
 
 Contest commit_hot_64(const Settings& settings, Scratch& scratch) {
@@ -36,7 +43,8 @@ Contest commit_hot_64(const Settings& settings, Scratch& scratch) {
   load.hot = true;
   return {"commit-hot-64",
           {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
-           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load, 3.0)}};
+           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load, 3.0),
+           contestant(lmdb_group_commit(), settings, scratch, load)}};
 }
 
 // Without events, whose tags would be another table of as many rows to change at random.
@@ -46,7 +54,8 @@ Contest update_many_64(const Settings& settings, Scratch& scratch) {
   load.keys = settings.many_keys;
   return {"update-many-64",
           {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
-           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load, 1.0)}};
+           contestant(rocksdb_system(Safety::PowerCut), settings, scratch, load, 1.0),
+           contestant(lmdb_group_commit(), settings, scratch, load)}};
 }
 
 Contest commit_written(const Settings& settings, Scratch& scratch) {
@@ -55,6 +64,8 @@ Contest commit_written(const Settings& settings, Scratch& scratch) {
   return {"commit-written",
           {contestant(azoth_system(Safety::ProcessDeath), settings, scratch, load),
            contestant(bare_lmdb(Safety::ProcessDeath), settings, scratch, load, 1.2),
+           contestant(bare_lmdb(Safety::ProcessDeath, false), settings, scratch, load),
+           contestant(sqlite_system(Safety::ProcessDeath), settings, scratch, load),
            contestant(rocksdb_system(Safety::ProcessDeath), settings, scratch, load)}};
 }
 
@@ -62,7 +73,8 @@ Contest commit_pipelined_sustained(const Settings& settings, Scratch& scratch) {
   Load load = sustained(settings, 16, 64);
   return {"commit-pipelined-sustained",
           {contestant(azoth_system(Safety::PowerCut), settings, scratch, load),
-           contestant(raw_device(), settings, scratch, paced(settings), 20.0)}};
+           contestant(raw_device(), settings, scratch, paced(settings), 20.0),
+           contestant(lmdb_group_commit(), settings, scratch, load)}};
 }
 
 Contest commit_pipelined_burst(const Settings& settings, Scratch& scratch) {

@@ -46,7 +46,10 @@ std::vector<Figure> bytes(const Settings& settings, Scratch& scratch, const Prog
   progress(fmt::format("bytes: {} commits", commits));
   std::filesystem::path store = scratch.make("azoth");
   std::vector<Figure> figures;
-  auto add = [&](std::string what, double value) { figures.push_back({"bytes", std::move(what), value, "bytes"}); };
+  auto add = [&](std::string what, double value) {
+    figures.push_back({"bytes", std::move(what), value, "bytes"});
+    figures.back().reported = true;
+  };
   {
     Db db = Db::create(store);
     Written before = written_so_far();

@@ -44,9 +44,7 @@ struct Deposit {
         amount(static_cast<std::int64_t>(number % 1000)),
         memo(fmt::format("deposit {}", number)) {}
 
-  std::string json() const {
-    return fmt::format(R"({{"account":"{}","amount":{},"memo":"{}"}})", owner, amount, memo);
-  }
+  std::string json() const { return fmt::format(R"({{"account":"{}","amount":{},"memo":"{}"}})", owner, amount, memo); }
 
   std::string owner;
   std::int64_t amount;
@@ -205,8 +203,10 @@ std::vector<Figure> rebuild(const Settings& settings, Scratch& scratch, const Pr
   db.projections().rebuild("all");
   db.projections().catch_up("all");
   double seconds = std::chrono::duration<double>(Clock::now() - from).count();
-  return {{"projection-rebuild", fmt::format("rate over {} events", settings.events),
-           static_cast<double>(settings.events) / seconds, "events/s"}};
+  Figure figure{"projection-rebuild", fmt::format("rate over {} events", settings.events),
+                static_cast<double>(settings.events) / seconds, "events/s"};
+  figure.reported = true;
+  return {figure};
 }
 
 }  // namespace
@@ -221,7 +221,8 @@ void add_projection_workloads(std::vector<Workload>& all) {
                    return contest("projection-declared", settings, scratch, true, 0.4);
                  }});
   all.push_back({.name = "projection-lag", .what = "a live projection behind 5,000 commits a second", .measure = lag});
-  all.push_back({.name = "projection-rebuild", .what = "a projection built anew from the whole log", .measure = rebuild});
+  all.push_back(
+      {.name = "projection-rebuild", .what = "a projection built anew from the whole log", .measure = rebuild});
 }
 
 }  // namespace azoth::bench

@@ -10,10 +10,13 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "azoth/core/error.h"
+#include "fill.h"
 #include "load.h"
 #include "system.h"
 #include "workload.h"
@@ -79,31 +82,77 @@ struct Seen {
   std::uint64_t segments = 0;
 };
 
-Seen watch(const Load& load, const Settings& settings, Scratch& scratch, const Progress& progress) {
+// Backups of a store, one after the other.
+class Backups {
+ public:
+  Backups(Db& db, std::filesystem::path place) : db_(db), place_(std::move(place)) {
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Backups() { stop(); }
+  Backups(const Backups&) = delete;
+  Backups& operator=(const Backups&) = delete;
+
+  // How many there were; the last one is waited for.
+  std::uint64_t stop() {
+    stopped_.store(true);
+    if (thread_.joinable()) thread_.join();
+    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    return taken_;
+  }
+
+ private:
+  void run() try {
+    while (!stopped_.load()) {
+      db_.backup(place_ / "set", {.threads = 1});
+      std::filesystem::remove_all(place_ / "set");
+      ++taken_;
+    }
+  } catch (...) {
+    error_ = std::current_exception();
+  }
+
+  Db& db_;
+  const std::filesystem::path place_;
+  std::uint64_t taken_ = 0;
+  std::exception_ptr error_;
+  std::atomic<bool> stopped_{false};
+  std::thread thread_;
+};
+
+// The rounds of a load on an open store.
+void watch(Seen& seen, Db& db, const Load& load, const Settings& settings, Scratch& scratch, const Progress& progress) {
+  std::unique_ptr<System> azoth = azoth_on(db, Safety::PowerCut);
+  std::filesystem::path raw = scratch.make("raw");
+  std::unique_ptr<System> device = raw_device().open(raw);
+  Load alone = load;
+  alone.threads = 1;
+  alone.seconds = settings.seconds;
+  std::uint64_t first_segment = newest_segment(db.directory());
+  unsigned rounds = settings.quick ? 1 : settings.rounds;
+  for (unsigned round = 0; round < rounds; ++round) {
+    progress(fmt::format("stalls, {} threads: round {} of {}", load.threads, round + 1, rounds));
+    seen.alone.merge(run_load(*device, settings, alone, round).latencies);
+    std::filesystem::path beside = scratch.make("beside");
+    Probe probe(beside);
+    Sample sample = run_load(*azoth, settings, load, round);
+    seen.azoth.merge(sample.latencies);
+    seen.beside.merge(probe.stop());
+    seen.flushes += sample.background_writes;
+    std::filesystem::remove_all(beside);
+  }
+  seen.segments = newest_segment(db.directory()) - first_segment;
+  std::filesystem::remove_all(raw);
+}
+
+Seen watch(const Load& load, const Settings& settings, Scratch& scratch, const Progress& progress,
+           const Options& options = {}) {
   Seen seen;
   std::filesystem::path store = scratch.make("azoth");
-  std::filesystem::path raw = scratch.make("raw");
   {
-    std::unique_ptr<System> azoth = azoth_system(Safety::PowerCut).open(store);
-    std::unique_ptr<System> device = raw_device().open(raw);
-    Load alone = load;
-    alone.threads = 1;
-    alone.seconds = settings.seconds;
-    std::uint64_t first_segment = newest_segment(store);
-    for (unsigned round = 0; round < settings.rounds; ++round) {
-      progress(fmt::format("stalls, {} threads: round {} of {}", load.threads, round + 1, settings.rounds));
-      seen.alone.merge(run_load(*device, settings, alone, round).latencies);
-      std::filesystem::path beside = scratch.make("beside");
-      Probe probe(beside);
-      Sample sample = run_load(*azoth, settings, load, round);
-      seen.azoth.merge(sample.latencies);
-      seen.beside.merge(probe.stop());
-      seen.flushes += sample.background_writes;
-      std::filesystem::remove_all(beside);
-    }
-    seen.segments = newest_segment(store) - first_segment;
+    Db db = Db::create(store, options);
+    watch(seen, db, load, settings, scratch, progress);
   }
-  for (const auto& directory : {store, raw}) std::filesystem::remove_all(directory);
+  std::filesystem::remove_all(store);
   return seen;
 }
 
@@ -138,11 +187,60 @@ std::vector<Figure> stalls_64(const Settings& settings, Scratch& scratch, const 
   return figures("stalls-64", watch(load, settings, scratch, progress));
 }
 
+// Full backups, without a pause, beside the commits of the store. The device is not measured alone: they use it all the
+// time.
+std::vector<Figure> stalls_backup(const Settings& settings, Scratch& scratch, const Progress& progress) {
+  Load load{.threads = settings.threads != 0 ? settings.threads : 16,
+            .rate = 5000,
+            .warm_up = settings.seconds / 4,
+            .seconds = std::max(settings.seconds, kLeastSeconds)};
+  std::filesystem::path store = scratch.make("azoth");
+  std::filesystem::path place = scratch.make("backup");
+  Seen seen;
+  std::uint64_t taken = 0;
+  {
+    Db db = Db::create(store);
+    fill_both(db, settings.events, settings.value_size);
+    Backups backups(db, place);
+    watch(seen, db, load, settings, scratch, progress);
+    taken = backups.stop();
+  }
+  for (const auto& directory : {store, place}) std::filesystem::remove_all(directory);
+  std::vector<Figure> result = figures("stalls-backup", seen);
+  std::erase_if(result, [](const Figure& figure) { return figure.what.ends_with("device alone"); });
+  result.push_back({"stalls-backup", "full backups meanwhile", static_cast<double>(taken), "backups"});
+  return result;
+}
+
+// The same commits with Deltas of several sizes: a larger one takes longer to be moved, and is moved less often.
+std::vector<Figure> stalls_delta(const Settings& settings, Scratch& scratch, const Progress& progress) {
+  Load load{.threads = settings.threads != 0 ? settings.threads : 64,
+            .warm_up = settings.seconds / 2,
+            .seconds = std::max(settings.seconds, kLeastSeconds)};
+  std::vector<Figure> result;
+  for (std::size_t mib : {8, 32, 128}) {
+    Options options;
+    options.delta_bytes = mib << 20;
+    std::string name = fmt::format("stalls-delta, {} MiB", mib);
+    for (const Figure& figure : figures(name, watch(load, settings, scratch, progress, options)))
+      result.push_back(figure);
+  }
+  return result;
+}
+
 }  // namespace
 
 void add_stall_workloads(std::vector<Workload>& all) {
   all.push_back({"stalls", "the longest durable commits of one thread (values of 64 KiB)", {}, stalls});
   all.push_back({"stalls-64", "the longest durable commits of 64 threads", {}, stalls_64});
+  all.push_back({"stalls-backup",
+                 "the longest durable commits, 5,000 a second, while full backups are taken",
+                 {},
+                 stalls_backup});
+  all.push_back({.name = "stalls-delta",
+                 .what = "the longest durable commits of 64 threads with Deltas of 8, 32 and 128 MiB",
+                 .measure = stalls_delta,
+                 .run = Run::ByName});
 }
 
 }  // namespace azoth::bench

@@ -53,40 +53,56 @@ Contest slow_checks(const Settings& settings, Scratch& scratch) {
            contestant(azoth_system(Safety::Nothing, alone), settings, scratch, one, 0.8 * cores)}};
 }
 
-Contest expected_version(const char* name, const Settings& settings, Scratch& scratch, Safety safety, Load load) {
+// Against the same appends without the condition. The log has many events of each tag before.
+Contest conditional(const char* name, const AzothWay& way, const Settings& settings, Scratch& scratch, bool many) {
+  Settings tagged = settings;
+  tagged.tags = true;
+  Load load = sustained(settings, 64);
+  if (!many) load.threads = 1;
   load.log = settings.events;
-  AzothWay expecting{.kind = Kind::ExpectedVersion, .name = "azoth, version"};
+  Safety safety = many ? Safety::PowerCut : Safety::Nothing;
   AzothWay plain{.kind = Kind::Submit, .name = "azoth, no condition"};
   return {name,
-          {contestant(azoth_system(safety, expecting), settings, scratch, load),
-           contestant(azoth_system(safety, plain), settings, scratch, load, 0.5)}};
+          {contestant(azoth_system(safety, way), tagged, scratch, load),
+           contestant(azoth_system(safety, plain), tagged, scratch, load, 0.5)}};
+}
+
+void add_conditional(std::vector<Workload>& all, const char* name, const char* what, const AzothWay& way, bool many) {
+  all.push_back({.name = name,
+                 .what = what,
+                 .contest = [=](const Settings& settings,
+                                Scratch& scratch) { return conditional(name, way, settings, scratch, many); },
+                 .run = many ? Run::Always : Run::InFull});
 }
 
 }  // namespace
 
 void add_transaction_workloads(std::vector<Workload>& all) {
-  all.push_back({"transaction-durable-64", "64 threads with keys of their own and one that all check, each commit synced",
+  all.push_back({"transaction-durable-64",
+                 "64 threads with keys of their own and one that all check, each commit synced",
                  [](const Settings& settings, Scratch& scratch) {
                    return transaction_64("transaction-durable-64", settings, scratch, false, 2.5);
                  }});
-  all.push_back({"transaction-hot-64", "the same, all threads changing one key",
-                 [](const Settings& settings, Scratch& scratch) {
-                   return transaction_64("transaction-hot-64", settings, scratch, true, 3.0);
-                 }});
-  all.push_back({"transaction-pipelined", "16 threads with 64 synced transactions in flight each", transaction_pipelined});
-  all.push_back({"transaction-applied", "one thread, not synced, against exclusive transactions", transaction_applied});
-  all.push_back({"transaction-slow-checks", "checks of 100 us on the processor: all cores against one thread", slow_checks});
-  all.push_back({"expected-version-64", "64 threads, appends that expect a version of their tag, synced",
-                 [](const Settings& settings, Scratch& scratch) {
-                   return expected_version("expected-version-64", settings, scratch, Safety::PowerCut,
-                                           sustained(settings, 64));
-                 }});
-  all.push_back({"expected-version-applied", "one thread, the same, not synced",
-                 [](const Settings& settings, Scratch& scratch) {
-                   Load load = sustained(settings, 1);
-                   load.threads = 1;
-                   return expected_version("expected-version-applied", settings, scratch, Safety::Nothing, load);
-                 }});
+  all.push_back(
+      {"transaction-hot-64", "the same, all threads changing one key", [](const Settings& settings, Scratch& scratch) {
+         return transaction_64("transaction-hot-64", settings, scratch, true, 3.0);
+       }});
+  all.push_back(
+      {"transaction-pipelined", "16 threads with 64 synced transactions in flight each", transaction_pipelined});
+  all.push_back({.name = "transaction-applied",
+                 .what = "one thread, not synced, against exclusive transactions",
+                 .contest = transaction_applied,
+                 .run = Run::InFull});
+  all.push_back(
+      {"transaction-slow-checks", "checks of 100 us on the processor: all cores against one thread", slow_checks});
+  const AzothWay version{.kind = Kind::ExpectedVersion, .name = "azoth, version"};
+  const AzothWay none{.kind = Kind::NoEvent, .name = "azoth, no event"};
+  add_conditional(all, "expected-version-64", "64 threads, appends that expect a version of their tag, synced", version,
+                  true);
+  add_conditional(all, "expected-version-applied", "one thread, the same, not synced", version, false);
+  add_conditional(all, "conditional-append-64",
+                  "64 threads, appends if no event of their kind has come since the last decision, synced", none, true);
+  add_conditional(all, "conditional-append-applied", "one thread, the same, not synced", none, false);
 }
 
 }  // namespace azoth::bench
