@@ -1,0 +1,107 @@
+// Power cuts of the whole store: journal, LMDB, SQLite, snapshot sets, everything between. Workloads run with the
+// recorder loaded; then whatever a power cut at any moment may have left is put together, opened, and compared with
+// what the library had promised by then.
+//
+// AZOTH_TEST_LONG=1 tries fifty times as many states (or, if it is a number above 1, so many times as many);
+// AZOTH_PROOF_SECONDS=N goes on for so long instead; AZOTH_PROOF_STATES=N sets their number. A state that is bad is
+// kept in AZOTH_PROOF_KEEP (azoth-power-cuts in the temporary directory), and
+//     power_cuts_test --replay DIRECTORY POINT CUT
+// checks it again.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <thread>
+
+#include "power_cuts.h"
+#include "support/seed.h"
+#include "workload.h"
+
+namespace azoth::proof {
+namespace {
+
+constexpr std::uint64_t kStates = 500'000;
+
+std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
+  const char* text = std::getenv(variable);
+  return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
+}
+
+std::uint64_t states_to_try() {
+  std::uint64_t factor = number_from("AZOTH_TEST_LONG", 0);
+  return number_from("AZOTH_PROOF_STATES", kStates) * (factor == 0 ? 1 : factor == 1 ? 50 : factor);
+}
+
+// NOLINTNEXTLINE: the tests are known by these names
+TEST(proof, power_cuts) {
+  Campaign campaign;
+  campaign.seed = test::test_seed();
+  campaign.states = states_to_try();
+  campaign.workloads = Workload::scripted();
+  campaign.workers = std::max(2u, std::thread::hardware_concurrency());
+  if (std::uint64_t seconds = number_from("AZOTH_PROOF_SECONDS", 0)) {
+    campaign.states = std::uint64_t{1} << 62;
+    campaign.most = std::chrono::seconds(seconds);
+  }
+  Outcome outcome = run_campaign(campaign);
+  std::cout << outcome.states << " states, " << outcome.bad << " bad; seed " << campaign.seed << ", " << outcome.traces
+            << " traces, " << outcome.later_states << " states in the lives after a cut, "
+            << static_cast<std::uint64_t>(static_cast<double>(outcome.states) / outcome.seconds) << " states/s"
+            << std::endl;
+  EXPECT_EQ(outcome.bad, 0u) << outcome.failure;
+  if (campaign.most.count() == 0) {
+    EXPECT_GE(outcome.states, campaign.states);
+  }
+}
+
+// What the proof is worth: each of these lies of the disk loses something, and it is seen.
+struct Lie {
+  const char* name;
+  const char* fault;
+  const char* workload;
+};
+
+class PlantedFault : public testing::TestWithParam<Lie> {};
+
+TEST_P(PlantedFault, IsFound) {
+  Campaign campaign;
+  campaign.seed = test::test_seed();
+  campaign.workloads = {GetParam().workload};
+  campaign.random = false;
+  campaign.stop_at_first_bad = true;
+  campaign.fault = GetParam().fault;
+  campaign.workers = 1;
+  Outcome outcome = run_campaign(campaign);
+  EXPECT_GT(outcome.bad, 0u) << "none of " << outcome.states << " states was bad";
+  EXPECT_GT(outcome.states, 0u) << outcome.failure;
+  std::cout << "after " << outcome.states << " states: " << outcome.failure << std::endl;
+}
+
+const Lie kLies[] = {
+    {"JournalIsNeverSynced", "skip-sync:journal/", "levels"},
+    {"OneSyncOfTheJournalIsMissing", "skip-nth-sync:6:journal/", "levels"},
+    {"LmdbIsNeverSynced", "skip-sync:data.mdb", "flush"},
+    {"LmdbsMetaPageIsNotSynced", "plain-meta", "flush"},
+    {"DirectoriesAreNeverSynced", "skip-directory-syncs", "segments"},
+    {"IdentityIsRenamedBeforeItIsSynced", "rename-first", "create"},
+    {"IdentityIsNeverSynced", "skip-sync:identity", "create"},
+    {"SnapshotFilesAreNeverSynced", "skip-sync:.azs", "backup"},
+    {"ManifestIsRenamedBeforeItIsSynced", "rename-first", "backup"},
+    {"DirectoriesOfASetAreNeverSynced", "skip-directory-syncs", "backup"},
+    {"ProjectionIsNeverSynced", "skip-sync:.db", "rebuild"},
+    {"RestoredStoreIsNotSynced", "skip-sync:.restored", "restore"},
+    {"RepairIsNotSynced", "skip-sync:canonical", "repair"},
+};
+
+INSTANTIATE_TEST_SUITE_P(proof, PlantedFault, testing::ValuesIn(kLies),
+                         [](const auto& tested) { return std::string(tested.param.name); });
+
+}  // namespace
+}  // namespace azoth::proof
+
+int main(int argc, char** argv) {
+  if (auto result = azoth::proof::run_as_helper(argc, argv)) return *result;
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
