@@ -23,7 +23,8 @@ class Checker {
  public:
   // What takes long is done once in so many states only; which ones follows from the seed.
   struct Thoroughness {
-    std::uint64_t reopens_one_in = 8;
+    std::uint64_t writes_one_in = 2;
+    std::uint64_t reopens_one_in = 6;  // of those
     std::uint64_t restores_one_in = 12;
     std::uint64_t backs_up_one_in = 12;
   };

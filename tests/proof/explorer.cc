@@ -122,7 +122,6 @@ void Explorer::explore(const Case& what) {
 std::vector<Op> Explorer::record(const Case& what, const std::filesystem::path& directory) {
   const std::string root = (directory / "root").string();
   const std::filesystem::path log = directory / "log";
-  clear_directory(root);
   std::filesystem::remove(log);
   materialise(what.base, root);
   pid_t child = fork();
@@ -137,6 +136,7 @@ std::vector<Op> Explorer::record(const Case& what, const std::filesystem::path& 
 
 void Explorer::walk(Run& run) {
   Disk disk(run.what.base);
+  bool waits = !limits_.after.empty();
   for (std::size_t i = 0; i < run.ops.size() && !over(); ++i) {
     const Op& op = run.ops[i];
     const std::string point = std::to_string(i);
@@ -149,10 +149,11 @@ void Explorer::walk(Run& run) {
     } else if (!changes_disk(op)) {
       continue;
     }
-    cut(run, disk, point);
+    waits = waits && !(op.kind == OpKind::Mark && op.data.starts_with(limits_.after));
+    if (!waits) cut(run, disk, point);
     if (!op.has(op_flag::kSynchronous) || op.kind != OpKind::Write) continue;
     disk.settle();
-    cut(run, disk, point + "+");
+    if (!waits) cut(run, disk, point + "+");
   }
   if (!over()) compare_with_reality(disk, run.directory / "root");
 }
@@ -177,7 +178,6 @@ void Explorer::check(Run& run, const DiskState& state, const std::string& point,
              run.what.workload + ", life " + std::to_string(run.what.life.number) + ", seed " +
                  std::to_string(run.what.life.seed) + ", operation " + point + ", cut " + cut.text());
   alarm(120);
-  clear_directory(root.string());
   materialise(state, root.string(), state.hash() % 4 == 0 ? state.hash() : 0);
   ++board_.states;
   if (run.what.life.number > 0) ++board_.later_states;
@@ -222,14 +222,17 @@ void Explorer::compare_with_reality(const Disk& disk, const std::filesystem::pat
 }
 
 void Explorer::bad(Run& run, const std::string& point, const std::string& cut, const std::string& why) {
-  if (board_.bad++ > 0) return;
+  const bool first = board_.bad++ == 0;
   std::string text = std::string(board_.doing) + ":\n  " + why;
   if (!limits_.keep.empty()) {
     std::filesystem::path directory = limits_.keep / ("bad-" + std::to_string(getpid()));
+    std::filesystem::create_directories(directory);
+    std::ofstream(directory / "list", std::ios::app) << text << '\n';
+    if (!first) return;
     save_case(run.what, run.directory / "log", directory);
     text += "\n  to see it again: --replay " + directory.string() + " " + point + " " + cut;
   }
-  Board::put(board_.failure, sizeof board_.failure, text);
+  if (first) Board::put(board_.failure, sizeof board_.failure, text);
 }
 
 }  // namespace azoth::proof

@@ -34,6 +34,7 @@ class Explorer {
     std::function<bool()> enough = [] { return false; };  // asked now and then
     bool stop_at_first_bad = false;
     std::string fault;  // of the recorder
+    std::string after;  // the power is cut behind the first mark that begins so; empty: from the beginning on
     std::uint64_t next_life_one_in = 1200;
     std::filesystem::path keep;  // where what is bad is kept
   };

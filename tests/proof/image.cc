@@ -122,8 +122,22 @@ std::uint64_t DiskState::hash() const {
   return hash;
 }
 
+// What is there already stays: removing and making files costs more than all the rest.
 void materialise(const DiskState& state, const std::string& root, std::uint64_t garbage) {
+  std::set<std::string> found;
+  std::vector<std::filesystem::path> superfluous;
+  for (const auto& each : std::filesystem::recursive_directory_iterator(root)) {
+    std::string path = each.path().string().substr(root.size() + 1);
+    bool is_directory = each.is_directory();
+    if (is_directory ? state.directories.contains(path) : state.files.contains(path)) {
+      if (is_directory) found.insert(path);
+    } else {
+      superfluous.push_back(each.path());
+    }
+  }
+  for (const std::filesystem::path& path : superfluous) std::filesystem::remove_all(path);
   for (const std::string& directory : state.directories) {
+    if (found.contains(directory)) continue;
     if (::mkdir((root + "/" + directory).c_str(), 0700) != 0) throw_errno(errno, "making " + directory);
   }
   for (const auto& [path, file] : state.files) write_file(root + "/" + path, file, garbage);
@@ -144,10 +158,6 @@ DiskState load_state(const std::string& root) {
     image.write(0, bytes);
   }
   return state;
-}
-
-void clear_directory(const std::string& root) {
-  for (const auto& entry : std::filesystem::directory_iterator(root)) std::filesystem::remove_all(entry.path());
 }
 
 }  // namespace azoth::proof

@@ -64,9 +64,8 @@ struct DiskState {
   std::uint64_t hash() const;
 };
 
-// Puts it into an empty directory. Files that are mapped are filled with garbage if `garbage` is not 0.
+// Makes a directory hold this and nothing else. Files that are mapped are filled with garbage if `garbage` is not 0.
 void materialise(const DiskState& state, const std::string& root, std::uint64_t garbage = 0);
 DiskState load_state(const std::string& root);
-void clear_directory(const std::string& root);
 
 }  // namespace azoth::proof

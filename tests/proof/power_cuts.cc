@@ -29,11 +29,13 @@ std::filesystem::path make_scratch() {
   return std::filesystem::canonical(name);
 }
 
+std::string word(const std::string& text) { return text.empty() ? "-" : text; }
+
 // The campaign, as its workers read it.
 void write_campaign(const Campaign& campaign, const std::filesystem::path& file) {
   std::ofstream out(file);
   out << campaign.seed << ' ' << campaign.states << ' ' << campaign.most.count() << ' ' << campaign.random << ' '
-      << campaign.stop_at_first_bad << ' ' << (campaign.fault.empty() ? "-" : campaign.fault);
+      << campaign.stop_at_first_bad << ' ' << word(campaign.fault) << ' ' << word(campaign.after);
   for (const std::string& workload : campaign.workloads) out << ' ' << workload;
 }
 
@@ -41,9 +43,12 @@ Campaign read_campaign(const std::filesystem::path& file) {
   std::ifstream in(file);
   Campaign campaign;
   std::int64_t seconds = 0;
-  in >> campaign.seed >> campaign.states >> seconds >> campaign.random >> campaign.stop_at_first_bad >> campaign.fault;
+  in >> campaign.seed >> campaign.states >> seconds >> campaign.random >> campaign.stop_at_first_bad >>
+      campaign.fault >> campaign.after;
   campaign.most = std::chrono::seconds(seconds);
-  if (campaign.fault == "-") campaign.fault.clear();
+  for (std::string* text : {&campaign.fault, &campaign.after}) {
+    if (*text == "-") text->clear();
+  }
   for (std::string workload; in >> workload;) campaign.workloads.push_back(workload);
   return campaign;
 }
@@ -90,6 +95,7 @@ int work(const std::filesystem::path& scratch, std::size_t number) {
   Explorer::Limits limits;
   limits.stop_at_first_bad = campaign.stop_at_first_bad;
   limits.fault = campaign.fault;
+  limits.after = campaign.after;
   // A fault that is sought is found more than once.
   limits.enough = [&] { return late() || (campaign.stop_at_first_bad && board.bad() > 0); };
   if (campaign.fault.empty()) limits.keep = keep_directory();

@@ -18,6 +18,7 @@ struct Campaign {
   bool random = true;
   bool stop_at_first_bad = false;
   std::string fault;  // of the recorder
+  std::string after;  // a mark: nothing is cut before it
   std::size_t workers = 2;
 };
 

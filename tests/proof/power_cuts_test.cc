@@ -11,6 +11,8 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -39,6 +41,12 @@ TEST(proof, power_cuts) {
   campaign.seed = test::test_seed();
   campaign.states = states_to_try();
   campaign.workloads = Workload::scripted();
+  if (const char* given = std::getenv("AZOTH_PROOF_WORKLOADS")) {
+    std::istringstream names(given);
+    campaign.workloads.assign(std::istream_iterator<std::string>(names), {});
+    campaign.random = false;
+    campaign.states = 0;
+  }
   campaign.workers = std::max(2u, std::thread::hardware_concurrency());
   if (std::uint64_t seconds = number_from("AZOTH_PROOF_SECONDS", 0)) {
     campaign.states = std::uint64_t{1} << 62;
@@ -60,6 +68,7 @@ struct Lie {
   const char* name;
   const char* fault;
   const char* workload;
+  const char* after = "";  // a mark behind which the power is cut
 };
 
 class PlantedFault : public testing::TestWithParam<Lie> {};
@@ -71,6 +80,7 @@ TEST_P(PlantedFault, IsFound) {
   campaign.random = false;
   campaign.stop_at_first_bad = true;
   campaign.fault = GetParam().fault;
+  campaign.after = GetParam().after;
   campaign.workers = 1;
   Outcome outcome = run_campaign(campaign);
   EXPECT_GT(outcome.bad, 0u) << "none of " << outcome.states << " states was bad";
@@ -81,17 +91,19 @@ TEST_P(PlantedFault, IsFound) {
 const Lie kLies[] = {
     {"JournalIsNeverSynced", "skip-sync:journal/", "levels"},
     {"OneSyncOfTheJournalIsMissing", "skip-nth-sync:6:journal/", "levels"},
+    {"JournalDirectoryIsNeverSynced", "skip-directory-syncs:journal", "segments"},
     {"LmdbIsNeverSynced", "skip-sync:data.mdb", "flush"},
-    {"LmdbsMetaPageIsNotSynced", "plain-meta", "flush"},
-    {"DirectoriesAreNeverSynced", "skip-directory-syncs", "segments"},
-    {"IdentityIsRenamedBeforeItIsSynced", "rename-first", "create"},
+    {"LmdbsMetaPageIsNotSynced", "plain-meta:data.mdb", "flush", "durable"},
+    {"DirectoriesAreNeverSynced", "skip-directory-syncs:", "create"},
+    {"IdentityIsRenamedBeforeItIsSynced", "rename-first:identity", "create"},
     {"IdentityIsNeverSynced", "skip-sync:identity", "create"},
-    {"SnapshotFilesAreNeverSynced", "skip-sync:.azs", "backup"},
-    {"ManifestIsRenamedBeforeItIsSynced", "rename-first", "backup"},
-    {"DirectoriesOfASetAreNeverSynced", "skip-directory-syncs", "backup"},
-    {"ProjectionIsNeverSynced", "skip-sync:.db", "rebuild"},
-    {"RestoredStoreIsNotSynced", "skip-sync:.restored", "restore"},
-    {"RepairIsNotSynced", "skip-sync:canonical", "repair"},
+    {"SnapshotFilesAreNeverSynced", "skip-sync:.azs", "backup", "backs-up"},
+    {"ManifestIsRenamedBeforeItIsSynced", "rename-first:manifest", "backup", "backs-up"},
+    {"DirectoryOfASetIsNeverSynced", "skip-directory-syncs:set", "backup", "backs-up"},
+    {"ProjectionIsNeverSynced", "skip-sync:.db", "rebuild", "projects"},
+    {"ProjectionsPointerIsRenamedBeforeItIsSynced", "rename-first:tally", "rebuild", "projects"},
+    {"RestoredStoreIsNeverSynced", "skip-sync:.restored", "restore", "restores"},
+    {"RepairIsNeverSynced", "skip-sync:canonical", "repair", "damaged"},
 };
 
 INSTANTIATE_TEST_SUITE_P(proof, PlantedFault, testing::ValuesIn(kLies),

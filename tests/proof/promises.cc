@@ -55,6 +55,8 @@ void Promises::apply(std::string_view mark) {
   } else if (what == "command") {
     words >> name >> number;
     commands[name] = number;
+  } else if (what == "bulk") {
+    has_bulk = true;
   } else if (what == "seal") {
     words >> number;
     seal = static_cast<Seal>(number);
@@ -97,6 +99,7 @@ std::string durable(CommitSeq commit) { return words("durable", commit); }
 std::string opened(CommitSeq last, bool sealed) { return words("opened", last, sealed ? 1 : 0); }
 std::string sequence(std::string_view name, std::uint64_t next) { return words("sequence", name, next); }
 std::string command(std::string_view id, CommitSeq commit) { return words("command", id, commit); }
+std::string bulk() { return "bulk"; }
 std::string seal(Promises::Seal state) { return words("seal", static_cast<int>(state)); }
 std::string damaged(CommitSeq kept) { return words("damaged", kept); }
 std::string repaired() { return "repaired"; }

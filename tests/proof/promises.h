@@ -26,6 +26,7 @@ struct Promises {
   CommitSeq sequenced = 0;
   std::map<std::string, std::uint64_t> sequences;  // the first number that was not handed out
   std::map<std::string, CommitSeq> commands;
+  bool has_bulk = false;  // transactions past the journal
   Seal seal = Seal::Open;
   Repair repair = Repair::None;
   CommitSeq kept = 0;  // by the repair
@@ -54,6 +55,7 @@ std::string durable(CommitSeq commit);
 std::string opened(CommitSeq last, bool sealed);
 std::string sequence(std::string_view name, std::uint64_t next);
 std::string command(std::string_view id, CommitSeq commit);
+std::string bulk();
 std::string seal(Promises::Seal state);
 std::string damaged(CommitSeq kept);
 std::string repaired();

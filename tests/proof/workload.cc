@@ -16,18 +16,18 @@ namespace azoth::proof {
 
 namespace {
 
-void say(const std::string& mark) {
-  using Function = void (*)(const char*, std::size_t);
-  static const auto function = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, kMarkFunction));
-  if (function == nullptr) throw std::runtime_error("the recorder is not loaded");
-  function(mark.data(), mark.size());
-}
-
 constexpr auto kApplied = Durability::Applied;
 constexpr auto kWritten = Durability::Written;
 constexpr auto kDurable = Durability::Durable;
 
 }  // namespace
+
+void Workload::say(const std::string& mark) {
+  using Function = void (*)(const char*, std::size_t);
+  static const auto function = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, kMarkFunction));
+  if (function == nullptr) throw std::runtime_error("the recorder is not loaded");
+  function(mark.data(), mark.size());
+}
 
 Options store_options() {
   Options options;
@@ -187,6 +187,7 @@ void Workload::sequenced(CommitSeq commit, int step, Durability level) {
 
 void Workload::step(Durability level, StepSize size) {
   const int number = next_step(size);
+  if (size == StepSize::Bulk) say(mark::bulk());
   Ticket ticket = db_->submit(Step(number).set(), {}, {.level = level}).value();
   say(mark::sequenced(ticket.info().commit_seq, number));
   ticket.wait();
@@ -290,62 +291,6 @@ void Workload::purge() {
 void Workload::restore() {
   say(mark::restores());
   say(mark::restored(Db::restore(places_.set(), places_.restored(), restore_options()).commit));
-}
-
-// --- Repair
-
-// A store whose writer was killed: everything is copied while it is open and idle, and is durable in the copy.
-void Workload::copy_store(const std::filesystem::path& from, const std::filesystem::path& to) {
-  FileSystem& fs = FileSystem::posix();
-  fs.make_directory(to);
-  for (const std::string& name : fs.list(from)) {
-    if (std::filesystem::is_directory(from / name)) {
-      copy_store(from / name, to / name);
-    } else {
-      auto file = fs.open(to / name, FileSystem::Mode::Create);
-      file->write_at(0, read_file(fs, from / name, std::size_t{64} << 20));
-      file->sync_data();
-    }
-  }
-  fs.sync_directory(to);
-  fs.sync_directory(to.parent_path());
-}
-
-void Workload::damage_and_repair() {
-  FileSystem& fs = FileSystem::posix();
-  const std::filesystem::path store = places_.store();
-  places_.root /= "first";
-  fs.make_directory(places_.root);
-  Promises before;  // what is said of the first store is not about the one that will be checked
-  Db first = Db::create(places_.store(), store_options());
-  std::vector<std::pair<CommitSeq, int>> committed;
-  for (int i = 0; i < 8; ++i) {
-    const int number = next_step(StepSize::Small);
-    committed.emplace_back(first.submit(Step(number).set())->wait().commit_seq, number);
-    if (i == 2) first.checkpoint();
-  }
-  copy_store(places_.store(), store);
-  first.close();
-  places_.root = places_.root.parent_path();
-  std::string segment = fs.list(store / "journal").back();
-  for (const std::string& name : fs.list(store / "journal")) {  // the one that has batches
-    if (read_file(fs, store / "journal" / name, std::size_t{1} << 20).find("AZAB") != std::string::npos) segment = name;
-  }
-  std::string bytes = read_file(fs, store / "journal" / segment, std::size_t{1} << 20);
-  std::string payload = Step(committed[5].second).events[0].payload;
-  std::size_t at = bytes.find(payload);
-  if (at == std::string::npos) throw std::runtime_error("there is nothing to damage");
-  auto file = fs.open(store / "journal" / segment, FileSystem::Mode::Write);
-  file->write_at(at, "X");
-  file->sync_data();
-  RepairReport report = Db::repair(store, store_options());
-  if (report.ok() || report.kept_commit != committed[5].first - 1) throw std::runtime_error("the damage was not found");
-  for (auto [commit, number] : committed) say(mark::sequenced(commit, number));
-  say(mark::damaged(report.kept_commit));
-  say(mark::created());
-  Db::repair(store, store_options(), {.accept_loss = true});
-  say(mark::repaired());
-  open();
 }
 
 // --- The rest

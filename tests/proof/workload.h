@@ -28,7 +28,6 @@ struct Places {
   std::filesystem::path store() const { return root / "store"; }
   std::filesystem::path set() const { return root / "set"; }
   std::filesystem::path restored() const { return root / "restored"; }
-  std::filesystem::path victim() const { return root / "victim"; }  // of the repair; later copied to store()
 };
 
 class Workload {
@@ -49,6 +48,7 @@ class Workload {
   void run(const std::string& name);
 
  private:
+  static void say(const std::string& mark);  // to the recorder
   std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
   int next_step(StepSize size) { return step_number(next_index_++, size); }
 
