@@ -13,10 +13,11 @@ namespace {
 
 constexpr std::array<std::string_view, 7> kBytes = {"none", "all", "only", "all-but", "subset", "front", "back"};
 constexpr std::array<std::string_view, 3> kUnits = {"write", "page", "sector"};
-constexpr std::array<std::string_view, 3> kEntries = {"all", "first", "random"};
+constexpr std::array<std::string_view, 4> kEntries = {"all", "first", "random", "scattered"};
 
 constexpr std::size_t kSingles = 6;   // units that are tried one by one, of each kind
 constexpr std::size_t kSubsets = 3;   // of each kind of unit
+constexpr std::size_t kNames = 4;     // random ways to lose changes of directories
 constexpr std::size_t kPrefixes = 5;  // of the changes of directories
 constexpr std::size_t kTorn = 4;      // places at which the last write is torn
 
@@ -99,9 +100,9 @@ void add_entry_cuts(std::size_t changes, std::mt19937_64& random, std::vector<Cu
     cut.entries_which = prefix;
     cuts.push_back(cut);
   }
-  for (std::size_t i = 0; i < kSubsets && changes > 1; ++i) {
+  for (std::size_t i = 0; i < kNames && changes > 1; ++i) {
     Cut cut = cuts[random() % byte_cuts];
-    cut.entries = Cut::Entries::Random;
+    cut.entries = i % 2 == 0 ? Cut::Entries::Random : Cut::Entries::Scattered;
     cut.entries_which = random() >> 16;
     cuts.push_back(cut);
   }
@@ -137,8 +138,18 @@ bool Cut::keeps(const Piece& piece, std::size_t index, std::size_t last_op) cons
   return true;
 }
 
-std::uint64_t Cut::random_prefix(std::size_t directory, std::size_t count) const {
-  return mix(entries_which, directory) % (count + 1);
+bool Cut::keeps_entry(std::size_t number, std::size_t directory, std::size_t place, std::size_t count) const {
+  switch (entries) {
+    case Entries::All:
+      return true;
+    case Entries::First:
+      return number < entries_which;
+    case Entries::Random:
+      return place < mix(entries_which, directory) % (count + 1);
+    case Entries::Scattered:
+      return (mix(entries_which, number) & 1) != 0;
+  }
+  return true;
 }
 
 std::string Cut::text() const {

@@ -31,8 +31,9 @@ struct Cut {
   enum class Unit { Write, Page, Sector };
   enum class Entries {
     All,
-    First,   // the first `entries_which`, of all directories together
-    Random,  // of each directory some, seeded with `entries_which`
+    First,      // the first `entries_which`, of all directories together
+    Random,     // of each directory the first ones, seeded with `entries_which`
+    Scattered,  // a coin is tossed for each
   };
 
   Bytes bytes = Bytes::All;
@@ -43,8 +44,8 @@ struct Cut {
 
   // `index`: of the piece among all pieces. `last_op`: that made any piece.
   bool keeps(const Piece& piece, std::size_t index, std::size_t last_op) const;
-  // How many of the changes of a directory are on the disk, if nothing else says so: the `directory`th has `count`.
-  std::uint64_t random_prefix(std::size_t directory, std::size_t count) const;
+  // Of the changes of directories the `number`th; the `place`th of the `count` of its directory, the `directory`th.
+  bool keeps_entry(std::size_t number, std::size_t directory, std::size_t place, std::size_t count) const;
 
   std::string text() const;
   static Cut parse(std::string_view text);

@@ -276,12 +276,7 @@ DiskState Disk::after(const Cut& cut) const {
     auto directory = static_cast<std::size_t>(known - order.begin());
     if (known == order.end()) order.push_back(home);
     auto& [count, seen] = homes[home];
-    bool kept =
-        cut.entries == Cut::Entries::All ||
-        (cut.entries == Cut::Entries::First ? number < cut.entries_which : seen < cut.random_prefix(directory, count));
-    ++number;
-    ++seen;
-    if (kept) apply(change, entries_for_change);
+    if (cut.keeps_entry(number++, directory, seen++, count)) apply(change, entries_for_change);
   }
   // Then bytes.
   std::map<const Node*, Image> images;
