@@ -35,7 +35,8 @@ std::string word(const std::string& text) { return text.empty() ? "-" : text; }
 void write_campaign(const Campaign& campaign, const std::filesystem::path& file) {
   std::ofstream out(file);
   out << campaign.seed << ' ' << campaign.states << ' ' << campaign.most.count() << ' ' << campaign.random << ' '
-      << campaign.stop_at_first_bad << ' ' << word(campaign.fault) << ' ' << word(campaign.after);
+      << campaign.stop_at_first_bad << ' ' << word(campaign.fault) << ' ' << word(campaign.after) << ' '
+      << word(campaign.keep.string());
   for (const std::string& workload : campaign.workloads) out << ' ' << workload;
 }
 
@@ -46,17 +47,14 @@ Campaign read_campaign(const std::filesystem::path& file) {
   in >> campaign.seed >> campaign.states >> seconds >> campaign.random >> campaign.stop_at_first_bad >>
       campaign.fault >> campaign.after;
   campaign.most = std::chrono::seconds(seconds);
+  std::string keep;
+  in >> keep;
+  if (keep != "-") campaign.keep = keep;
   for (std::string* text : {&campaign.fault, &campaign.after}) {
     if (*text == "-") text->clear();
   }
   for (std::string workload; in >> workload;) campaign.workloads.push_back(workload);
   return campaign;
-}
-
-// Where what is bad is left for people.
-std::filesystem::path keep_directory() {
-  const char* given = std::getenv("AZOTH_PROOF_KEEP");
-  return given != nullptr ? std::filesystem::path(given) : std::filesystem::temp_directory_path() / "azoth-power-cuts";
 }
 
 pid_t start(const std::vector<std::string>& arguments) {
@@ -98,7 +96,7 @@ int work(const std::filesystem::path& scratch, std::size_t number) {
   limits.after = campaign.after;
   // A fault that is sought is found more than once.
   limits.enough = [&] { return late() || (campaign.stop_at_first_bad && board.bad() > 0); };
-  if (campaign.fault.empty()) limits.keep = keep_directory();
+  limits.keep = campaign.keep;
   Explorer explorer(scratch / ("worker-" + std::to_string(number)), board->workers[number], limits);
   for (;;) {
     std::uint64_t job = board->next_job++;

@@ -20,6 +20,7 @@ struct Campaign {
   std::string fault;  // of the recorder
   std::string after;  // a mark: nothing is cut before it
   std::size_t workers = 2;
+  std::filesystem::path keep = {};  // where states that are bad are kept; nowhere if empty
 };
 
 struct Outcome {

@@ -16,8 +16,10 @@
 #include <string>
 #include <thread>
 
+#include "explorer.h"
 #include "power_cuts.h"
 #include "support/seed.h"
+#include "support/temp_dir.h"
 #include "workload.h"
 
 namespace azoth::proof {
@@ -41,6 +43,8 @@ TEST(proof, power_cuts) {
   campaign.seed = test::test_seed();
   campaign.states = states_to_try();
   campaign.workloads = Workload::scripted();
+  const char* keep = std::getenv("AZOTH_PROOF_KEEP");
+  campaign.keep = keep != nullptr ? keep : std::filesystem::temp_directory_path() / "azoth-power-cuts";
   if (const char* given = std::getenv("AZOTH_PROOF_WORKLOADS")) {
     std::istringstream names(given);
     campaign.workloads.assign(std::istream_iterator<std::string>(names), {});
@@ -71,7 +75,7 @@ struct Lie {
   const char* after = "";  // a mark behind which the power is cut
 };
 
-Outcome find(const Lie& lie) {
+Outcome find(const Lie& lie, const std::filesystem::path& keep = {}) {
   Campaign campaign;
   campaign.seed = test::test_seed();
   campaign.workloads = {lie.workload};
@@ -80,6 +84,7 @@ Outcome find(const Lie& lie) {
   campaign.fault = lie.fault;
   campaign.after = lie.after;
   campaign.workers = 1;
+  campaign.keep = keep;
   return run_campaign(campaign);
 }
 
@@ -90,6 +95,21 @@ TEST_P(PlantedFault, IsFound) {
   EXPECT_GT(outcome.bad, 0u) << "none of " << outcome.states << " states was bad";
   EXPECT_GT(outcome.states, 0u) << outcome.failure;
   std::cout << "after " << outcome.states << " states: " << outcome.failure << std::endl;
+}
+
+// What a failure prints is enough to see it again.
+TEST(Replay, FindsABadStateBad) {
+  test::TempDir keep;
+  Outcome outcome = find({.name = "", .fault = "skip-sync:journal/", .workload = "levels"}, keep.path());
+  ASSERT_GT(outcome.bad, 0u);
+  std::string words = outcome.failure.substr(outcome.failure.find("--replay ") + 9);
+  std::istringstream stream(words);
+  std::string directory;
+  std::string point;
+  std::string cut;
+  ASSERT_TRUE(stream >> directory >> point >> cut) << outcome.failure;
+  EXPECT_ANY_THROW(Explorer::replay(directory, point, Cut::parse(cut)));
+  EXPECT_NO_THROW(Explorer::replay(directory, "0", Cut{})) << "nothing is promised there";
 }
 
 // Which of the journal's syncs is the one of a batch, and which of a spare, depends on threads.

@@ -339,6 +339,8 @@ void Workload::anything() {
 void Workload::next_life() {
   if (!Store::exists(places_.store())) create();
   open();
+  // Records as long as those that were cut, which could otherwise not come back behind them.
+  next_index_ += static_cast<int>(last_);
   if (db_->meta().sealed_event) unseal();
   steps(1 + static_cast<int>(below(2)), below(2) == 0 ? kDurable : kWritten);
   if (life_.has_projection) project(life_.projection_version);
