@@ -2,10 +2,9 @@
 //
 // Of a file, what was written since its last sync is pending, in sectors of 512 bytes, each of which is on the disk or
 // not; so is each change of its size. What an O_DSYNC write has written is on the disk when the call has returned.
-// Of a directory, what was created, renamed or removed in it since its last sync is pending. Such changes reach the
-// disk in their order within one directory, and in any order between directories. A rename is there whole or not at
-// all; it is made durable by a sync of the directory that it leads to. A file's sync does not make its name durable,
-// nor a directory's sync the bytes of its files.
+// Of a directory, what was created, renamed or removed in it since its last sync is pending; of that, a prefix is on
+// the disk or any subset (cut.h). A rename is there whole or not at all; it is made durable by a sync of the directory
+// that it leads to. A file's sync does not make its name durable, nor a directory's sync the bytes of its files.
 //
 // This permits more than file systems do: a sector may hold a later write without an earlier one that touches it, too.
 #pragma once

@@ -43,6 +43,7 @@ Model model_of(const Case& what, const std::vector<Op>& ops) {
 // The program itself, with the recorder loaded; see main().
 [[noreturn]] void become_workload(const Case& what, const std::string& root, const std::string& log,
                                   const std::string& fault) {
+  alarm(300);  // one that hangs
   setenv(kRootVariable, root.c_str(), 1);
   setenv(kLogVariable, log.c_str(), 1);
   if (!fault.empty()) setenv(kFaultVariable, fault.c_str(), 1);
@@ -126,6 +127,7 @@ void Explorer::explore(const Case& what) {
 }
 
 std::vector<Op> Explorer::record(const Case& what, const std::filesystem::path& directory) {
+  Board::put(board_.doing, sizeof board_.doing, what.workload + ", seed " + std::to_string(what.life.seed));
   const std::string root = (directory / "root").string();
   const std::filesystem::path log = directory / "log";
   std::filesystem::remove(log);
