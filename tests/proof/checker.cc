@@ -26,9 +26,9 @@ WriteSet probe() {
 }  // namespace
 
 void Checker::check() {
-  if (promises_.has_set) check_set();
-  if (promises_.restoring) check_restored();
-  if (promises_.begun) check_store();
+  if (parts_.set && promises_.has_set) check_set();
+  if (parts_.restored && promises_.restoring) check_restored();
+  if (parts_.store && promises_.begun) check_store();
 }
 
 // --- The store

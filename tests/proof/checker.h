@@ -29,8 +29,16 @@ class Checker {
     std::uint64_t backs_up_one_in = 12;
   };
 
-  Checker(const std::filesystem::path& root, const Promises& promises, const Model& model, std::uint64_t seed)
-      : places_{root}, promises_(promises), model_(model), seed_(seed) {}
+  // The places, each of which is checked for itself.
+  struct Parts {
+    bool store = true;
+    bool set = true;
+    bool restored = true;
+  };
+
+  Checker(const std::filesystem::path& root, const Promises& promises, const Model& model, std::uint64_t seed,
+          Parts parts)
+      : places_{root}, promises_(promises), model_(model), seed_(seed), parts_(parts) {}
 
   // Throws Broken, or what the library throws where it must not. Changes what is there.
   void check();
@@ -56,6 +64,7 @@ class Checker {
   const Promises& promises_;
   const Model& model_;
   const std::uint64_t seed_;
+  const Parts parts_;
   const Thoroughness thoroughness_;
   std::optional<Db> db_;
 };

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "azoth/core/digest.h"
 #include "azoth/core/error.h"
 #include "checker.h"
 
@@ -97,7 +98,7 @@ void Explorer::replay(const std::filesystem::path& directory, const std::string&
   std::filesystem::remove_all(directory / "as-found");
   std::filesystem::copy(root, directory / "as-found", std::filesystem::copy_options::recursive);
   const Model model = model_of(what, ops);
-  Checker(root, now, model, state.hash()).check();
+  Checker(root, now, model, state.hash(), {}).check();
 }
 
 // --- Explorer
@@ -112,7 +113,8 @@ void Explorer::explore(const Case& what) {
           .now = {},
           .model = {},
           .marks = what.marks,
-          .seen = {}};
+          .seen = {},
+          .seen_parts = {}};
   std::filesystem::create_directories(run.directory / "root");
   std::filesystem::create_directories(run.directory / "state");
   try {
@@ -186,11 +188,23 @@ void Explorer::check(Run& run, const DiskState& state, const std::string& point,
              run.what.workload + ", life " + std::to_string(run.what.life.number) + ", seed " +
                  std::to_string(run.what.life.seed) + ", operation " + point + ", cut " + cut.text());
   alarm(120);
-  materialise(state, root.string(), garbage_in(state));
   ++board_.states;
   if (run.what.life.number > 0) ++board_.later_states;
+  // A part that was found right under the same promises still is.
+  DiskState needed;
+  auto is_new = [&](const char* place, bool needs) {
+    DiskState part = state.below(place);
+    const bool fresh = run.seen_parts.insert(mix(part.hash() ^ checksum64(place), run.epoch)).second;
+    if (fresh || needs) needed.add(part);
+    return fresh;
+  };
+  Checker::Parts parts;
+  parts.store = is_new("store", false);
+  parts.restored = is_new("restored", false);
+  parts.set = is_new("set", parts.store || parts.restored);  // from which these restore, in some states
   try {
-    Checker(root, run.now, *run.model, state.hash()).check();
+    materialise(needed, root.string(), garbage_in(state));
+    Checker(root, run.now, *run.model, state.hash(), parts).check();
   } catch (const std::exception& error) {
     bad(run, point, cut.text(), error.what());
   }

@@ -58,7 +58,8 @@ class Explorer {
     std::optional<Model> model;
     std::vector<std::string> marks;          // so far
     std::unordered_set<std::uint64_t> seen;  // states, each with what was promised
-    std::uint64_t epoch = 0;                 // of the promises
+    std::unordered_set<std::uint64_t> seen_parts;
+    std::uint64_t epoch = 0;  // of the promises
   };
 
   bool over() const { return limits_.enough() || (limits_.stop_at_first_bad && board_.bad > 0); }

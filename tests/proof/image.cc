@@ -122,6 +122,25 @@ std::uint64_t DiskState::hash() const {
   return hash;
 }
 
+DiskState DiskState::below(const std::string& directory) const {
+  auto is_below = [&](const std::string& path) {
+    return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
+  };
+  DiskState part;
+  for (auto at = directories.lower_bound(directory); at != directories.end() && at->starts_with(directory); ++at) {
+    if (is_below(*at)) part.directories.insert(*at);
+  }
+  for (auto at = files.lower_bound(directory); at != files.end() && at->first.starts_with(directory); ++at) {
+    if (is_below(at->first)) part.files.insert(*at);
+  }
+  return part;
+}
+
+void DiskState::add(const DiskState& part) {
+  files.insert(part.files.begin(), part.files.end());
+  directories.insert(part.directories.begin(), part.directories.end());
+}
+
 // What is there already stays: removing and making files costs more than all the rest.
 void materialise(const DiskState& state, const std::string& root, std::uint64_t garbage) {
   std::set<std::string> found;

@@ -62,6 +62,8 @@ struct DiskState {
   std::set<std::string> directories;  // without the root
 
   std::uint64_t hash() const;
+  DiskState below(const std::string& directory) const;  // the part that is this directory, with the paths as they are
+  void add(const DiskState& part);
 };
 
 // Makes a directory hold this and nothing else. Files that are mapped are filled with garbage if `garbage` is not 0.
