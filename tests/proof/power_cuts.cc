@@ -1,0 +1,181 @@
+#include "power_cuts.h"
+
+#include <malloc.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+
+#include "azoth/core/error.h"
+#include "board.h"
+#include "explorer.h"
+
+namespace azoth::proof {
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+// A directory in memory, if the system has such a place.
+std::filesystem::path make_scratch() {
+  const char* parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : std::getenv("TMPDIR");
+  std::string name = std::string(parent != nullptr ? parent : "/tmp") + "/azoth-proof-XXXXXX";
+  if (mkdtemp(name.data()) == nullptr) throw_errno(errno, "making " + name);
+  return std::filesystem::canonical(name);
+}
+
+std::string word(const std::string& text) { return text.empty() ? "-" : text; }
+
+// The campaign, as its workers read it.
+void write_campaign(const Campaign& campaign, const std::filesystem::path& file) {
+  std::ofstream out(file);
+  out << campaign.seed << ' ' << campaign.states << ' ' << campaign.most.count() << ' ' << campaign.random << ' '
+      << campaign.stop_at_first_bad << ' ' << word(campaign.fault) << ' ' << word(campaign.after) << ' '
+      << word(campaign.keep.string());
+  for (const std::string& workload : campaign.workloads) out << ' ' << workload;
+}
+
+Campaign read_campaign(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  Campaign campaign;
+  std::int64_t seconds = 0;
+  in >> campaign.seed >> campaign.states >> seconds >> campaign.random >> campaign.stop_at_first_bad >>
+      campaign.fault >> campaign.after;
+  campaign.most = std::chrono::seconds(seconds);
+  std::string keep;
+  in >> keep;
+  if (keep != "-") campaign.keep = keep;
+  for (std::string* text : {&campaign.fault, &campaign.after}) {
+    if (*text == "-") text->clear();
+  }
+  for (std::string workload; in >> workload;) campaign.workloads.push_back(workload);
+  return campaign;
+}
+
+pid_t start(const std::vector<std::string>& arguments) {
+  pid_t child = fork();
+  if (child < 0) throw_errno(errno, "forking");
+  if (child != 0) return child;
+  setenv("LD_PRELOAD", AZOTH_RECORDER, 1);
+  std::vector<char*> pointers;
+  for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
+  pointers.push_back(nullptr);
+  execv("/proc/self/exe", pointers.data());
+  _exit(126);
+}
+
+int wait_for(pid_t child) {
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
+// A store is opened and closed thousands of times: what it frees is best kept.
+void keep_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 2047 << 20);
+  mallopt(M_TOP_PAD, 32 << 20);
+  mallopt(M_ARENA_MAX, 1);
+}
+
+int work(const std::filesystem::path& scratch, std::size_t number) {
+  keep_memory();
+  const Campaign campaign = read_campaign(scratch / "campaign");
+  const Board board(scratch / "board");
+  const auto end = SteadyClock::now() + campaign.most;
+  auto late = [&] { return campaign.most.count() > 0 && SteadyClock::now() >= end; };
+  Explorer::Limits limits;
+  limits.stop_at_first_bad = campaign.stop_at_first_bad;
+  limits.fault = campaign.fault;
+  limits.after = campaign.after;
+  // A fault that is sought is found more than once.
+  limits.enough = [&] { return late() || (campaign.stop_at_first_bad && board.bad() > 0); };
+  limits.keep = campaign.keep;
+  Explorer explorer(scratch / ("worker-" + std::to_string(number)), board->workers[number], limits);
+  for (;;) {
+    std::uint64_t job = board->next_job++;
+    bool scripted = job < campaign.workloads.size();
+    if (!scripted && (!campaign.random || board.states() >= campaign.states)) return 0;
+    if (limits.enough()) return 0;
+    explorer.explore({.workload = scripted ? campaign.workloads[job] : Workload::kRandom,
+                      .life = {.seed = mix(campaign.seed, job)},
+                      .base = {},
+                      .marks = {}});
+  }
+}
+
+int run_workload(const std::string& name, const std::string& root, const std::string& text) {
+  Workload::Life life;
+  std::istringstream(text) >> life.seed >> life.number >> life.has_projection >> life.projection_version >>
+      life.has_set;
+  try {
+    Workload(root, life).run(name);
+    return 0;
+  } catch (const std::exception& error) {
+    std::cerr << "workload " << name << ": " << error.what() << '\n';
+    return 1;
+  }
+}
+
+int replay(const std::string& directory, const std::string& point, const std::string& cut) {
+  try {
+    Explorer::replay(directory, point, Cut::parse(cut));
+    std::cout << "nothing is wrong with this state; its files are in " << directory << "/as-found\n";
+    return 0;
+  } catch (const std::exception& error) {
+    std::cout << error.what() << "\nthe files are in " << directory << "/as-found\n";
+    return 1;
+  }
+}
+
+}  // namespace
+
+Outcome run_campaign(const Campaign& campaign) {
+  const auto begin = SteadyClock::now();
+  const std::filesystem::path scratch = make_scratch();
+  write_campaign(campaign, scratch / "campaign");
+  Outcome outcome;
+  {
+    const Board board(scratch / "board");
+    std::vector<pid_t> workers;
+    const std::size_t count = std::min(campaign.workers, Board::kWorkers);
+    for (std::size_t i = 0; i < count; ++i)
+      workers.push_back(start({"power_cuts", "--worker", scratch.string(), std::to_string(i)}));
+    for (std::size_t i = 0; i < count; ++i) {
+      const int status = wait_for(workers[i]);
+      Board::Worker& worker = board->workers[i];
+      if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
+      if (worker.bad++ > 0) continue;
+      std::string how = WIFSIGNALED(status) ? "signal " + std::to_string(WTERMSIG(status)) : "an error";
+      Board::put(worker.failure, sizeof worker.failure, std::string(worker.doing) + ":\n  the checker died of " + how);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const Board::Worker& worker = board->workers[i];
+      outcome.states += worker.states;
+      outcome.later_states += worker.later_states;
+      outcome.traces += worker.traces;
+      outcome.bad += worker.bad;
+      if (outcome.failure.empty()) outcome.failure = worker.failure;
+    }
+  }
+  std::filesystem::remove_all(scratch);
+  outcome.seconds = std::chrono::duration<double>(SteadyClock::now() - begin).count();
+  return outcome;
+}
+
+std::optional<int> run_as_helper(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.size() == 4 && arguments[0] == "--workload")
+    return run_workload(arguments[1], arguments[2], arguments[3]);
+  if (arguments.size() == 3 && arguments[0] == "--worker") return work(arguments[1], std::stoull(arguments[2]));
+  if (arguments.size() == 4 && arguments[0] == "--replay") return replay(arguments[1], arguments[2], arguments[3]);
+  return std::nullopt;
+}
+
+}  // namespace azoth::proof
