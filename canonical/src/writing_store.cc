@@ -434,9 +434,8 @@ void WritingStore::checkpoint() {
 VerifyReport WritingStore::verify(const Progress& progress) {
   checkpoint();
   VerifyReport report;
-  std::unique_ptr<Snapshot> snapshot = lmdb_snapshot();
-  verify_tables(*snapshot, report, progress);
-  verify_journal(fs_, paths_.journal, identity_, *sequencer_->view()->environment, report);
+  verify_store([this] { return lmdb_snapshot(); }, *sequencer_->view()->environment, fs_, paths_.journal, identity_,
+               report, progress);
   return report;
 }
 
