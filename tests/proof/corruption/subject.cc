@@ -101,10 +101,10 @@ Outcome judge_writing(const std::filesystem::path& directory, const std::string&
     return Outcome::Found;
   }
   try {
-    if (content_of(*db) == content && db->verify().ok()) return Outcome::Same;
-    return db->verify().ok() ? Outcome::Wrong : Outcome::None;  // found, after recovery has written
+    if (!db->verify().ok()) return Outcome::Late;
+    return content_of(*db) == content ? Outcome::Same : Outcome::Wrong;
   } catch (const Error&) {
-    return Outcome::None;
+    return Outcome::Late;
   }
 }
 

@@ -1,6 +1,7 @@
 #include "trial.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -20,7 +21,7 @@ namespace azoth::proof {
 
 namespace {
 
-constexpr const char* kNames[kOutcomes] = {"none", "found", "same", "WRONG", "TOUCHED", "CRASHED", "HUNG"};
+constexpr const char* kNames[kOutcomes] = {"none", "found", "late", "same", "WRONG", "TOUCHED", "CRASHED", "HUNG"};
 constexpr unsigned kSeconds = 20;  // for one mutation, on a machine that may be busy with other things
 constexpr rlim_t kMemory = rlim_t{4} << 30;
 constexpr rlim_t kLargestFile = rlim_t{256} << 20;
@@ -60,6 +61,8 @@ void live_narrowly() {
   limit(RLIMIT_CORE, 0);
   limit(RLIMIT_AS, kMemory);
   limit(RLIMIT_FSIZE, kLargestFile);
+  mallopt(M_MMAP_THRESHOLD, 64 << 20);  // copies of all files come and go, and need not come from the system each time
+  mallopt(M_TRIM_THRESHOLD, 64 << 20);
   const int nothing = open("/dev/null", O_WRONLY | O_CLOEXEC);  // what is damaged is logged a thousand times
   if (nothing >= 0) dup2(nothing, 2);
 }
@@ -156,7 +159,8 @@ Tally Trial::run(std::uint64_t first, std::uint64_t count) const {
   for (std::uint64_t i = 0; i < count; ++i) {
     const Outcome outcome = board.of(i).outcome;
     ++tally.kinds[board.of(i).kind][static_cast<std::size_t>(outcome)];
-    if (outcome == Outcome::Found || outcome == Outcome::Same || tally.bad.size() == kMostBad) continue;
+    const bool good = outcome == Outcome::Found || outcome == Outcome::Late || outcome == Outcome::Same;
+    if (good || tally.bad.size() == kMostBad) continue;
     tally.bad.push_back(std::string(kNames[static_cast<std::size_t>(outcome)]) + " " + std::to_string(first + i) + " " +
                         make(first + i).what);
   }

@@ -18,13 +18,14 @@ namespace azoth::proof {
 enum class Outcome : std::uint8_t {
   None,     // not yet judged
   Found,    // an error, or a report with problems
+  Late,     // the same, but not before the store had been opened for writing
   Same,     // nothing was found, and all that can be read is as it was: the bytes were dead, or not needed
   Wrong,    // nothing was found, and something reads differently
   Touched,  // it was found, and files were changed all the same
   Crashed,
   Hung,
 };
-inline constexpr std::size_t kOutcomes = 7;
+inline constexpr std::size_t kOutcomes = 8;
 
 struct Tally {
   std::map<std::string, std::array<std::uint64_t, kOutcomes>> kinds;
