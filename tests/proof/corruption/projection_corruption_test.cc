@@ -44,7 +44,7 @@ class ProjectionCorruption : public testing::Test {
     files_ = read_files(place("store"));
     before_ = read_files(place("before"));
     const Files content = read_files(place("content"));
-    content_ = content.at("content");
+    content_.all = content.at("content");
     rows_ = content.at("rows");
     older_rows_ = content.at("older");
   }
@@ -67,7 +67,7 @@ class ProjectionCorruption : public testing::Test {
           const std::string rows = rows_of(db);
           db.close();
           Db closed = Db::open_read_only(place("store"), small_options());
-          const std::string content = content_of(closed);
+          const std::string content = Content::of(closed);
           make_files(place("content"), {{"content", content}, {"rows", rows}, {"older", older}});
         });
   }
@@ -102,7 +102,7 @@ class ProjectionCorruption : public testing::Test {
   test::TempDir dir_;
   Files files_;
   Files before_;
-  std::string content_;
+  Content content_;
   std::string rows_;
   std::string older_rows_;
 };

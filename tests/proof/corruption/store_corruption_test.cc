@@ -23,22 +23,23 @@ class StoreCorruption : public testing::TestWithParam<Ending> {
     std::filesystem::copy(place("now"), place("opened"), std::filesystem::copy_options::recursive);
     test::ChildProcess reader([&] {
       Db db = Db::open_read_only(place("opened"), small_options());
-      make_files(place("content"), {{"text", content_of(db)}});
+      make_files(place("content"), {{"all", Content::of(db)}});
     });
     reader.wait();
-    content_ = read_files(place("content")).at("text");
+    content_ = {read_files(place("content")).at("all"), read_files(place("history")).at("text")};
   }
 
   void make() {
     auto copy = [&](const char* name) {
       std::filesystem::copy(place("store"), place(name), std::filesystem::copy_options::recursive);
     };
-    make_subject(
+    const std::string history = make_subject(
         place("store"), GetParam(), [&](Db&) { copy("before"); },
         [&](Db& db) {
           if (GetParam() == Ending::Closed) db.close();
           copy("now");
         });
+    make_files(place("history"), {{"text", history}});
   }
 
   std::filesystem::path place(const std::string& name) const { return dir_.path() / name; }
@@ -58,8 +59,11 @@ class StoreCorruption : public testing::TestWithParam<Ending> {
                  count / 10);
   }
 
-  static void expect_found(const Trial& trial, std::uint64_t count) {
+  void expect_found(const Trial& trial, std::uint64_t count) const {
     const Tally tally = trial.run(first_mutation(), mutations(count));
+    if (GetParam() == Ending::Closed) {
+      EXPECT_EQ(tally.count(Outcome::Shorter), 0u);
+    }
     std::cout << (trial.judge_writes ? "opened for writing" : "verified") << '\n' << tally.table();
     for (const std::string& bad : tally.bad) ADD_FAILURE() << bad;
   }
@@ -67,7 +71,7 @@ class StoreCorruption : public testing::TestWithParam<Ending> {
   test::TempDir dir_;
   Files files_;
   Files before_;
-  std::string content_;
+  Content content_;
 };
 
 TEST_P(StoreCorruption, IsFoundInLmdb) { try_mutations("canonical/data.mdb", 6000); }

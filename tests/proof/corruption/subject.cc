@@ -58,8 +58,8 @@ Options small_options() {
   return options;
 }
 
-void make_subject(const std::filesystem::path& directory, Ending ending, const std::function<void(Db&)>& half_way,
-                  const std::function<void(Db&)>& at_end) {
+std::string make_subject(const std::filesystem::path& directory, Ending ending,
+                         const std::function<void(Db&)>& half_way, const std::function<void(Db&)>& at_end) {
   Db db = Db::create(directory, small_options());
   run_steps(db, 0, kSteps / 2);
   db.checkpoint();
@@ -67,14 +67,22 @@ void make_subject(const std::filesystem::path& directory, Ending ending, const s
   run_bulk(db);
   run_steps(db, kSteps / 2, kSteps);
   db.checkpoint();
-  if (ending == Ending::Killed) run_steps(db, kSteps, kSteps + 20);
+  std::string history = Content::moment_of(db);
+  for (int i = kSteps; ending == Ending::Killed && i < kSteps + 20; ++i) {
+    if (i % 16 == 0) {
+      db.next_sequence("numbers");
+      history += Content::moment_of(db);
+    }
+    db.submit(step(i)).value().wait();
+    history += Content::moment_of(db);
+  }
   at_end(db);
+  return history;
 }
 
-std::string content_of(Db& db) {
+std::string Content::of(Db& db) {
   std::ostringstream text;
-  text << db.digest() << ' ' << db.meta().last_commit << ' ' << db.meta().last_event << ' ' << db.meta().store_id.text()
-       << ' ' << db.meta().timeline.text();
+  text << moment_of(db) << ' ' << db.meta().store_id.text() << ' ' << db.meta().timeline.text();
   for (const SequenceInfo& sequence : db.sequences()) text << ' ' << sequence.name << '=' << sequence.next;
   std::uint64_t tagged = 0;
   const ReadTxn snapshot = db.read();
@@ -83,17 +91,25 @@ std::string content_of(Db& db) {
   return text.str();
 }
 
-Outcome judge_reading(const std::filesystem::path& directory, const std::string& content) {
+std::string Content::moment_of(Db& db) {
+  return db.digest() + " " + std::to_string(db.meta().last_commit) + " " + std::to_string(db.meta().last_event) + "\n";
+}
+
+Outcome Content::compare(Db& db) const {
+  if (of(db) == all) return Outcome::Same;
+  return history.find(moment_of(db)) != std::string::npos ? Outcome::Shorter : Outcome::Wrong;
+}
+
+Outcome judge_reading(const std::filesystem::path& directory, const Content& content) {
   try {
     Db db = Db::open_read_only(directory, small_options());
-    if (!db.verify().ok()) return Outcome::Found;
-    return content_of(db) == content ? Outcome::Same : Outcome::Wrong;
+    return db.verify().ok() ? content.compare(db) : Outcome::Found;
   } catch (const Error&) {
     return Outcome::Found;
   }
 }
 
-Outcome judge_writing(const std::filesystem::path& directory, const std::string& content) {
+Outcome judge_writing(const std::filesystem::path& directory, const Content& content) {
   std::optional<Db> db;
   try {
     db.emplace(Db::open(directory, small_options()));
@@ -101,8 +117,7 @@ Outcome judge_writing(const std::filesystem::path& directory, const std::string&
     return Outcome::Found;
   }
   try {
-    if (!db->verify().ok()) return Outcome::Late;
-    return content_of(*db) == content ? Outcome::Same : Outcome::Wrong;
+    return db->verify().ok() ? content.compare(*db) : Outcome::Late;
   } catch (const Error&) {
     return Outcome::Late;
   }

@@ -21,7 +21,8 @@ namespace azoth::proof {
 
 namespace {
 
-constexpr const char* kNames[kOutcomes] = {"none", "found", "late", "same", "WRONG", "TOUCHED", "CRASHED", "HUNG"};
+constexpr const char* kNames[kOutcomes] = {"none",  "found",   "late",    "same", "shorter",
+                                           "WRONG", "TOUCHED", "CRASHED", "HUNG"};
 constexpr unsigned kSeconds = 20;  // for one mutation, on a machine that may be busy with other things
 constexpr rlim_t kMemory = rlim_t{4} << 30;
 constexpr rlim_t kLargestFile = rlim_t{256} << 20;
@@ -159,7 +160,8 @@ Tally Trial::run(std::uint64_t first, std::uint64_t count) const {
   for (std::uint64_t i = 0; i < count; ++i) {
     const Outcome outcome = board.of(i).outcome;
     ++tally.kinds[board.of(i).kind][static_cast<std::size_t>(outcome)];
-    const bool good = outcome == Outcome::Found || outcome == Outcome::Late || outcome == Outcome::Same;
+    const bool good = outcome == Outcome::Found || outcome == Outcome::Late || outcome == Outcome::Same ||
+                      outcome == Outcome::Shorter;
     if (good || tally.bad.size() == kMostBad) continue;
     tally.bad.push_back(std::string(kNames[static_cast<std::size_t>(outcome)]) + " " + std::to_string(first + i) + " " +
                         make(first + i).what);

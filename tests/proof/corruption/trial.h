@@ -20,12 +20,14 @@ enum class Outcome : std::uint8_t {
   Found,    // an error, or a report with problems
   Late,     // the same, but not before the store had been opened for writing
   Same,     // nothing was found, and all that can be read is as it was: the bytes were dead, or not needed
+  Shorter,  // nothing was found, and the last commits are gone, as after a power cut: nothing that is left tells of
+            // them
   Wrong,    // nothing was found, and something reads differently
   Touched,  // it was found, and files were changed all the same
   Crashed,
   Hung,
 };
-inline constexpr std::size_t kOutcomes = 8;
+inline constexpr std::size_t kOutcomes = 9;
 
 struct Tally {
   std::map<std::string, std::array<std::uint64_t, kOutcomes>> kinds;
