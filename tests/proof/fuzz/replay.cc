@@ -46,6 +46,10 @@ class Mutator {
   std::uint64_t below(std::uint64_t end) { return random_() % std::max<std::uint64_t>(end, 1); }
   const std::string& pick() { return corpus_[below(corpus_.size())]; }
 
+  void splice(std::string& input, std::size_t at, const std::string& other) {
+    input = input.substr(0, at) + other.substr(below(other.size() + 1));
+  }
+
   void step(std::string& input) {
     const std::size_t at = below(input.size() + 1);
     switch (below(6)) {
@@ -59,7 +63,7 @@ class Mutator {
         input.insert(at, input.substr(below(input.size() + 1), below(32)));
         break;
       case 3:
-        input = input.substr(0, at) + pick().substr(below(pick().size() + 1) % (pick().size() + 1));
+        splice(input, at, pick());
         break;
       default:
         if (at < input.size()) input[at] = static_cast<char>(below(2) != 0 ? input[at] ^ (1 << below(8)) : random_());
