@@ -132,7 +132,8 @@ void Journal::start_segment(CommitSeq first_commit) {
                        .first_commit = first_commit,
                        .previous_number = tail_.segment_number,
                        .previous_valid_bytes = tail_.valid_bytes,
-                       .previous_checksum = tail_.checksum};
+                       .previous_checksum = tail_.checksum,
+                       .file_bytes = next.file->size()};
   next.file->write_at(0, header.encode(identity_));
   if (int error = AZOTH_FAULT("journal.start_segment")) throw_errno(error, "starting a journal segment");
   next.file->sync_data();

@@ -23,6 +23,7 @@
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "azoth/core/log.h"
+#include "record.h"
 
 namespace azoth {
 
@@ -276,8 +277,9 @@ void LmdbWriteTxn::commit(CommitSeq last_commit) {
 
 // --- LmdbEnv
 
-LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& settings, Mode mode) {
-  std::filesystem::path data = directory / "data.mdb";
+LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& settings, Mode mode)
+    : data_file_(directory / "data.mdb") {
+  const std::filesystem::path& data = data_file_;
   std::filesystem::path lock = directory / "lock.mdb";
   refuse_symlink(data);
   refuse_symlink(lock);
@@ -286,6 +288,7 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
   if (mode != Mode::Create && (ignored || size == 0)) {
     throw Error(ErrorCode::Corruption, data.string() + " is missing or empty; restore it from a copy or a backup");
   }
+  if (mode != Mode::Create) check_lmdb_metas(data);  // LMDB takes its page size from there, and divides by it
   unsigned readers = settings.max_readers + 1;  // and the environment's own
   if (mode != Mode::Read || !std::filesystem::exists(lock)) allocate_lock_file(lock, readers);
   check(mdb_env_create(&env_), "creating an LMDB environment");
@@ -306,9 +309,10 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
     if (as_in_file) raise_map_size(map_bytes);
     check(mdb_env_get_fd(env_, &data_fd_), "asking LMDB for its file");
     fcntl(data_fd_, F_SETFD, FD_CLOEXEC);
-    check_whole(data);
+    check_whole();
     clear_stale_readers();
     if (mode == Mode::Write) finish_for_dead_writer();
+    if (mode != Mode::Create) check_entrance(mode == Mode::Write);
     open_tables(mode == Mode::Create);
     own_reader_ = begin_fresh_read();
     mdb_txn_reset(own_reader_);
@@ -326,14 +330,43 @@ LmdbEnv::~LmdbEnv() {
 
 // Reading a page that lies behind the end of a mapped file kills the process, so a file that was cut (by a copy that
 // did not end, say) must be found here.
-void LmdbEnv::check_whole(const std::filesystem::path& data) {
+void LmdbEnv::check_whole() {
   std::uint64_t end = end_bytes();  // first, because a writer in another process extends the file before it uses it
   struct stat status {};
-  if (fstat(data_fd_, &status) != 0) throw_errno(errno, "finding the size of " + data.string());
+  if (fstat(data_fd_, &status) != 0) throw_errno(errno, "finding the size of " + data_file_.string());
   auto size = static_cast<std::uint64_t>(status.st_size);
   if (size >= end) return;
-  throw Error(ErrorCode::Corruption, data.string() + " has " + std::to_string(size) + " bytes and should have " +
+  throw Error(ErrorCode::Corruption, data_file_.string() + " has " + std::to_string(size) + " bytes and should have " +
                                          std::to_string(end) + ": it was cut; restore it from a copy or a backup");
+}
+
+// A snapshot of LMDB's, and what its meta page says: until `check` is through, none of its pages changes.
+template <class Check>
+std::optional<LmdbCheck> check_transaction(int fd, const std::filesystem::path& data, MDB_txn* txn, Check check) {
+  LmdbFile file(fd, data);
+  std::optional<LmdbMeta> meta = file.of_transaction(mdb_txn_id(txn));
+  return meta ? std::optional(check(file, *meta)) : std::nullopt;
+}
+
+// What command ids there are may take long to look at, and is not needed to open a store.
+void LmdbEnv::check_entrance(bool writing) {
+  auto skip = [](std::string_view low, std::optional<std::string_view> high) {
+    constexpr char kCommands = static_cast<char>(azoth::Space::Command);
+    return low.starts_with(kCommands) && high && high->starts_with(kCommands);
+  };
+  std::optional<LmdbCheck> found;
+  while (!found) {
+    std::unique_ptr<MDB_txn, decltype(&mdb_txn_abort)> txn(begin_fresh_read(), mdb_txn_abort);
+    found = check_transaction(data_fd_, data_file_, txn.get(), [&](const LmdbFile& file, const LmdbMeta& meta) {
+      return check_lmdb_entrance(file, meta, kTableNames[static_cast<unsigned>(Table::System)], skip, writing);
+    });
+  }
+  if (found->problems.empty()) return;
+  throw Error(ErrorCode::Corruption, found->problems.front() + "; nothing was changed, restore the store from a backup");
+}
+
+std::optional<LmdbCheck> LmdbEnv::check_pages(const LmdbReadTxn& snapshot) const {
+  return check_transaction(data_fd_, data_file_, snapshot.txn_, check_lmdb);
 }
 
 // A writer that is killed while LMDB syncs its last page has committed, but has not told: as long as a reader keeps

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "azoth/core/ids.h"
+#include "lmdb_check.h"
 
 struct MDB_env;
 struct MDB_txn;
@@ -129,7 +130,9 @@ class LmdbEnv {
   enum class Mode { Create, Write, Read };
 
   // Opens the environment in `directory`, which must hold one unless it is to be created. Refuses symbolic links. Reads
-  // with a map as large as the writer's at least, unless the process may not have so much address space.
+  // with a map as large as the writer's at least, unless the process may not have so much address space. Throws
+  // Corruption if those pages are not whole that opening a store needs: meta pages, the list of tables, of `system` what
+  // is no command id, and for a writer the list of free pages.
   LmdbEnv(const std::filesystem::path& directory, const Settings& settings, Mode mode);
   ~LmdbEnv();  // no transaction may be alive
   LmdbEnv(const LmdbEnv&) = delete;
@@ -162,6 +165,9 @@ class LmdbEnv {
   Space space();
   std::uint64_t leaf_pages(Table table);  // pages that hold the table's entries
 
+  // Looks at all pages of a snapshot, without LMDB. Nothing if it is not the newest or the one before it any more.
+  std::optional<LmdbCheck> check_pages(const LmdbReadTxn& snapshot) const;
+
  private:
   friend class LmdbReadTxn;
   friend class LmdbWriteTxn;
@@ -174,7 +180,8 @@ class LmdbEnv {
 
   class OwnRead;  // a snapshot for statistics
 
-  void check_whole(const std::filesystem::path& data);
+  void check_whole();
+  void check_entrance(bool writing);
   void extend_to_end() noexcept;
   void finish_for_dead_writer();
   void raise_map_size(std::uint64_t bytes);
@@ -185,6 +192,7 @@ class LmdbEnv {
 
   MDB_env* env_ = nullptr;
   std::array<unsigned, kTables> dbis_{};
+  std::filesystem::path data_file_;
   int data_fd_ = -1;
   std::uint64_t reserved_disk_ = 0;
   std::array<Published, kPublished> published_;

@@ -290,9 +290,8 @@ VerifyReport ReadingStore::verify(const Progress& progress) {
   refresh();
   VerifyReport report;
   std::shared_ptr<const View> view = views_->load();
-  Snapshot snapshot(0, view);
-  verify_tables(snapshot, report, progress);
-  verify_journal(fs_, paths_.journal, identity_, *view->environment, report);
+  verify_store([&] { return std::make_unique<Snapshot>(0, view); }, *view->environment, fs_, paths_.journal, identity_,
+               report, progress);
   return report;
 }
 

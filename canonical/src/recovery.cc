@@ -85,6 +85,10 @@ class Planner {
       refuse(reader.path().string() + " begins with commit " + std::to_string(segment.header->first_commit) +
              " and should begin with " + std::to_string(expected_));
     }
+    if (reader.bytes() < segment.header->file_bytes) {
+      refuse(reader.path().string() + " has " + std::to_string(reader.bytes()) + " bytes and should have " +
+             std::to_string(segment.header->file_bytes) + ": it was cut, and whatever stood behind is lost");
+    }
     while (successor == nullptr || offset < successor->previous_valid_bytes) {
       auto batch = reader.read(offset);
       if (batch && (batch->previous_checksum != link || batch->first_commit != expected_)) {

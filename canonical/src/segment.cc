@@ -16,6 +16,14 @@ constexpr std::size_t kSegmentHeaderUsed = 92;
 constexpr std::size_t kNumberDigits = 16;
 constexpr std::size_t kHeaderCheckAt = 56;  // in a batch: the check of what lies between it and the checksum
 
+// Behind what every header has: the size of the file, and a checksum of that. Zeros in files from before it was noted.
+std::uint64_t noted_file_bytes(std::string_view behind, std::uint64_t seed) {
+  codec::Reader reader(behind);
+  const std::string_view noted = behind.substr(0, sizeof(std::uint64_t));
+  const auto bytes = reader.read<std::uint64_t>();
+  return reader.read<std::uint64_t>() == checksum64(noted, seed) && !reader.failed() ? bytes : 0;
+}
+
 std::uint64_t header_check(std::string_view batch, std::uint64_t seed) {
   return checksum64(batch.substr(8, kHeaderCheckAt - 8), seed);
 }
@@ -35,6 +43,8 @@ std::string SegmentHeader::encode(const JournalIdentity& identity) {
   codec::append(bytes, previous_checksum);
   checksum = checksum64(std::string_view(bytes).substr(8), number);
   codec::store(bytes.data(), checksum);
+  codec::append(bytes, file_bytes);
+  codec::append(bytes, checksum64(std::string_view(bytes).substr(kSegmentHeaderUsed), checksum));
   bytes.resize(kSegmentHeaderBytes);
   return bytes;
 }
@@ -48,6 +58,7 @@ std::optional<SegmentHeader> SegmentHeader::decode(std::string_view bytes, const
 std::optional<SegmentHeader> SegmentHeader::decode_of_any_timeline(std::string_view bytes, const Uuid& store_id,
                                                                    std::uint64_t number) {
   if (bytes.size() < kSegmentHeaderUsed) return std::nullopt;
+  const std::string_view behind = bytes.substr(kSegmentHeaderUsed);
   bytes = bytes.substr(0, kSegmentHeaderUsed);
   codec::Reader reader(bytes);
   SegmentHeader header;
@@ -63,6 +74,7 @@ std::optional<SegmentHeader> SegmentHeader::decode_of_any_timeline(std::string_v
   header.previous_number = reader.read<std::uint64_t>();
   header.previous_valid_bytes = reader.read<std::uint64_t>();
   header.previous_checksum = reader.read<std::uint64_t>();
+  header.file_bytes = noted_file_bytes(behind, header.checksum);
   if (header.number != number || header.previous_number >= number || header.first_commit == 0) return std::nullopt;
   return header;
 }

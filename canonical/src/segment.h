@@ -44,6 +44,7 @@ struct SegmentHeader {
   std::uint64_t previous_number = 0;       // the segment before it; 0 if none
   std::uint64_t previous_valid_bytes = 0;  // where that one ends; bytes behind it are dead for ever
   std::uint64_t previous_checksum = 0;     // of its last batch (of its header if it has none)
+  std::uint64_t file_bytes = 0;            // of the segment, which was allocated whole; 0 if that is not known
   std::uint64_t checksum = 0;              // of this header; the link of the first batch
   Uuid timeline{};                         // set by encode() and decode()
 

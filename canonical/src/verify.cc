@@ -151,6 +151,39 @@ class TableVerifier {
 
 }  // namespace
 
+namespace {
+
+// The snapshot of which they are whole, or nothing.
+std::unique_ptr<Snapshot> verify_pages(const std::function<std::unique_ptr<Snapshot>()>& take, Environment& environment,
+                                       VerifyReport& report) {
+  std::unique_ptr<Snapshot> snapshot;
+  std::optional<LmdbCheck> check;
+  while (!check) {  // beside a writer that has committed twice since it was taken
+    snapshot.reset();
+    snapshot = take();
+    check = environment.lmdb.check_pages(snapshot->lmdb());
+  }
+  report.pages = check->pages;
+  report.problems = check->problems;
+  if (check->lost > 0) {
+    report.notes.push_back(std::to_string(check->lost) + " pages of LMDB's file are neither in use nor free");
+  }
+  if (report.ok()) return snapshot;
+  report.problems.push_back("what is in these pages, and the journal, was not looked at");
+  return nullptr;
+}
+
+}  // namespace
+
+void verify_store(const std::function<std::unique_ptr<Snapshot>()>& take, Environment& environment, FileSystem& fs,
+                  const std::filesystem::path& journal, const JournalIdentity& identity, VerifyReport& report,
+                  const Progress& progress) {
+  std::unique_ptr<Snapshot> snapshot = verify_pages(take, environment, report);
+  if (!snapshot) return;
+  verify_tables(*snapshot, report, progress);
+  verify_journal(fs, journal, identity, environment, report);
+}
+
 void verify_tables(const Snapshot& snapshot, VerifyReport& report, const Progress& progress) {
   TableVerifier(snapshot, report, progress).run();
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "azoth/canonical/store.h"
@@ -9,6 +11,12 @@
 #include "snapshot.h"
 
 namespace azoth {
+
+// LMDB's pages, then its tables, then the journal. `take` makes a snapshot without Deltas. If the pages are not whole
+// nothing else is looked at, because LMDB would not survive it.
+void verify_store(const std::function<std::unique_ptr<Snapshot>()>& take, Environment& environment, FileSystem& fs,
+                  const std::filesystem::path& journal, const JournalIdentity& identity, VerifyReport& report,
+                  const Progress& progress);
 
 // LMDB's tables, in a snapshot without Deltas: every checksum, gapless ids, the tag index against the events, the counts
 // of the head against what is there.

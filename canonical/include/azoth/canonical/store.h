@@ -96,6 +96,7 @@ struct Status {
 };
 
 struct VerifyReport {
+  std::uint64_t pages = 0;  // of LMDB, in use
   std::uint64_t commits = 0;
   std::uint64_t state_keys = 0;
   std::uint64_t events = 0;

@@ -1,0 +1,104 @@
+// Every file of a store is damaged in every way that mutation.h knows. What is live must be found by verify, which must
+// neither crash nor hang nor write; what nobody finds must read as before.
+#include <gtest/gtest.h>
+
+#include <iostream>
+
+#include "mutation.h"
+#include "subject.h"
+#include "support/child_process.h"
+#include "support/temp_dir.h"
+
+namespace azoth::proof {
+namespace {
+
+class StoreCorruption : public testing::TestWithParam<Ending> {
+ protected:
+  StoreCorruption() {
+    test::ChildProcess maker([&] { make(); });  // the threads of a store do not survive a fork
+    maker.wait();
+    if (!maker.succeeded()) throw std::runtime_error("making the store failed");
+    files_ = read_files(place("now"));
+    before_ = read_files(place("before"));
+    std::filesystem::copy(place("now"), place("opened"), std::filesystem::copy_options::recursive);
+    test::ChildProcess reader([&] {
+      Db db = Db::open_read_only(place("opened"), small_options());
+      make_files(place("content"), {{"all", Content::of(db)}});
+    });
+    reader.wait();
+    content_ = {read_files(place("content")).at("all"), read_files(place("history")).at("text")};
+  }
+
+  void make() {
+    auto copy = [&](const char* name) {
+      std::filesystem::copy(place("store"), place(name), std::filesystem::copy_options::recursive);
+    };
+    const std::string history = make_subject(
+        place("store"), GetParam(), [&](Db&) { copy("before"); },
+        [&](Db& db) {
+          if (GetParam() == Ending::Closed) db.close();
+          copy("now");
+        });
+    make_files(place("history"), {{"text", history}});
+  }
+
+  std::filesystem::path place(const std::string& name) const { return dir_.path() / name; }
+
+  void try_mutations(const std::string& prefix, std::uint64_t count) {
+    const Mutator mutator(files_, before_, prefix);
+    expect_found({.directory = place("damaged"),
+                  .files = files_,
+                  .make = [&](std::uint64_t n) { return mutator.make(n); },
+                  .judge = [&](const auto& directory) { return judge_reading(directory, content_); }},
+                 count);
+    expect_found({.directory = place("opened"),
+                  .files = files_,
+                  .make = [&](std::uint64_t n) { return mutator.make(n); },
+                  .judge = [&](const auto& directory) { return judge_writing(directory, content_); },
+                  .judge_writes = true},
+                 count / 10);
+  }
+
+  void expect_found(const Trial& trial, std::uint64_t count) const {
+    const Tally tally = trial.run(first_mutation(), mutations(count));
+    if (GetParam() == Ending::Closed) {
+      EXPECT_EQ(tally.count(Outcome::Shorter), 0u);
+    }
+    std::cout << (trial.judge_writes ? "opened for writing" : "verified") << '\n' << tally.table();
+    for (const std::string& bad : tally.bad) ADD_FAILURE() << bad;
+  }
+
+  test::TempDir dir_;
+  Files files_;
+  Files before_;
+  Content content_;
+};
+
+TEST_P(StoreCorruption, IsFoundInLmdb) { try_mutations("canonical/data.mdb", 6000); }
+TEST_P(StoreCorruption, IsFoundInTheJournal) { try_mutations("journal/", 2500); }
+TEST_P(StoreCorruption, IsFoundInAnyFile) { try_mutations("", 1500); }
+TEST_P(StoreCorruption, IsFoundInTheIdentity) { try_mutations("identity", 300); }
+
+// Each byte of what LMDB reads first, changed in three ways.
+TEST_P(StoreCorruption, IsFoundInEveryByteOfTheMetaPages) {
+  constexpr std::size_t kUsed = 152;
+  auto make = [&](std::uint64_t number) {
+    Mutation mutation{"meta pages", "byte " + std::to_string(number), files_};
+    const std::size_t at = number / 3 % kUsed + (number / 3 / kUsed) * 4096;
+    char& byte = mutation.files.at("canonical/data.mdb").at(at);
+    byte = static_cast<char>(number % 3 == 0 ? byte ^ 1 : number % 3 == 1 ? byte ^ 0x80 : ~byte);
+    return mutation;
+  };
+  const Trial trial{.directory = place("damaged"), .files = files_, .make = make, .judge = [&](const auto& directory) {
+                      return judge_reading(directory, content_);
+                    }};
+  const Tally tally = trial.run(0, 2 * kUsed * 3);
+  std::cout << tally.table();
+  for (const std::string& bad : tally.bad) ADD_FAILURE() << bad;
+}
+
+INSTANTIATE_TEST_SUITE_P(Ending, StoreCorruption, testing::Values(Ending::Killed, Ending::Closed),
+                         [](const auto& test) { return test.param == Ending::Killed ? "Killed" : "Closed"; });
+
+}  // namespace
+}  // namespace azoth::proof
