@@ -5,6 +5,7 @@
 
 #include "azoth/core/fault.h"
 #include "azoth/core/log.h"
+#include "azoth/core/thread.h"
 
 namespace azoth {
 
@@ -24,7 +25,7 @@ Flusher::Flusher(Environment& environment, Journal& journal, RetainedJournal& re
       state_(state),
       options_(options) {
   note_space();
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread([this] { run(); });
 }
 
 Flusher::~Flusher() { stop(); }
@@ -95,7 +96,7 @@ bool Flusher::try_flush(const Delta& delta) {
     flush_delta(environment_.lmdb, environment_.rows, delta, {.journal_begin = journal_.first_commit()});
   } catch (const Error& error) {
     if (error.code() != ErrorCode::NoSpace) throw;
-    log(LogLevel::Warning, std::string("commits cannot be moved to LMDB and wait: ") + error.what());
+    log(LogLevel::Warning, "commits cannot be moved to LMDB and wait: ", error.what());
     std::unique_lock lock(mutex_);
     last_error_ = error;
     ++attempts_failed_;
@@ -133,7 +134,7 @@ void Flusher::note_bulk(CommitSeq commit) noexcept {
     note_space();
     retained_.trim(commit);
   } catch (const std::exception& error) {
-    log(LogLevel::Warning, std::string("after a bulk transaction: ") + error.what());
+    log(LogLevel::Warning, "after a bulk transaction: ", error.what());
   }
 }
 

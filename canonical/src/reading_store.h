@@ -52,6 +52,7 @@ class ReadingStore : public StoreImpl {
   void publish();
   void start_following();  // with mutex_ held
   void follow();
+  void follow_until_gone();
   void fail(const Error& error);
   JournalFiles list_files();
   RecoveryReport to_be_recovered(Environment& environment, const JournalFiles& files) const;

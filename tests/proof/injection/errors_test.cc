@@ -2,15 +2,13 @@
 // There is an azoth::Error or none, no false success, no hang, no signal; and what was acknowledged is there.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 
-#include "runner.h"
-#include "support/seed.h"
+#include "proof_case.h"
 
 namespace azoth::inject {
 namespace {
-
-constexpr std::size_t kAll = SIZE_MAX;
 
 struct Errors {
   int error;
@@ -24,25 +22,13 @@ constexpr Errors kTried[] = {{EIO, false, kAll}, {EIO, true, 40},   {ENOSPC, fal
                              {EACCES, false, 20}, {EACCES, true, 10}, {EROFS, false, 10}, {EROFS, true, 10},
                              {ENOMEM, false, 20}, {ENOMEM, true, 5}, {EAGAIN, false, 10}, {EAGAIN, true, 3}};
 
-class ErrorAtEveryCall : public testing::TestWithParam<const char*> {
- protected:
-  void run(const Case& one) {
-    ++runs_;
-    const std::string problem = runner_.run(one);
-    hits_ += runner_.last_was_hit();
-    if (!problem.empty()) ADD_FAILURE() << problem;
-  }
-
-  Runner runner_;
-  std::size_t runs_ = 0;
-  std::size_t hits_ = 0;
-};
+class ErrorAtEveryCall : public ProofCase {};
 
 TEST_P(ErrorAtEveryCall, IsReportedAndLosesNothing) {
   const Counts counts = runner_.count(GetParam(), What::Files);
   for (const Errors& errors : kTried) {
     const std::uint32_t kinds = kinds_for(errors.error);
-    for (std::uint64_t at : sample(counts.of_kinds(kinds), errors.most, test::test_seed())) {
+    for (std::uint64_t at : sample(counts.of_kinds(kinds), per_workload(errors.most, std::min<std::size_t>(errors.most / 4 + 1, 150)), test::test_seed())) {
       Case one{.workload = GetParam(), .plan = {}};
       one.plan = {.what = What::Files, .at = at, .kinds = kinds, .error = errors.error, .sticky = errors.sticky};
       run(one);
@@ -55,7 +41,7 @@ TEST_P(ErrorAtEveryCall, IsReportedAndLosesNothing) {
 TEST_P(ErrorAtEveryCall, AFailedSyncThatLosesWhatWasWrittenLosesNothingDurable) {
   const Counts counts = runner_.count(GetParam(), What::Files);
   for (bool sticky : {false, true}) {
-    for (std::uint64_t at : sample(counts.of_kinds(bit(Kind::Sync)), sticky ? 10 : kAll, test::test_seed())) {
+    for (std::uint64_t at : sample(counts.of_kinds(bit(Kind::Sync)), sticky ? 10 : per_workload(kAll, 40), test::test_seed())) {
       Case one{.workload = GetParam(), .plan = {}};
       one.plan = {.what = What::Files, .at = at, .kinds = bit(Kind::Sync), .error = EIO, .sticky = sticky, .lose = true};
       run(one);
@@ -64,10 +50,7 @@ TEST_P(ErrorAtEveryCall, AFailedSyncThatLosesWhatWasWrittenLosesNothingDurable) 
   std::cout << GetParam() << ": " << counts.of_kinds(bit(Kind::Sync)) << " syncs, " << runs_ << " runs\n";
 }
 
-INSTANTIATE_TEST_SUITE_P(Workloads, ErrorAtEveryCall,
-                         testing::Values("create", "commits", "recovery", "reading", "projections", "backup", "restore",
-                                         "repair"),
-                         [](const auto& one) { return std::string(one.param); });
+INSTANTIATE_TEST_SUITE_P(Workloads, ErrorAtEveryCall, testing::ValuesIn(names()), name_of_case);
 
 // AZOTH_INJECT_REPLAY=commits:file:137:EIO:once
 TEST(Replay, OfOneCase) {

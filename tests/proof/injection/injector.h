@@ -81,4 +81,13 @@ class Exempt {
   Exempt& operator=(const Exempt&) = delete;
 };
 
+// Inside of it, what the store does for it.
+class Counted {
+ public:
+  Counted() { azoth_inject_exempt(-1); }
+  ~Counted() { azoth_inject_exempt(1); }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+};
+
 }  // namespace azoth::inject

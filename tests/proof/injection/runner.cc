@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <random>
@@ -17,18 +18,29 @@ namespace azoth::inject {
 
 namespace {
 
-constexpr unsigned kRunSeconds = 40;  // longer: it hangs
 constexpr unsigned kCheckSeconds = 120;
 
 struct NamedError {
   int error;
   const char* name;
 };
+
+// A run that takes longer hangs.
+unsigned run_seconds() {
+  const char* given = std::getenv("AZOTH_INJECT_SECONDS");
+  return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : 60;
+}
+
 constexpr NamedError kErrors[] = {{EIO, "EIO"},       {ENOSPC, "ENOSPC"}, {EDQUOT, "EDQUOT"}, {EINTR, "EINTR"},
                                   {EAGAIN, "EAGAIN"}, {EMFILE, "EMFILE"}, {EACCES, "EACCES"}, {EROFS, "EROFS"},
                                   {ENOMEM, "ENOMEM"}, {kKill, "kill"},    {kShort, "short"}};
 constexpr const char* kPlants[] = {"",           "swallow-sync", "retry-sync", "swallow-write", "swallow-rename",
                                    "short-write", "hang",         "crash"};
+
+Script::Expects expected_of(const Plan& plan) {
+  if (plan.at == 0 && plan.error != kKill) return Script::Expects::Nothing;
+  return plan.what == What::Memory ? Script::Expects::NoMemory : Script::Expects::Errors;
+}
 
 // In a process of its own, with an alarm.
 template <class Body>
@@ -38,6 +50,7 @@ pid_t in_child(unsigned seconds, Body body) {
   if (child < 0) throw_errno(errno, "forking");
   if (child != 0) return child;
   alarm(seconds);
+  Exempt own;
   try {
     body();
   } catch (const std::exception& error) {
@@ -173,7 +186,7 @@ const Runner::Template& Runner::template_of(const Workload& workload) {
   std::filesystem::create_directory(made->directory);
   told_->start_with({});
   const std::string end = end_of(in_child(kCheckSeconds, [&] {
-    Script script({made->directory}, *told_, false);
+    Script script({made->directory}, *told_, Script::Expects::Nothing);
     workload.prepare(script);
   }), false);
   if (!end.empty()) throw Error(ErrorCode::Io, std::string("preparing ") + workload.name + " " + end);
@@ -199,8 +212,8 @@ std::string Runner::run_from_template(const Case& one, std::uint64_t kill_after)
   std::memset(static_cast<void*>(&*report_), 0, offsetof(Report, note_stacks));
   Plan plan = one.plan;
   std::strncpy(plan.directory, place.c_str(), sizeof plan.directory - 1);
-  const pid_t child = in_child(kRunSeconds, [&] {
-    Script script({place}, *told_, plan.what == What::Memory);
+  const pid_t child = in_child(run_seconds(), [&] {
+    Script script({place}, *told_, expected_of(plan));
     azoth_inject_arm(&plan, &*report_);
     of.run(script);
     azoth_inject_disarm();
@@ -224,10 +237,39 @@ std::string Runner::check(const Case& one, const Workload& of) {
   const bool lost_pages = one.plan.lose && report_->sync_failed.load();
   const Durability least = lost_pages ? Durability::Durable : Durability::Written;
   const std::string end = end_of(in_child(kCheckSeconds, [&] {
-    Script script({base_ / "run"}, *told_, false);
+    Script script({base_ / "run"}, *told_, Script::Expects::Nothing);
     of.check(script, least);
   }), false);
   return end.empty() ? "" : "the check of what is left " + end;
+}
+
+std::string Runner::run_under(const std::string& name, const std::function<void()>& limit) {
+  const Workload& of = workload(name);
+  const Template& from = template_of(of);
+  copy_directory(from.directory, base_ / "run");
+  told_->start_with(from.words);
+  std::string problem = end_of(in_child(run_seconds(), [&] {
+    Script script({base_ / "run"}, *told_, Script::Expects::NoMemory);
+    limit();
+    of.run(script);
+  }), false);
+  if (problem.empty()) problem = told_->complaint();
+  return problem.empty() ? check({.workload = name, .plan = {}}, of) : problem;
+}
+
+std::uint64_t Runner::microseconds(const std::string& name) {
+  const Workload& of = workload(name);
+  const Template& from = template_of(of);
+  copy_directory(from.directory, base_ / "run");
+  told_->start_with(from.words);
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string problem = end_of(in_child(run_seconds(), [&] {
+    Script script({base_ / "run"}, *told_, Script::Expects::Nothing);
+    of.run(script);
+  }), false);
+  if (!problem.empty()) throw Error(ErrorCode::Io, "without a fault: " + problem);
+  const auto time = std::chrono::steady_clock::now() - begin;
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());
 }
 
 Counts Runner::count(const std::string& workload, What what) {

@@ -23,10 +23,12 @@ struct Place {
   std::filesystem::path target() const { return directory / "target"; }
 };
 
-// What the calls of a workload go through. It goes on whatever is thrown, so that each life ends by close().
+// What the calls of a workload go through: what is inside of attempt() is counted, the rest is exempt. It goes on whatever is thrown, so that each life ends by close().
 class Script {
  public:
-  Script(Place place, Told& told, bool memory_is_short);
+  // Expects errors, and perhaps std::bad_alloc; nothing is planned that makes them: then each is a complaint.
+  enum class Expects { Nothing, Errors, NoMemory };
+  Script(Place place, Told& told, Expects expects);
 
   const Place place;
   const Options options;
@@ -36,12 +38,14 @@ class Script {
   template <class Call>
   std::optional<Error> attempt(Call call) {
     try {
+      Counted counted;
       call();
       return std::nullopt;
     } catch (const Error& error) {
+      if (expects_ == Expects::Nothing) told.complain("without a fault: ", error.what());
       return error;
     } catch (const std::bad_alloc&) {
-      if (!memory_is_short_) told.complain("std::bad_alloc, and there is memory");
+      if (expects_ != Expects::NoMemory) told.complain("std::bad_alloc, and there is memory");
     } catch (const std::exception& error) {
       told.complain("what was thrown is no azoth::Error: ", error.what());
     } catch (...) {
@@ -55,7 +59,7 @@ class Script {
   void wait(const Ticket& ticket, int step, Durability level);
 
  private:
-  const bool memory_is_short_;
+  const Expects expects_;
   const Error no_memory_;
 };
 
@@ -69,8 +73,9 @@ struct Workload {
 const std::vector<Workload>& workloads();
 const Workload& workload(std::string_view name);
 
-// Options with which nothing waits long.
+// With which nothing waits long, and with which all that can come comes.
 Options quick_options();
+Options patient_options();
 
 // --- For the checks
 

@@ -24,12 +24,6 @@ void check_given_words(Store& store, const Told& told, Durability least) {
   EXPECT_GE(store.next_sequence("number"), next) << "a number was handed out twice";
 }
 
-Options patient_options() {
-  Options options = quick_options();
-  options.timeout = std::chrono::seconds{30};
-  return options;
-}
-
 }  // namespace
 
 test::Told safe_words(const Told& told, Durability least, CommitSeq through) {
