@@ -44,6 +44,7 @@ void Flusher::run() {
       sequencer_.wake_all_waiters();
       break;
     } catch (const std::bad_alloc&) {
+      note_failed_attempt(no_memory());
       pause_after_failure();
     }
     bool given_up = stopping && back_off_.count() != 0;
@@ -95,19 +96,23 @@ bool Flusher::try_flush(const Delta& delta) {
   try {
     flush_delta(environment_.lmdb, environment_.rows, delta, {.journal_begin = journal_.first_commit()});
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::NoSpace) throw;
+    if (error.code() != ErrorCode::NoSpace && error.code() != ErrorCode::OutOfMemory) throw;
     log(LogLevel::Warning, "commits cannot be moved to LMDB and wait: ", error.what());
-    std::unique_lock lock(mutex_);
-    last_error_ = error;
-    ++attempts_failed_;
-    flushed_.notify_all();
-    lock.unlock();
+    note_failed_attempt(error);
     environment_.lmdb.clear_stale_readers();
     pause_after_failure();
     return false;
   }
   if (AZOTH_FAULT("flush.committed")) throw Error(ErrorCode::Io, "a fault was injected after LMDB's commit");
   return true;
+}
+
+// For those who wait for the flush: it is tried again, but not for ever at their expense.
+void Flusher::note_failed_attempt(const Error& error) {
+  std::lock_guard lock(mutex_);
+  last_error_ = error;
+  ++attempts_failed_;
+  flushed_.notify_all();
 }
 
 void Flusher::pause_after_failure() {

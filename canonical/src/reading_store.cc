@@ -215,7 +215,7 @@ std::unique_ptr<EventSource> ReadingStore::event_source() {
 
 void ReadingStore::start_following() {
   if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
-  if (watch_) return;
+  if (following_.joinable()) return;
   // Before the first look, so that nothing is missed.
   auto watch = std::make_unique<DirectoryWatch>(paths_.journal);
   watch->watch_place(paths_.directory, paths_.journal.filename());
@@ -316,7 +316,7 @@ void ReadingStore::close() {
   if (watch_) {
     watch_->interrupt();
     lock.unlock();
-    following_.join();
+    if (following_.joinable()) following_.join();
     lock.lock();
   }
   environment_->claim->store_closed();

@@ -61,7 +61,7 @@ bool Device::has(const std::string& type) { return std::system(("command -v mkfs
 Device::Device(std::string type) : type_(std::move(type)), memory_(kBytes) {
   const auto image = memory_.path() / "image";
   const int fd = open(image.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  const bool made = fd >= 0 && ftruncate(fd, kBytes / 2) == 0;
+  const bool made = fd >= 0 && ftruncate(fd, kBytes / 5 * 4) == 0;
   close(fd);
   if (!made) throw_errno(errno, "making " + image.string());
   run("mkfs." + type_ + " -q " + image.string());

@@ -29,7 +29,7 @@ class Memory {
 // that is full, writes to blocks that are new to the device fail, as on a device that is broken.
 class Device {
  public:
-  static constexpr std::uint64_t kBytes = std::uint64_t{96} << 20;
+  static constexpr std::uint64_t kBytes = std::uint64_t{320} << 20;
 
   explicit Device(std::string type);  // "ext4", "xfs"
   ~Device();

@@ -95,7 +95,8 @@ class InTheWay : public testing::Test {
     std::filesystem::rename(path, directory_.path() / "aside");
     if (by == "symlink") std::filesystem::create_symlink(victim(), path);
     if (by == "directory") std::filesystem::create_directory(path);
-    if (by == "pipe") ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+    const bool made = by != "pipe" || mkfifo(path.c_str(), 0600) == 0;
+    ASSERT_TRUE(made);
   }
   void put_back(const std::filesystem::path& name) const {
     std::filesystem::remove(store() / name);
@@ -191,7 +192,13 @@ TEST(FullMap, RefusesWhatAddsTakesWhatDeletesAndKeepsAll) {
     set.del("key/" + std::to_string(i));
     EXPECT_NO_THROW(db.submit(std::move(set))->wait());
   }
-  db.close();
+  // To move scattered deletions to a full map takes more pages than there are: then they wait in the journal.
+  try {
+    db.close();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::NoSpace) << error.what();
+  }
+  options.map_bytes = std::size_t{16} << 20;
   Db again = Db::open(store, options);
   for (int i = 0; i < taken; ++i) EXPECT_EQ(again.read().exists("key/" + std::to_string(i)), i % 2 == 1);
   EXPECT_TRUE(again.verify().ok());

@@ -1,5 +1,6 @@
 #include "runner.h"
 
+#include <execinfo.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -42,6 +43,15 @@ Script::Expects expected_of(const Plan& plan) {
   return plan.what == What::Memory ? Script::Expects::NoMemory : Script::Expects::Errors;
 }
 
+// Where it was when it died.
+void print_stack(int signal) {
+  azoth_inject_disarm();
+  void* frames[40];
+  backtrace_symbols_fd(frames, backtrace(frames, 40), STDERR_FILENO);
+  std::signal(signal, SIG_DFL);
+  raise(signal);
+}
+
 // In a process of its own, with an alarm.
 template <class Body>
 pid_t in_child(unsigned seconds, Body body) {
@@ -50,6 +60,7 @@ pid_t in_child(unsigned seconds, Body body) {
   if (child < 0) throw_errno(errno, "forking");
   if (child != 0) return child;
   alarm(seconds);
+  for (int signal : {SIGABRT, SIGSEGV, SIGBUS}) std::signal(signal, print_stack);
   Exempt own;
   try {
     body();
