@@ -1,5 +1,6 @@
 #include "scratch.h"
 
+#include <new>
 #include <string>
 #include <system_error>
 
@@ -18,9 +19,13 @@ using Path = std::filesystem::path;
 constexpr const char* kLockName = "lock";
 
 void remove_quietly(const Path& directory) noexcept {
-  std::error_code error;
-  std::filesystem::remove_all(directory, error);
-  if (error) log(LogLevel::Warning, "cannot remove " + directory.string() + ": " + error.message());
+  try {
+    std::error_code error;
+    std::filesystem::remove_all(directory, error);
+    if (error) log(LogLevel::Warning, "cannot remove " + directory.string() + ": " + error.message());
+  } catch (const std::bad_alloc&) {
+    log(LogLevel::Warning, "no memory to remove a scratch directory; the next restore or verification does it");
+  }
 }
 
 // A scratch directory whose process has died. Between making it and locking it there is a moment in which it looks like

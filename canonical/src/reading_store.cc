@@ -321,7 +321,7 @@ void ReadingStore::close() {
   }
   environment_->claim->store_closed();
   environment_.reset();
-  views_->store(std::make_shared<View>());
+  views_->store(nothing_);
   state_->followers.announce();
 }
 

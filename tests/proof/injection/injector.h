@@ -60,7 +60,7 @@ struct Report {
   std::atomic<bool> sync_failed;    // one of them was a sync
   char call[32];                    // the first of them
   char place[256];                  // on which file
-  // When allocations are counted with this on: a hash of the stack that each came from.
+  // When allocations are counted with this on: a hash of the stack that each came from; 0 if nothing is to be made of it.
   static constexpr std::size_t kStacks = std::size_t{1} << 18;
   bool note_stacks;
   std::uint64_t stacks[kStacks];

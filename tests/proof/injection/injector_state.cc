@@ -48,12 +48,15 @@ void die_if_planned() {
 void note_stack(std::uint64_t number) {
   if (!report->note_stacks || number > Report::kStacks) return;
   ++exempt;
-  void* frames[14];
-  int depth = backtrace(frames, 14);
-  std::uint64_t hash = 14695981039346656037ULL;
-  for (int i = 0; i < depth; ++i) hash = (hash ^ reinterpret_cast<std::uintptr_t>(frames[i])) * 1099511628211ULL;
-  report->stacks[number - 1] = hash;
+  report->stacks[number - 1] = hash_of_stack();
   --exempt;
+}
+
+bool is_known_to_be_fatal() {
+  ++exempt;
+  const bool known = hash_of_stack() == 0;
+  --exempt;
+  return known;
 }
 
 }  // namespace
@@ -80,7 +83,7 @@ bool allocation_fails() {
   const std::uint64_t number = counted.fetch_add(1) + 1;
   report->allocations.fetch_add(1, std::memory_order_relaxed);
   note_stack(number);
-  if (!is_hit(number)) return false;
+  if (!is_hit(number) || is_known_to_be_fatal()) return false;
   note_hit("malloc", "");
   die_if_planned();
   return true;

@@ -21,6 +21,9 @@ bool armed_for_files();
 bool losing();
 bool below_directory(const char* path);
 
+// Of this thread; 0 where lack of memory is known to be fatal.
+std::uint64_t hash_of_stack();
+
 // What writes have replaced since the last sync of their file; writes through `fd`, at `offset`, before they are done.
 void keep_for_undo(int fd, off_t offset, std::size_t size);
 void forget_undo(int fd);  // synced

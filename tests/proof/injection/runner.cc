@@ -295,6 +295,8 @@ Counts Runner::count(const std::string& workload, What what) {
   counts.allocations = report_->allocations.load();
   std::unordered_set<std::uint64_t> stacks;
   for (std::uint64_t i = 0; i < std::min<std::uint64_t>(counts.allocations, Report::kStacks); ++i) {
+    if (report_->stacks[i] == 0) continue;
+    counts.all.push_back(i + 1);
     if (stacks.insert(report_->stacks[i]).second) counts.first_of_each_stack.push_back(i + 1);
   }
   return counts;

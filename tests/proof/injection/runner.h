@@ -29,7 +29,9 @@ struct Counts {
   std::uint64_t of_kinds(std::uint32_t kinds) const;
   std::uint64_t files[kKinds] = {};
   std::uint64_t allocations = 0;
-  std::vector<std::uint64_t> first_of_each_stack;  // numbers of allocations
+  // Numbers of allocations, without those at which lack of memory is known to be fatal.
+  std::vector<std::uint64_t> all;
+  std::vector<std::uint64_t> first_of_each_stack;
 };
 
 class Runner {
