@@ -43,7 +43,7 @@ class Registration {
         retention_.forget(set_.set_id);
       }
     } catch (const std::exception& error) {
-      log(LogLevel::Warning, std::string("a backup has failed, and the journal is still kept for it: ") + error.what());
+      log(LogLevel::Warning, "a backup has failed, and the journal is still kept for it: ", error.what());
     }
   }
   Registration(const Registration&) = delete;

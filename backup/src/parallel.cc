@@ -30,9 +30,10 @@ void run_parallel(std::size_t threads, const std::vector<std::function<void(std:
   };
   std::vector<std::thread> others;
   const std::size_t wanted = std::min(std::max<std::size_t>(threads, 1), tasks.size());
+  others.reserve(wanted);
   try {
     for (std::size_t worker = 1; worker < wanted; ++worker) others.emplace_back(work, worker);
-  } catch (const std::system_error&) {  // then with as many as there are
+  } catch (const std::exception&) {  // then with as many as there are
   }
   work(0);
   for (std::thread& thread : others) thread.join();

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "azoth/core/thread.h"
+
 #include "block_file.h"
 
 namespace azoth::backup {
@@ -27,7 +29,7 @@ RecordStream::RecordStream(const SnapshotSet& set, const Manifest& manifest, std
       files_(std::move(files)),
       reads_(reads),
       on_bytes_(std::move(on_bytes)),
-      thread_([this] { read_all(); }) {}
+      thread_(start_thread([this] { read_all(); })) {}
 
 RecordStream::~RecordStream() {
   {
@@ -62,10 +64,10 @@ void RecordStream::read_all() {
     for (const ManifestFile& file : files_) {
       if (!given_up()) read_file(file);
     }
+    if (!filling_.ends.empty()) hand_over();
   } catch (...) {
     failure = std::current_exception();
   }
-  if (!filling_.ends.empty()) hand_over();
   std::lock_guard lock(mutex_);
   failure_ = failure;
   ended_ = true;

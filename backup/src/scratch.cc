@@ -1,5 +1,6 @@
 #include "scratch.h"
 
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -20,9 +21,13 @@ constexpr const char* kLockName = "lock";
 constexpr int kAttempts = 10;
 
 void remove_quietly(const Path& directory) noexcept {
-  std::error_code error;
-  std::filesystem::remove_all(directory, error);
-  if (error) log(LogLevel::Warning, "cannot remove " + directory.string() + ": " + error.message());
+  try {
+    std::error_code error;
+    std::filesystem::remove_all(directory, error);
+    if (error) log(LogLevel::Warning, "cannot remove " + directory.string() + ": " + error.message());
+  } catch (const std::bad_alloc&) {
+    log(LogLevel::Warning, "no memory to remove a scratch directory; the next restore or verification does it");
+  }
 }
 
 // Nothing if others have it, or have just removed the directory.

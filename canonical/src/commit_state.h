@@ -4,7 +4,8 @@
 #include <atomic>
 #include <functional>
 #include <mutex>
-#include <optional>
+#include <string>
+#include <string_view>
 
 #include "azoth/canonical/durability.h"
 #include "azoth/core/error.h"
@@ -74,7 +75,7 @@ class Failure {
     if (failed()) return;
     try {
       std::lock_guard lock(mutex_);
-      cause_ = cause;
+      error_ = as_it_is_.load() ? cause : Error(ErrorCode::StoreFailed, std::string(kRefuses) + cause.what());
     } catch (...) {  // out of memory: failed all the same
     }
     note_and_fail();
@@ -107,13 +108,10 @@ class Failure {
 
   bool failed() const { return failed_.load(std::memory_order_seq_cst); }
 
-  // StoreFailed, naming the cause.
-  Error error() const {
+  // StoreFailed, naming the cause. Needs no memory: whoever has to hear of a failure hears of it.
+  Error error() const noexcept {
     std::lock_guard lock(mutex_);
-    if (as_it_is_.load() && cause_) return *cause_;
-    return Error(ErrorCode::StoreFailed,
-                 std::string("the store refuses writes because writing failed; close and reopen it. The cause: ") +
-                     (cause_ ? cause_->what() : "out of memory"));
+    return error_;
   }
 
   void check() const {
@@ -121,6 +119,9 @@ class Failure {
   }
 
  private:
+  static constexpr std::string_view kRefuses =
+      "the store refuses writes because writing failed; close and reopen it. The cause: ";
+
   void note_and_fail() noexcept {
     failing_.store(true, std::memory_order_seq_cst);
     if (note_) note_();
@@ -133,7 +134,7 @@ class Failure {
   std::atomic<bool> failed_{false};
   std::atomic<bool> as_it_is_{false};
   mutable std::mutex mutex_;
-  std::optional<Error> cause_;
+  Error error_{ErrorCode::StoreFailed, std::string(kRefuses) + "out of memory"};  // unless set() has a better one
 };
 
 struct CommitState {

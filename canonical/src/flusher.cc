@@ -5,6 +5,7 @@
 
 #include "azoth/core/fault.h"
 #include "azoth/core/log.h"
+#include "azoth/core/thread.h"
 
 namespace azoth {
 
@@ -24,7 +25,7 @@ Flusher::Flusher(Environment& environment, Journal& journal, RetainedJournal& re
       state_(state),
       options_(options) {
   note_space();
-  thread_ = std::thread([this] { run(); });
+  thread_ = start_thread([this] { run(); });
 }
 
 Flusher::~Flusher() { stop(); }
@@ -43,6 +44,7 @@ void Flusher::run() {
       sequencer_.wake_all_waiters();
       break;
     } catch (const std::bad_alloc&) {
+      note_failed_attempt(no_memory());
       pause_after_failure();
     }
     bool given_up = stopping && back_off_.count() != 0;
@@ -94,19 +96,23 @@ bool Flusher::try_flush(const Delta& delta) {
   try {
     flush_delta(environment_.lmdb, environment_.rows, delta, {.journal_begin = journal_.first_commit()});
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::NoSpace) throw;
-    log(LogLevel::Warning, std::string("commits cannot be moved to LMDB and wait: ") + error.what());
-    std::unique_lock lock(mutex_);
-    last_error_ = error;
-    ++attempts_failed_;
-    flushed_.notify_all();
-    lock.unlock();
+    if (error.code() != ErrorCode::NoSpace && error.code() != ErrorCode::OutOfMemory) throw;
+    log(LogLevel::Warning, "commits cannot be moved to LMDB and wait: ", error.what());
+    note_failed_attempt(error);
     environment_.lmdb.clear_stale_readers();
     pause_after_failure();
     return false;
   }
   if (AZOTH_FAULT("flush.committed")) throw Error(ErrorCode::Io, "a fault was injected after LMDB's commit");
   return true;
+}
+
+// For those who wait for the flush: it is tried again, but not for ever at their expense.
+void Flusher::note_failed_attempt(const Error& error) {
+  std::lock_guard lock(mutex_);
+  last_error_ = error;
+  ++attempts_failed_;
+  flushed_.notify_all();
 }
 
 void Flusher::pause_after_failure() {
@@ -133,7 +139,7 @@ void Flusher::note_bulk(CommitSeq commit) noexcept {
     note_space();
     retained_.trim(commit);
   } catch (const std::exception& error) {
-    log(LogLevel::Warning, std::string("after a bulk transaction: ") + error.what());
+    log(LogLevel::Warning, "after a bulk transaction: ", error.what());
   }
 }
 

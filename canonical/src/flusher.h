@@ -53,6 +53,7 @@ class Flusher {
   bool due() const;
   void flush_oldest();
   bool try_flush(const Delta& delta);
+  void note_failed_attempt(const Error& error);
   void pause_after_failure();
   void note_space();
   void clear_stale_readers_now_and_then();

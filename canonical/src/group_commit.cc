@@ -143,8 +143,8 @@ void GroupCommit::start_segment(CommitSeq first_commit) {
     journal_.start_segment(first_commit);
   } catch (const Error& error) {
     fail(error, nullptr);
-  } catch (const std::exception& error) {
-    fail(Error(ErrorCode::OutOfMemory, error.what()), nullptr);
+  } catch (const std::exception&) {
+    fail(no_memory(), nullptr);
   }
   give_up_lead();
   leave();
@@ -167,8 +167,8 @@ void GroupCommit::lead() noexcept {
     write_and_sync(taken);
   } catch (const Error& error) {
     fail(error, taken);
-  } catch (const std::exception& error) {
-    fail(Error(ErrorCode::OutOfMemory, error.what()), taken);
+  } catch (const std::exception&) {
+    fail(no_memory(), taken);
   }
   give_up_lead();
   leave();
@@ -231,6 +231,9 @@ void GroupCommit::sync() {
   } catch (const Error& error) {
     state_.failure.set(error);
     throw;
+  } catch (const std::exception&) {  // it has failed, and there was no memory to say why
+    state_.failure.set(no_memory());
+    throw;
   }
   syncs_.fetch_add(1, std::memory_order_relaxed);
   // What is durable is visible: a batch that was written but not yet complete completes with this sync, and the ones
@@ -247,6 +250,8 @@ void GroupCommit::sync_in_background() {
     if (written_.load(std::memory_order_acquire) > state_.marks.durable.load()) sync();
   } catch (const Error& error) {
     fail(error, nullptr);
+  } catch (const std::exception&) {
+    fail(no_memory(), nullptr);
   }
   announce();
   leave();

@@ -6,6 +6,7 @@
 
 #include "azoth/core/fault.h"
 #include "azoth/core/log.h"
+#include "azoth/core/thread.h"
 
 namespace azoth {
 
@@ -69,7 +70,7 @@ Journal::Journal(FileSystem& fs, std::filesystem::path directory, const JournalI
       tail_(tail),
       next_number_(files.highest_number() + 1) {
   adopt(files, keep_behind);
-  keeper_ = std::thread([this] { keep_spares(); });
+  keeper_ = start_thread([this] { keep_spares(); });
 }
 
 // All but the last segment, which the next header refers to, can be recycled, unless somebody else needs what is in the
@@ -262,7 +263,7 @@ void Journal::keep_spares() {
     } catch (const Error& error) {
       note_failure(lock, error);
     } catch (const std::bad_alloc&) {
-      note_failure(lock, Error(ErrorCode::OutOfMemory, "no memory to make a journal spare"));
+      note_failure(lock, no_memory());
     }
     spare_ready_.notify_all();
   }
@@ -270,7 +271,7 @@ void Journal::keep_spares() {
 
 void Journal::note_failure(std::unique_lock<std::mutex>& lock, Error error) {
   if (lock.owns_lock()) lock.unlock();
-  log(LogLevel::Warning, std::string("no journal spare could be made: ") + error.what());
+  log(LogLevel::Warning, "no journal spare could be made: ", error.what());
   lock.lock();
   spare_error_ = std::move(error);
   last_attempt_failed_ = true;

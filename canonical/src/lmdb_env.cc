@@ -65,11 +65,15 @@ void check(int rc, const char* what) {
   if (rc != MDB_SUCCESS) raise(rc, what);
 }
 
-void refuse_symlink(const std::filesystem::path& path) {
+// 0 if there is no such file. Only that says that it is missing: one that cannot be looked at may be whole.
+std::uint64_t size_of_regular_file(const std::filesystem::path& path) {
   struct stat status {};
-  if (lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-    throw Error(ErrorCode::Corruption, path.string() + " is not a regular file; refusing to touch it");
+  if (lstat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return 0;
+    throw_errno(errno, "looking up " + path.string());
   }
+  if (S_ISREG(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
+  throw Error(ErrorCode::Corruption, path.string() + " is not a regular file; refusing to touch it");
 }
 
 // LMDB writes its lock file through a sparse map, which on a full disk would kill the process by SIGBUS. Allocating it
@@ -281,16 +285,14 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
     : data_file_(directory / "data.mdb") {
   const std::filesystem::path& data = data_file_;
   std::filesystem::path lock = directory / "lock.mdb";
-  refuse_symlink(data);
-  refuse_symlink(lock);
-  std::error_code ignored;
-  std::uintmax_t size = std::filesystem::file_size(data, ignored);
-  if (mode != Mode::Create && (ignored || size == 0)) {
+  const bool has_data = size_of_regular_file(data) != 0;
+  const bool has_lock = size_of_regular_file(lock) != 0;
+  if (mode != Mode::Create && !has_data) {
     throw Error(ErrorCode::Corruption, data.string() + " is missing or empty; restore it from a copy or a backup");
   }
   if (mode != Mode::Create) check_lmdb_metas(data);  // LMDB takes its page size from there, and divides by it
   unsigned readers = settings.max_readers + 1;  // and the environment's own
-  if (mode != Mode::Read || !std::filesystem::exists(lock)) allocate_lock_file(lock, readers);
+  if (mode != Mode::Read || !has_lock) allocate_lock_file(lock, readers);
   check(mdb_env_create(&env_), "creating an LMDB environment");
   try {
     // A reader needs as much as the writer has, which the file knows and LMDB takes from there.
@@ -399,7 +401,7 @@ void LmdbEnv::extend_to_end() noexcept {
   bool known = fstat(data_fd_, &status) == 0 && mdb_env_info(env_, &info) == 0 && mdb_env_stat(env_, &stat) == 0;
   auto end = static_cast<off_t>((info.me_last_pgno + 1) * stat.ms_psize);
   if (known && status.st_size < end && ftruncate(data_fd_, end) != 0) {
-    log(LogLevel::Warning, std::string("extending data.mdb: ") + std::strerror(errno));
+    log(LogLevel::Warning, "extending data.mdb: ", std::strerror(errno));
   }
 }
 

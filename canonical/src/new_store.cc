@@ -18,8 +18,9 @@ void clear_leftovers(FileSystem& fs, const StorePaths& paths) {
   if (fs.exists(paths.journal)) {
     for (const std::string& name : fs.list(paths.journal)) fs.remove(paths.journal / name);
   }
-  std::filesystem::remove(paths.canonical / "data.mdb");
-  std::filesystem::remove(paths.canonical / "lock.mdb");
+  for (const char* name : {"data.mdb", "lock.mdb"}) {
+    if (FileSystem::posix().exists(paths.canonical / name)) FileSystem::posix().remove(paths.canonical / name);
+  }
 }
 
 [[noreturn]] void refuse_existing(const StorePaths& paths) {

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <exception>
-#include <iterator>
 #include <string>
 #include <utility>
 
 #include "azoth/core/log.h"
+#include "azoth/core/thread.h"
 
 namespace azoth {
 
@@ -19,13 +19,13 @@ void notify(const Notifier::Request& request, const CommitState& state) noexcept
       request.callback(request.info, &error);
     }
   } catch (const std::exception& error) {
-    log(LogLevel::Error, std::string("a commit callback threw: ") + error.what());
+    log(LogLevel::Error, "a commit callback threw: ", error.what());
   } catch (...) {
     log(LogLevel::Error, "a commit callback threw something that is no exception");
   }
 }
 
-Notifier::Notifier(std::shared_ptr<CommitState> state) : state_(std::move(state)), thread_([this] { run(); }) {}
+Notifier::Notifier(std::shared_ptr<CommitState> state) : state_(std::move(state)), thread_(start_thread([this] { run(); })) {}
 
 Notifier::~Notifier() { stop(); }
 
@@ -43,19 +43,17 @@ bool Notifier::add(Request& request) {
 
 // In commit order, whatever the levels: the strongest first, so that its mark is never ahead of the ones that are read
 // after it, and a commit is not passed over whose successor is taken.
-std::vector<Notifier::Request> Notifier::take_ready() {
-  std::vector<Request> taken;
+// Takes no memory: what is ready moves from one map to the other.
+std::multimap<CommitSeq, Notifier::Request> Notifier::take_ready() {
+  std::multimap<CommitSeq, Request> taken;
   std::lock_guard lock(mutex_);
   bool failed = state_->failure.failed();
   for (std::size_t level = waiting_.size(); level-- > 0;) {
     auto& waiting = waiting_[level];
     CommitSeq mark = state_->marks.of(static_cast<Durability>(level));
     auto end = failed ? waiting.end() : waiting.upper_bound(mark);
-    for (auto request = waiting.begin(); request != end; ++request) taken.push_back(std::move(request->second));
-    waiting.erase(waiting.begin(), end);
+    while (waiting.begin() != end) taken.insert(waiting.extract(waiting.begin()));  // behind those of the same commit
   }
-  std::stable_sort(taken.begin(), taken.end(),
-                   [](const Request& a, const Request& b) { return a.info.commit_seq < b.info.commit_seq; });
   return taken;
 }
 
@@ -71,7 +69,7 @@ void Notifier::run() {
     bool stopping = stopping_.load();
     CommitSeq visible = state_->marks.visible.load();
     CommitSeq durable = state_->marks.durable.load();
-    for (const Request& request : take_ready()) notify(request, *state_);
+    for (const auto& [commit, request] : take_ready()) notify(request, *state_);
     if (stopping) return;
     auto asked = [&] { return added_.load() != added || stopping_.load(); };
     if (nothing_waits()) {

@@ -10,7 +10,6 @@
 #include <mutex>
 #include <optional>
 #include <thread>
-#include <vector>
 
 #include "azoth/canonical/commit.h"
 #include "commit_state.h"
@@ -38,7 +37,7 @@ class Notifier {
 
  private:
   void run();
-  std::vector<Request> take_ready();
+  std::multimap<CommitSeq, Request> take_ready();
   bool nothing_waits();
 
   const std::shared_ptr<CommitState> state_;

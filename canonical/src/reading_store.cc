@@ -9,6 +9,7 @@
 
 #include "azoth/core/error.h"
 #include "azoth/core/log.h"
+#include "azoth/core/thread.h"
 #include "sequences.h"
 #include "settings.h"
 #include "store_event_source.h"
@@ -161,26 +162,30 @@ void ReadingStore::publish() {
 }
 
 void ReadingStore::follow() {
+  try {
+    follow_until_gone();
+  } catch (const Error& error) {
+    fail(error);
+  } catch (const std::bad_alloc&) {
+    fail(no_memory());
+  }
+}
+
+void ReadingStore::follow_until_gone() {
   while (!watch_->interrupted_within(kFollowInterval)) {
     try {
       refresh();
     } catch (const Error& error) {
       if (error.retryable()) continue;
       if (watch_->gone()) break;
-      fail(error);
-      return;
-    } catch (const std::bad_alloc&) {
-      state_->failure.set_out_of_memory();
-      state_->followers.announce();
-      return;
+      throw;
     }
     watch_->wait();
     if (watch_->gone()) break;
   }
-  if (watch_->gone()) {
-    fail(Error(ErrorCode::StoreFailed, "the store in " + paths_.directory.string() +
-                                           " was moved, removed or replaced while it was open; open it again"));
-  }
+  if (!watch_->gone()) return;
+  throw Error(ErrorCode::StoreFailed, "the store in " + paths_.directory.string() +
+                                          " was moved, removed or replaced while it was open; open it again");
 }
 
 void ReadingStore::fail(const Error& error) {
@@ -210,12 +215,12 @@ std::unique_ptr<EventSource> ReadingStore::event_source() {
 
 void ReadingStore::start_following() {
   if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
-  if (watch_) return;
+  if (following_.joinable()) return;
   // Before the first look, so that nothing is missed.
   auto watch = std::make_unique<DirectoryWatch>(paths_.journal);
   watch->watch_place(paths_.directory, paths_.journal.filename());
   watch_ = std::move(watch);
-  following_ = std::thread([this] { follow(); });
+  following_ = start_thread([this] { follow(); });
 }
 
 std::shared_ptr<Environment> ReadingStore::environment() {
@@ -310,12 +315,12 @@ void ReadingStore::close() {
   if (watch_) {
     watch_->interrupt();
     lock.unlock();
-    following_.join();
+    if (following_.joinable()) following_.join();
     lock.lock();
   }
   environment_->claim->store_closed();
   environment_.reset();
-  views_->store(std::make_shared<View>());
+  views_->store(nothing_);
   state_->followers.announce();
 }
 

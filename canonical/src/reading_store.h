@@ -52,6 +52,7 @@ class ReadingStore : public StoreImpl {
   void publish();
   void start_following();  // with mutex_ held
   void follow();
+  void follow_until_gone();
   void fail(const Error& error);
   JournalFiles list_files();
   RecoveryReport to_be_recovered(Environment& environment, const JournalFiles& files) const;
@@ -62,6 +63,7 @@ class ReadingStore : public StoreImpl {
   JournalIdentity identity_;
   Timestamp created_{};
   const std::shared_ptr<CommitState> state_ = std::make_shared<CommitState>();
+  const std::shared_ptr<View> nothing_ = std::make_shared<View>();  // to close with: there may be no memory then
   const std::shared_ptr<ViewHolder> views_ = std::make_shared<ViewHolder>();
 
   std::mutex mutex_;  // everything below

@@ -1,5 +1,7 @@
 #include "replay_into_lmdb.h"
 
+#include <future>
+#include <system_error>
 #include <utility>
 
 namespace azoth {
@@ -27,8 +29,12 @@ void RecordsIntoLmdb::flush() {
   if (flushing_.valid()) flushing_.get();  // with what it threw
   CommitSeq last_commit = delta_->last_commit();
   last_event_ = delta_->last_event(last_commit);
-  flushing_ = std::async(std::launch::async,
-                         [this, full = std::shared_ptr<Delta>(std::move(delta_))] { flush_delta(env_, rows_, *full); });
+  const auto work = [this, full = std::shared_ptr<Delta>(std::move(delta_))] { flush_delta(env_, rows_, *full); };
+  try {
+    flushing_ = std::async(std::launch::async, work);
+  } catch (const std::system_error&) {  // no thread for it: then when it is waited for
+    flushing_ = std::async(std::launch::deferred, work);
+  }
   delta_ = next(last_commit);
 }
 

@@ -36,7 +36,7 @@ CommitSeq retained_behind(const Retention& retention, const JournalIdentity& ide
     return least;
   } catch (const std::exception& error) {
     log(LogLevel::Warning,
-        std::string("the journal is kept until it is known what snapshot sets need: ") + error.what());
+        "the journal is kept until it is known what snapshot sets need: ", error.what());
     return 0;
   }
 }
@@ -52,7 +52,7 @@ void RetainedJournal::trim(CommitSeq lmdb_through) noexcept {
     const auto lock = retention_.try_lock();
     if (lock) journal_.trim(std::min(needed_behind(lmdb_through), lmdb_through), lmdb_through);
   } catch (const std::exception& error) {
-    log(LogLevel::Warning, std::string("the journal is not trimmed: ") + error.what());
+    log(LogLevel::Warning, "the journal is not trimmed: ", error.what());
   }
 }
 

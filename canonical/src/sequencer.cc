@@ -219,7 +219,7 @@ void Sequencer::publish(std::shared_ptr<const View> view) {
 
 void Sequencer::retire_view() {
   std::lock_guard lock(mutex_);
-  publish(std::make_shared<View>());
+  publish(nothing_);
 }
 
 EventId Sequencer::next_event() const {

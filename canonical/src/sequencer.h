@@ -156,6 +156,7 @@ class Sequencer {
   std::uint64_t offset_;  // in the segment, where the open batch stands or the next one will
   bool next_starts_segment_ = false;
 
+  const std::shared_ptr<View> nothing_ = std::make_shared<View>();  // to close with: there may be no memory then
   std::shared_ptr<const View> view_;  // what views_ shows
   const std::shared_ptr<ViewHolder> views_ = std::make_shared<ViewHolder>();
 };

@@ -1,11 +1,11 @@
 #include "syncer.h"
 
-#include "azoth/core/error.h"
+#include "azoth/core/thread.h"
 
 namespace azoth {
 
 Syncer::Syncer(GroupCommit& group, Signal& signal, CommitState& state, std::chrono::milliseconds interval)
-    : group_(group), signal_(signal), state_(state), interval_(interval), thread_([this] { run(); }) {}
+    : group_(group), signal_(signal), state_(state), interval_(interval), thread_(start_thread([this] { run(); })) {}
 
 Syncer::~Syncer() { stop(); }
 
@@ -25,7 +25,7 @@ void Syncer::run() {
       } else if (marks.durable.load() < target) {
         group_.sync_in_background();
       }
-    } catch (const Error&) {
+    } catch (const std::exception&) {
       return;  // the store has failed; its writers are told
     }
   }

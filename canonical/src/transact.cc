@@ -202,7 +202,7 @@ void WritingStore::forget_old_commands(std::string_view carried_out, Deadline un
     auto old = old_commands_.next(*snapshot(applied()), before, carried_out);
     if (!old.empty()) forget(old, until);
   } catch (const Error& error) {
-    log(LogLevel::Info, std::string("old command ids are kept for now: ") + error.what());
+    log(LogLevel::Info, "old command ids are kept for now: ", error.what());
   } catch (const std::bad_alloc&) {  // the caller's commit has happened: it must hear of that, and of nothing else
   }
 }

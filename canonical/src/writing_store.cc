@@ -46,7 +46,7 @@ WritingStore::~WritingStore() {
   try {
     shut_down();
   } catch (const std::exception& error) {
-    log(LogLevel::Error, std::string("closing the store: ") + error.what());
+    log(LogLevel::Error, "closing the store: ", error.what());
   }
 }
 
@@ -360,7 +360,7 @@ void WritingStore::close_sequences() noexcept {
   try {
     return_rests();
   } catch (const std::exception& error) {
-    log(LogLevel::Warning, std::string("numbers that sequences have reserved are left out: ") + error.what());
+    log(LogLevel::Warning, "numbers that sequences have reserved are left out: ", error.what());
   }
 }
 
@@ -489,7 +489,7 @@ void WritingStore::shut_down() {
   try {
     if (!state_.failure.failed()) flusher_->mark_clean(journal_->tail());
   } catch (const Error& error) {
-    log(LogLevel::Warning, std::string("the next open will read the journal: ") + error.what());
+    log(LogLevel::Warning, "the next open will read the journal: ", error.what());
   }
   journal_->stop();
   state_.closed.store(true);

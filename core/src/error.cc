@@ -4,6 +4,10 @@
 #include <system_error>
 
 namespace azoth {
+
+namespace {
+const Error kNoMemory(ErrorCode::OutOfMemory, "there is no memory");  // made when the program is loaded
+}  // namespace
 namespace {
 
 ErrorCode code_of(int errno_value) {
@@ -130,6 +134,8 @@ std::string_view error_name(ErrorCode code) {
   }
   return "unknown";
 }
+
+const Error& no_memory() noexcept { return kNoMemory; }
 
 bool Error::retryable() const {
   switch (code_) {

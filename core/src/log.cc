@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
 namespace azoth {
@@ -42,6 +43,13 @@ void log(LogLevel level, std::string_view message) noexcept {
     }
     if (sink) (*sink)(level, message);
   } catch (...) {  // A sink must not throw. One that does loses its message, not the commit that was reported.
+  }
+}
+
+void log(LogLevel level, std::string_view what, std::string_view why) noexcept {
+  try {
+    log(level, std::string(what).append(why));
+  } catch (...) {
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "azoth/core/error.h"
 #include "azoth/core/log.h"
+#include "azoth/core/thread.h"
 
 namespace azoth {
 
@@ -47,7 +48,7 @@ Worker::~Worker() {
   try {
     generations_.remove_old();
   } catch (const Error& error) {
-    log(LogLevel::Warning, std::string("an old generation of a projection stays: ") + error.what());
+    log(LogLevel::Warning, "an old generation of a projection stays: ", error.what());
   }
 }
 
@@ -145,8 +146,12 @@ void Worker::met_trouble(const Error& error) {
   not_before_ = pacer_.now() + trouble_backoff_.delay(++troubles_, random);
 }
 
-void Worker::note_error(const std::string& error) {
-  last_error_ = error;
+void Worker::note_error(std::string_view error) {
+  try {
+    last_error_.emplace(error);
+  } catch (const std::bad_alloc&) {
+    last_error_.emplace();  // something went wrong, and there is no memory for what
+  }
   last_error_time_ = clock_.now();
 }
 
@@ -167,7 +172,12 @@ void Worker::changed() {
   const ProjectionState now = state();
   if (now == told_) return;
   told_ = now;
-  if (listener_) listener_({projection_.name(), now, served(), failure_});
+  if (!listener_) return;
+  try {
+    listener_({projection_.name(), now, served(), failure_});
+  } catch (const std::bad_alloc&) {
+    log(LogLevel::Warning, "no memory to tell of a change of projection ", projection_.name());
+  }
 }
 
 void Worker::check_may_run() const {
@@ -242,7 +252,7 @@ void Worker::follow() {
   check_not_nested();
   std::lock_guard guard(thread_mutex_);
   if (thread_.joinable()) return;
-  thread_ = std::thread([this] { follow_events(); });
+  thread_ = start_thread([this] { follow_events(); });
   Lock lock = take_turn();
   following_ = true;
   changed();
@@ -290,7 +300,7 @@ bool Worker::follow_step(Lock& lock) {
   } catch (const Error& error) {
     if (!failure_) met_trouble(error);
   } catch (const std::bad_alloc&) {
-    met_trouble(Error(ErrorCode::OutOfMemory, "there is no memory for projection " + projection_.name()));
+    met_trouble(no_memory());
   }
   return false;
 }
@@ -301,6 +311,9 @@ void Worker::wait_for_events(EventId after) noexcept {
   } catch (const Error& error) {
     Lock lock = take_turn();
     fail(error);
+  } catch (const std::bad_alloc&) {
+    Lock lock = take_turn();
+    met_trouble(no_memory());
   }
 }
 

@@ -83,7 +83,7 @@ class Worker {
   RunReport checked_batch(EventId to);
   void met_obstacle(const Obstacle& obstacle);
   void met_trouble(const Error& error);
-  void note_error(const std::string& error);
+  void note_error(std::string_view error);
   void fail(const Error& error);
   void changed();
   void check_may_run() const;

@@ -94,6 +94,9 @@ class Error : public std::runtime_error {
   bool outcome_unknown_ = false;
 };
 
+// OutOfMemory, made beforehand: where there is no memory there is none for a message either. Copying it takes none.
+const Error& no_memory() noexcept;
+
 // Throws Error for a failed system call: NoSpace for a full disk, quota or file size limit, NotFound for a file that is
 // not there, Io otherwise. `what` names the operation and the file, e.g. "cannot write /srv/ledger/journal/000001".
 [[noreturn]] void throw_errno(int errno_value, std::string_view what);

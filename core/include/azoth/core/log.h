@@ -15,5 +15,7 @@ using LogSink = std::function<void(LogLevel, std::string_view message)>;
 void set_log_sink(LogSink sink);
 
 void log(LogLevel level, std::string_view message) noexcept;
+// One message; lost, as any, where there is no memory for it.
+void log(LogLevel level, std::string_view what, std::string_view why) noexcept;
 
 }  // namespace azoth
