@@ -159,7 +159,7 @@ class Backup {
     }
     if (!options_.incremental) copy_projections();
     AZOTH_FAULT("backup.pinning");
-    content_ = source_->content(options_.incremental ? 1 : std::max(options_.threads, 1U));
+    content_ = options_.incremental ? source_->recent_content() : source_->content(std::max(options_.threads, 1U));
     if (options_.seal == SealMode::Snapshot) sealed_at_ = content_.totals.last_event;
   }
 
@@ -233,8 +233,8 @@ class Backup {
   // --- The snapshot
 
   SnapshotInfo take(SnapshotSet& set, const std::optional<SnapshotInfo>& base) {
-    PendingSnapshot pending =
-        set.begin(base ? SnapshotType::Diff : SnapshotType::Full, {.compression_level = options_.compression_level});
+    PendingSnapshot pending = set.begin(base ? SnapshotType::Diff : SnapshotType::Full,
+                                        {.compression_level = options_.compression_level, .threads = options_.threads});
     Manifest facts;
     if (base) {
       facts = write_diff(*source_, content_, pending, *base->manifest, options_);

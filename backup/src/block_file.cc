@@ -52,18 +52,20 @@ void BlockFileWriter::require_open() const {
               "nothing can be added to " + path_.native() + ": it is finished, or writing it has failed");
 }
 
-void BlockFileWriter::add(std::string_view record) {
+void BlockFileWriter::add(std::string_view record, std::string_view rest) {
   require_open();
-  if (record.size() > kMaxRecordBytes) {
-    throw Error(ErrorCode::InvalidArgument, "a record of " + std::to_string(record.size()) +
+  const std::size_t size = record.size() + rest.size();
+  if (size > kMaxRecordBytes) {
+    throw Error(ErrorCode::InvalidArgument, "a record of " + std::to_string(size) +
                                                 " bytes is too large for a snapshot file; the limit is " +
                                                 std::to_string(kMaxRecordBytes));
   }
   open_ = false;  // until it is through: half a record is never continued
   char length[4];
-  codec::store(length, static_cast<std::uint32_t>(record.size()));
+  codec::store(length, static_cast<std::uint32_t>(size));
   append(std::string_view(length, sizeof length));
   append(record);
+  append(rest);
   ++counts_.records;
   open_ = true;
 }

@@ -57,7 +57,8 @@ class BlockFileWriter {
   BlockFileWriter(const BlockFileWriter&) = delete;
   BlockFileWriter& operator=(const BlockFileWriter&) = delete;
 
-  void add(std::string_view record);  // InvalidArgument if it is larger than kMaxRecordBytes
+  // A record, which may come in two parts. InvalidArgument if it is larger than kMaxRecordBytes.
+  void add(std::string_view record, std::string_view rest = {});
   // Writes what is left and the trailer, and syncs. Once; nothing can be added after it. Without it, or when a call has
   // thrown, the file is no snapshot file.
   FileSummary finish();

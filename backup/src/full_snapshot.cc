@@ -30,8 +30,7 @@ Manifest FullSnapshot::write() {
   const std::uint64_t rows = content_.totals.state_rows + content_.totals.last_event;
   StepMeter meter(options_.progress, "copying", "rows", 2 * rows, [this] { source_.check_space(); });
   meter_ = &meter;
-  digest();
-  write_shards();
+  write_files();
   meter.end();
 
   const ContentTotals& totals = content_.totals;
@@ -46,11 +45,36 @@ Manifest FullSnapshot::write() {
   return facts;
 }
 
-void FullSnapshot::digest() {
-  run_parallel(content_.readers.size(), {
-                                            [this](std::size_t worker) { digest_state(content_.readers[worker]); },
-                                            [this](std::size_t worker) { digest_events(content_.readers[worker]); },
-                                        });
+// Tasks are begun in this order. So whoever gets to a shard of the state finds the cuts there, or waits for the thread
+// that is about to find them.
+void FullSnapshot::write_files() {
+  Tasks tasks;
+  const std::uint32_t event_shards = shards_of(content_.totals.last_event);
+  const std::uint32_t state_shards = shards_of(content_.totals.state_rows);
+  tasks.emplace_back([this](std::size_t worker) { cut_state(content_.readers[worker]); });
+  tasks.emplace_back([this](std::size_t worker) { digest_events(content_.readers[worker]); });
+  for (std::uint32_t shard = 0; shard < event_shards; ++shard) {
+    tasks.emplace_back([this, shard](std::size_t worker) { write_events(content_.readers[worker], shard); });
+  }
+  tasks.emplace_back([this](std::size_t worker) { write_system(content_.readers[worker]); });
+  for (std::uint32_t shard = 0; shard < state_shards; ++shard) {
+    tasks.emplace_back([this, shard](std::size_t worker) {
+      const std::shared_future<void> cut = cut_;  // each thread has its own
+      cut.get();
+      write_state(content_.readers[worker], shard);
+    });
+  }
+  run_parallel(content_.readers.size(), tasks);
+}
+
+void FullSnapshot::cut_state(const ReadTxn& reader) {
+  try {
+    digest_state(reader);
+    state_is_cut_.set_value();
+  } catch (...) {
+    state_is_cut_.set_exception(std::current_exception());
+    throw;
+  }
 }
 
 void FullSnapshot::digest_state(const ReadTxn& reader) {
@@ -88,20 +112,6 @@ void FullSnapshot::digest_events(const ReadTxn& reader) {
   events_digest_ = digest.finish_hex();
 }
 
-void FullSnapshot::write_shards() {
-  Tasks tasks;
-  const std::uint32_t event_shards = shards_of(content_.totals.last_event);
-  const std::uint32_t state_shards = shards_of(content_.totals.state_rows);
-  for (std::uint32_t shard = 0; shard < state_shards; ++shard) {
-    tasks.emplace_back([this, shard](std::size_t worker) { write_state(content_.readers[worker], shard); });
-  }
-  for (std::uint32_t shard = 0; shard < event_shards; ++shard) {
-    tasks.emplace_back([this, shard](std::size_t worker) { write_events(content_.readers[worker], shard); });
-  }
-  tasks.emplace_back([this](std::size_t worker) { write_system(content_.readers[worker]); });
-  run_parallel(content_.readers.size(), tasks);
-}
-
 void FullSnapshot::write_state(const ReadTxn& reader, std::uint32_t shard) {
   const auto shards = static_cast<std::uint32_t>(cuts_.size() + 1);
   KeyRange range;
@@ -109,10 +119,10 @@ void FullSnapshot::write_state(const ReadTxn& reader, std::uint32_t shard) {
   if (shard < cuts_.size()) range.to = cuts_[shard];
   auto file = pending_.add_file(FileKind::State, shard, shards);
   StepCounter counter(*meter_, kRowsAtOnce);
-  std::string record;
+  std::string head;
   for (const auto& [key, value] : reader.range(std::move(range))) {
-    records::encode(records::StateRow{key, value}, record);
-    file->add(record);
+    records::encode_head(records::StateRow{key, value}, head);
+    file->add(head, value);
     counter.add(1);
   }
   counter.flush();
@@ -124,11 +134,11 @@ void FullSnapshot::write_events(const ReadTxn& reader, std::uint32_t shard) {
   const std::uint32_t shards = shards_of(count);
   auto file = pending_.add_file(FileKind::Events, shard, shards);
   StepCounter counter(*meter_, kRowsAtOnce);
-  std::string record;
+  std::string head;
   for (const EventView& event :
        reader.events({.after = shard_begin(count, shard, shards), .to = shard_begin(count, shard + 1, shards)})) {
-    records::encode(event, record);
-    file->add(record);
+    records::encode_head(event, head);
+    file->add(head, event.body());
     counter.add(1);
   }
   counter.flush();

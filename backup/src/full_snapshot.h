@@ -5,6 +5,7 @@
 // shards are written, by several threads if there are; each has a snapshot of the store of its own, all of one commit.
 #pragma once
 
+#include <future>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,10 +29,10 @@ class FullSnapshot {
  private:
   using Tasks = std::vector<std::function<void(std::size_t)>>;
 
-  void digest();
+  void write_files();
+  void cut_state(const ReadTxn& reader);
   void digest_state(const ReadTxn& reader);
   void digest_events(const ReadTxn& reader);
-  void write_shards();
   void write_state(const ReadTxn& reader, std::uint32_t shard);
   void write_events(const ReadTxn& reader, std::uint32_t shard);
   void write_system(const ReadTxn& reader);
@@ -45,6 +46,8 @@ class FullSnapshot {
   std::string state_digest_;
   std::string events_digest_;
   std::vector<std::string> cuts_;  // the first keys of the shards behind the first one
+  std::promise<void> state_is_cut_;
+  const std::shared_future<void> cut_ = state_is_cut_.get_future().share();
   StepMeter* meter_ = nullptr;     // of the pass that is under way
 };
 

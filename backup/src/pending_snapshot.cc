@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "azoth/core/error.h"
+#include "parallel.h"
 #include "set_impl.h"
 
 namespace azoth::backup {
@@ -18,20 +19,27 @@ struct PendingSnapshot::State {
   std::map<std::string, std::uint64_t> folds;                                       // of those that are closed
 
   void read_back(const Manifest& manifest) const;
+  void read_back(const Manifest& manifest, const ManifestFile& file) const;
 };
 
 // Every block is where it was written, as it was written. The hash was computed from the bytes on their way out.
 void PendingSnapshot::State::read_back(const Manifest& manifest) const {
+  std::vector<std::function<void(std::size_t)>> tasks;
   for (const ManifestFile& file : manifest.files) {
-    BlockFileReader::Options reads = set->reader_options(file);
-    reads.hashed = false;
-    BlockFileReader reader(set->files.fs(), set->files.path(file.name), identity_of(manifest, file), std::move(reads));
-    while (reader.next()) {
-    }
-    if (reader.fold() == folds.at(file.name)) continue;
-    throw Error(ErrorCode::Corruption, set->files.path(file.name).native() +
-                                           " does not read back as it was written; the snapshot was given up");
+    tasks.emplace_back([&](std::size_t) { read_back(manifest, file); });
   }
+  run_parallel(options.threads, tasks);
+}
+
+void PendingSnapshot::State::read_back(const Manifest& manifest, const ManifestFile& file) const {
+  BlockFileReader::Options reads = set->reader_options(file);
+  reads.hashed = false;
+  BlockFileReader reader(set->files.fs(), set->files.path(file.name), identity_of(manifest, file), std::move(reads));
+  while (reader.next()) {
+  }
+  if (reader.fold() == folds.at(file.name)) return;
+  throw Error(ErrorCode::Corruption,
+              set->files.path(file.name).native() + " does not read back as it was written; the snapshot was given up");
 }
 
 namespace {

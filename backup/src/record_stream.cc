@@ -23,12 +23,14 @@ std::vector<ManifestFile> RecordStream::files_of(const Manifest& manifest, FileK
 }
 
 RecordStream::RecordStream(const SnapshotSet& set, const Manifest& manifest, std::vector<ManifestFile> files,
-                           SnapshotSet::Reads reads, std::function<void(std::uint64_t)> on_bytes)
+                           SnapshotSet::Reads reads, std::function<void(std::uint64_t)> on_bytes,
+                           std::function<void(std::string_view)> on_record)
     : set_(set),
       manifest_(manifest),
       files_(std::move(files)),
       reads_(reads),
       on_bytes_(std::move(on_bytes)),
+      on_record_(std::move(on_record)),
       thread_(start_thread([this] { read_all(); })) {}
 
 RecordStream::~RecordStream() {
@@ -82,6 +84,7 @@ void RecordStream::read_file(const ManifestFile& file) {
     told = offset;
   };
   while (const auto record = reader->next()) {
+    if (on_record_) on_record_(*record);
     filling_.bytes.append(*record);
     filling_.ends.push_back(filling_.bytes.size());
     if (filling_.bytes.size() < kSlabBytes && filling_.ends.size() < kSlabRecords) continue;

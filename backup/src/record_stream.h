@@ -19,9 +19,10 @@ namespace azoth::backup {
 
 class RecordStream {
  public:
-  // `on_bytes` is told, by the reading thread, how much of the files has been read.
+  // `on_bytes` is told how much of the files has been read, and `on_record` each record: by the reading thread.
   RecordStream(const SnapshotSet& set, const Manifest& manifest, std::vector<ManifestFile> files,
-               SnapshotSet::Reads reads = SnapshotSet::Reads::Hashed, std::function<void(std::uint64_t)> on_bytes = {});
+               SnapshotSet::Reads reads = SnapshotSet::Reads::Hashed, std::function<void(std::uint64_t)> on_bytes = {},
+               std::function<void(std::string_view)> on_record = {});
   ~RecordStream();  // gives up what was not read
   RecordStream(const RecordStream&) = delete;
   RecordStream& operator=(const RecordStream&) = delete;
@@ -49,6 +50,7 @@ class RecordStream {
   const std::vector<ManifestFile> files_;
   const SnapshotSet::Reads reads_;
   const std::function<void(std::uint64_t)> on_bytes_;
+  const std::function<void(std::string_view)> on_record_;
   Slab filling_;  // the reading thread's
   Slab current_;  // the caller's
   std::size_t next_ = 0;

@@ -13,10 +13,15 @@ namespace {
 
 }  // namespace
 
-void encode(const StateRow& row, std::string& to) {
+void encode_head(const StateRow& row, std::string& to) {
   to.clear();
   codec::append(to, static_cast<std::uint16_t>(row.key.size()));
-  to.append(row.key).append(row.value);
+  to.append(row.key);
+}
+
+void encode(const StateRow& row, std::string& to) {
+  encode_head(row, to);
+  to.append(row.value);
 }
 
 StateRow state_row(std::string_view record) {
@@ -28,11 +33,15 @@ StateRow state_row(std::string_view record) {
   return row;
 }
 
-void encode(const EventView& event, std::string& to) {
+void encode_head(const EventView& event, std::string& to) {
   to.clear();
   codec::append(to, event.id());
   codec::append(to, event.commit_seq());
   codec::append(to, std::int64_t{event.commit_time().time_since_epoch().count()});
+}
+
+void encode(const EventView& event, std::string& to) {
+  encode_head(event, to);
   to.append(event.body());
 }
 

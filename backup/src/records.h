@@ -25,7 +25,9 @@ struct CommitPiece {
   std::string_view bytes;
 };
 
-// Each replaces `to`.
+// Each replaces `to`. A head is what stands before the value, or the event's body.
+void encode_head(const StateRow& row, std::string& to);
+void encode_head(const EventView& event, std::string& to);
 void encode(const StateRow& row, std::string& to);
 void encode(const EventView& event, std::string& to);
 void encode(const OwnRow& row, std::string& to);

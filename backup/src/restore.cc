@@ -18,6 +18,7 @@
 #include "manifest.h"
 #include "parallel.h"
 #include "record_stream.h"
+#include "records.h"
 #include "scratch.h"
 #include "snapshot_content.h"
 
@@ -157,11 +158,7 @@ class Restore {
     const ReadingOptions reading{.reads = SnapshotSet::Reads::HashedBefore,
                                  .on_bytes = [&](std::uint64_t bytes) { meter.add(bytes); }};
     StoreBuilder builder(directory, {full().store_id, full().created, last().lineage}, options_.store);
-    for_each_row(set_, full(), reading, [&](std::string_view key, std::string_view value) { builder.put(key, value); });
-    for_each_event(set_, full(), reading, [&](const EventView& event) { builder.append(event); });
-    for_each_own_row(set_, full(), reading, [&](std::uint8_t space, std::string_view key, std::string_view value) {
-      builder.put_own(space, key, value);
-    });
+    build_content(builder, reading);
     builder.end_content(full().last_commit, full().latest);
     report_.time = full().last_commit == 0 ? std::nullopt : std::optional(full().latest);
     apply_diffs(builder, reading);
@@ -172,6 +169,34 @@ class Restore {
     report_.commit = totals_.last_commit;
     report_.event = totals_.last_event;
     check_totals();
+  }
+
+  // The digests are computed while the records go by, on the threads that read ahead. That LMDB holds what the builder
+  // was given is what the sums say, which are compared at the end.
+  void build_content(StoreBuilder& builder, const ReadingOptions& reading) const {
+    StateDigest state;
+    ReadingOptions of_state = reading;
+    of_state.on_record = [&](std::string_view record) {
+      const records::StateRow row = records::state_row(record);
+      state.add(row.key, row.value);
+    };
+    for_each_row(set_, full(), of_state,
+                 [&](std::string_view key, std::string_view value) { builder.put(key, value); });
+    EventsDigest events;
+    ReadingOptions of_events = reading;
+    of_events.on_record = [&](std::string_view record) { events.add(records::event(record)); };
+    for_each_event(set_, full(), of_events, [&](const EventView& event) { builder.append(event); });
+    for_each_own_row(set_, full(), reading, [&](std::uint8_t space, std::string_view key, std::string_view value) {
+      builder.put_own(space, key, value);
+    });
+    check_digest(full().state_digest, state.finish_hex());
+    check_digest(full().events_digest, events.finish_hex());
+  }
+
+  void check_digest(const std::string& expected, const std::string& found) const {
+    if (expected.empty() || expected == content_digest(found, options_.key)) return;
+    throw Error(ErrorCode::Corruption,
+                "what was restored has another digest than snapshot " + std::to_string(full().ordinal) + " says");
   }
 
   void apply_diffs(StoreBuilder& builder, const ReadingOptions& reading) {
@@ -265,7 +290,6 @@ class Restore {
 
   void finish(const Path& directory) {
     const std::unique_ptr<Store> store = Store::open(directory, options_.store);
-    check_digests(*store);
     if (options_.advance_sequences > 0) {
       for (const SequenceInfo& sequence : store->sequences()) later_sequences_.try_emplace(sequence.name, 0);
       for (const auto& [name, next] : later_sequences_) store->next_sequence(name, options_.advance_sequences);
@@ -273,47 +297,6 @@ class Restore {
     if (options_.sealed) report_.sealed_event = store->seal();
     for (const SequenceInfo& sequence : store->sequences()) restored_[sequence.name] = sequence.next;
     store->close();
-  }
-
-  // Of the content as it is read back; what a full says of itself when it is all there is.
-  void check_digests(Store& store) const {
-    if (totals_.last_commit != full().last_commit || full().state_digest.empty()) return;
-    BackupSource::Content content = store.backup_source()->content(2);
-    StepMeter meter(options_.progress, "checking", "rows", totals_.state_rows + totals_.last_event);
-    std::string state;
-    std::string events;
-    run_parallel(options_.threads, {
-                                       [&](std::size_t) { state = state_digest(content.readers[0], meter); },
-                                       [&](std::size_t) { events = events_digest(content.readers[1], meter); },
-                                   });
-    meter.end();
-    const bool fits = full().state_digest == content_digest(state, options_.key) &&
-                      full().events_digest == content_digest(events, options_.key);
-    if (fits) return;
-    throw Error(ErrorCode::Corruption,
-                "what was restored has another digest than snapshot " + std::to_string(full().ordinal) + " says");
-  }
-
-  static std::string state_digest(const ReadTxn& reader, StepMeter& meter) {
-    StateDigest digest;
-    StepCounter counter(meter, 10'000);
-    for (const auto& [key, value] : reader.scan()) {
-      digest.add(key, value);
-      counter.add(1);
-    }
-    counter.flush();
-    return digest.finish_hex();
-  }
-
-  static std::string events_digest(const ReadTxn& reader, StepMeter& meter) {
-    EventsDigest digest;
-    StepCounter counter(meter, 10'000);
-    for (const EventView& event : reader.events()) {
-      digest.add(event);
-      counter.add(1);
-    }
-    counter.flush();
-    return digest.finish_hex();
   }
 
   // --- Sequences

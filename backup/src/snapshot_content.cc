@@ -19,7 +19,7 @@ void for_each_record(const SnapshotSet& set, const Manifest& manifest, FileKind 
                      Each each) {
   std::vector<ManifestFile> files = RecordStream::files_of(manifest, kind);
   if (files.empty()) damaged(manifest, "it has no file of " + std::string(kind_name(kind)));
-  RecordStream stream(set, manifest, std::move(files), options.reads, options.on_bytes);
+  RecordStream stream(set, manifest, std::move(files), options.reads, options.on_bytes, options.on_record);
   while (const auto record = stream.next()) each(*record);
 }
 
@@ -112,7 +112,8 @@ void for_each_own_row(const SnapshotSet& set, const Manifest& full, const Readin
 void for_each_commit(const SnapshotSet& set, const Manifest& diff, const ReadingOptions& options,
                      const std::function<bool(const CommitFacts&, std::string)>& each) {
   RecordJoiner joiner(diff);
-  RecordStream stream(set, diff, RecordStream::files_of(diff, FileKind::Commits), options.reads, options.on_bytes);
+  RecordStream stream(set, diff, RecordStream::files_of(diff, FileKind::Commits), options.reads, options.on_bytes,
+                      options.on_record);
   while (const auto record = stream.next()) {
     if (!joiner.add(records::commit_piece(*record))) continue;
     const CommitFacts facts = joiner.facts();

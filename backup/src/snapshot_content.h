@@ -15,6 +15,8 @@ struct ReadingOptions {
   SnapshotSet::Reads reads = SnapshotSet::Reads::Hashed;
   // How much of the files has been read since the last call; on a thread that reads ahead.
   std::function<void(std::uint64_t)> on_bytes = {};
+  // Each record, on that thread: for what would hold up whoever takes them.
+  std::function<void(std::string_view)> on_record = {};
 };
 
 // Of a full, each in the order in which they were written. They throw Corruption for what is damaged.

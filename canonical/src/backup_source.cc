@@ -43,6 +43,15 @@ class StoreBackupSource : public BackupSource {
     }
   }
 
+  Content recent_content() override {
+    const PinnedView pinned = store_.pin_recent();
+    Content content;
+    content.readers.push_back(
+        ReadTxnMaker::make(std::make_unique<Snapshot>(pinned.commit, pinned.view, Snapshot::Reads::Verified)));
+    content.totals = totals_of(ReadTxnMaker::snapshot_of(content.readers.front()), pinned.latest);
+    return content;
+  }
+
   void check_space() override {
     Status status;
     describe_lmdb(store_.environment()->lmdb, status);
@@ -95,10 +104,10 @@ class StoreBackupSource : public BackupSource {
     totals.last_event = snapshot.last_event();
     if (totals.last_event != 0) totals.last_event_commit = snapshot.event(totals.last_event)->commit_seq();
     totals.latest = snapshot.deltas().empty() ? head.latest : std::max(head.latest, latest_in_deltas);
-    totals.state_rows = count_keys(snapshot);
-    const RowSums sums = sums_of(snapshot);
-    totals.state_sum = sums.state;
-    totals.events_sum = sums.events;
+    const RowTotals rows = row_totals_of(snapshot);
+    totals.state_rows = rows.state_keys;
+    totals.state_sum = rows.sums.state;
+    totals.events_sum = rows.sums.events;
     totals.sealed_event = azoth::sealed_event(snapshot);
     return totals;
   }

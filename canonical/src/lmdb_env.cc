@@ -12,6 +12,7 @@
 #include <cstring>
 #include <ctime>
 #include <sstream>
+#include <tuple>
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
@@ -510,6 +511,12 @@ LmdbEnv::Readers LmdbEnv::readers_of_all_processes() {
   }
   return readers;
 }
+
+void LmdbEnv::sync_commits(bool on) {
+  check(mdb_env_set_flags(env_, MDB_NOSYNC, on ? 0 : 1), "telling LMDB when to sync");
+}
+
+void LmdbEnv::begin_writing() noexcept { std::ignore = sync_file_range(data_fd_, 0, 0, SYNC_FILE_RANGE_WRITE); }
 
 void LmdbEnv::clear_stale_readers() {
   int dead = 0;

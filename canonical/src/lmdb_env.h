@@ -143,6 +143,11 @@ class LmdbEnv {
   std::chrono::milliseconds oldest_reader_age();  // of this process; 0 if none is alive
   void clear_stale_readers();
 
+  // While a store is built nobody may use it, and nothing needs to be durable: until it is on again, commits only hand
+  // their pages to the kernel, which is told to begin writing them. The first commit behind that makes all of it durable.
+  void sync_commits(bool on);
+  void begin_writing() noexcept;
+
   struct Readers {
     std::uint32_t snapshots = 0;   // alive, in any process
     std::uint64_t oldest_lag = 0;  // transactions that were committed since the oldest of them began

@@ -189,20 +189,22 @@ std::uint64_t count_keys(const Snapshot& snapshot) {
   return keys;
 }
 
-RowSums sums_of(const Snapshot& snapshot) {
+RowTotals row_totals_of(const Snapshot& snapshot) {
   const Head head = snapshot.head();
-  RowSums sums = head.sums;
+  RowTotals totals{.state_keys = head.state_keys, .sums = head.sums};
   for_each_overlaid(snapshot, [&](const VersionMap::Node& node) {
     const bool of_state = node.space == Space::State;
     const std::string key = of_state ? std::string(node.key()) : system_key_of(node);
-    std::uint64_t& sum = of_state ? sums.state : sums.own;
-    sum -= Rows::stored_checksum(snapshot.lmdb().get(of_state ? Table::State : Table::System, key));
+    const auto row = snapshot.lmdb().get(of_state ? Table::State : Table::System, key);
+    std::uint64_t& sum = of_state ? totals.sums.state : totals.sums.own;
+    sum -= Rows::stored_checksum(row);
     if (!node.removed()) sum += snapshot.rows().checksum(key, node.value_view());
+    if (of_state) totals.state_keys += (node.removed() ? 0 : 1) - (row ? 1 : 0);
   });
   for (EventId id = head.last_event + 1; id <= snapshot.last_event(); ++id) {
-    sums.events += snapshot.rows().event_checksum(*snapshot.event(id));
+    totals.sums.events += snapshot.rows().event_checksum(*snapshot.event(id));
   }
-  return sums;
+  return totals;
 }
 
 void for_each_own_row(const Snapshot& snapshot, const EachOwnRow& each) {

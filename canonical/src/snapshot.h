@@ -75,7 +75,13 @@ class Snapshot {
 };
 
 std::uint64_t count_keys(const Snapshot& snapshot);
-RowSums sums_of(const Snapshot& snapshot);
+
+// The same, and the sums of the rows.
+struct RowTotals {
+  std::uint64_t state_keys = 0;
+  RowSums sums = {};
+};
+RowTotals row_totals_of(const Snapshot& snapshot);
 
 // The rows of the store's own spaces, by space and key.
 using EachOwnRow = std::function<void(Space space, std::string_view key, std::string_view value)>;

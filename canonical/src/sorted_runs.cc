@@ -59,7 +59,9 @@ SortedRuns::~SortedRuns() {
   }
 }
 
-std::filesystem::path SortedRuns::path(std::size_t run) const { return file_.string() + "." + std::to_string(run) + ".tmp"; }
+std::filesystem::path SortedRuns::path(std::size_t run) const {
+  return file_.string() + "." + std::to_string(run) + ".tmp";
+}
 
 std::string_view SortedRuns::at(std::size_t offset) const {
   return std::string_view(bytes_).substr(offset + kLengthBytes, codec::load<std::uint16_t>(bytes_.data() + offset));
@@ -72,8 +74,28 @@ void SortedRuns::add(std::string_view bytes) {
   bytes_.append(bytes);
 }
 
+// Most comparisons are settled by the first bytes, which lie together; and what comes in order stays as it is.
 void SortedRuns::sort() {
-  std::sort(offsets_.begin(), offsets_.end(), [this](std::uint32_t a, std::uint32_t b) { return at(a) < at(b); });
+  const auto less = [this](std::uint32_t a, std::uint32_t b) { return at(a) < at(b); };
+  if (std::is_sorted(offsets_.begin(), offsets_.end(), less)) return;
+  struct Entry {
+    std::uint64_t first;  // eight bytes, big-endian, zeros behind the end
+    std::uint64_t second;
+    std::uint32_t offset;
+  };
+  std::vector<Entry> entries;
+  entries.reserve(offsets_.size());
+  for (const std::uint32_t offset : offsets_) {
+    char prefix[16] = {};
+    at(offset).copy(prefix, sizeof prefix);
+    entries.push_back({codec::load_big(prefix), codec::load_big(prefix + 8), offset});
+  }
+  std::sort(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) {
+    if (a.first != b.first) return a.first < b.first;
+    if (a.second != b.second) return a.second < b.second;
+    return less(a.offset, b.offset);
+  });
+  std::transform(entries.begin(), entries.end(), offsets_.begin(), [](const Entry& entry) { return entry.offset; });
 }
 
 void SortedRuns::spill() {

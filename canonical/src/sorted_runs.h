@@ -15,7 +15,7 @@ namespace azoth {
 class SortedRuns {
  public:
   // The files are named FILE.0.tmp, FILE.1.tmp, ...; there are none while all strings fit into `run_bytes`.
-  SortedRuns(FileSystem& fs, std::filesystem::path file, std::size_t run_bytes = std::size_t{16} << 20);
+  SortedRuns(FileSystem& fs, std::filesystem::path file, std::size_t run_bytes = std::size_t{8} << 20);
   ~SortedRuns();  // removes the files
   SortedRuns(const SortedRuns&) = delete;
   SortedRuns& operator=(const SortedRuns&) = delete;

@@ -46,6 +46,7 @@ class StoreBuilder::Impl {
     check_options(options_);
     if (facts_.lineage.empty()) refuse("it is of no timeline");
     env_.emplace(store_.paths().canonical, lmdb_settings(options_), LmdbEnv::Mode::Create);
+    env_->sync_commits(false);
   }
 
   // --- The content
@@ -141,8 +142,9 @@ class StoreBuilder::Impl {
   }
 
  private:
-  // The last transaction: with it LMDB is what a clean close leaves.
+  // The last transaction: with it LMDB is what a clean close leaves, and all of it is durable.
   ContentTotals write_identity_rows(const StoreRow& row, Head& head) {
+    env_->sync_commits(true);
     env_->reserve_disk(kSlackBytes);
     LmdbWriteTxn txn(*env_);
     if (const auto seal = txn.get(Table::System, seal_row_key())) {
@@ -174,6 +176,7 @@ class StoreBuilder::Impl {
     if (!txn_) return;
     txn_->commit(0);
     txn_.reset();
+    env_->begin_writing();
   }
 
   // For a row of so many bytes, in the transaction that is open or the next one. Disk space is reserved before anything

@@ -57,6 +57,7 @@ class StoreImpl {
   virtual BackupSite backup_site() = 0;
   // Of everything that was acknowledged as Durable before, and nothing that is not durable.
   virtual PinnedView pin() = 0;
+  virtual PinnedView pin_recent() = 0;  // the same, without moving anything to LMDB; `latest` does not count
   virtual Meta meta() = 0;
   virtual Status status() = 0;
   virtual void metrics(const MetricCallback& callback) = 0;

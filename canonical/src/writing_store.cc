@@ -400,6 +400,12 @@ PinnedView WritingStore::pin() {
   return {.commit = 0, .view = sequencer_->view()};
 }
 
+PinnedView WritingStore::pin_recent() {
+  check_open();
+  const CommitSeq durable = state_.marks.durable.load();  // before the view
+  return {.commit = durable, .view = sequencer_->view()};
+}
+
 Meta WritingStore::meta() { return make_meta(*read(Durability::Written), identity_, created_); }
 
 Status WritingStore::status() {

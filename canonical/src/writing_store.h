@@ -52,6 +52,7 @@ class WritingStore : public StoreImpl {
   std::shared_ptr<Environment> environment() override;
   BackupSite backup_site() override { return {fs_, paths_, identity_, created_, options_.delta_bytes}; }
   PinnedView pin() override;
+  PinnedView pin_recent() override;
   Meta meta() override;
   Status status() override;
   void metrics(const MetricCallback& callback) override;

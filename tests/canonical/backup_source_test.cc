@@ -109,7 +109,7 @@ TEST_F(BackupSourceTest, TheTotalsOverDeltasAreThoseOfLmdbAfterTheFlush) {
     ASSERT_NO_FATAL_FAILURE(history.steps(*store, 5));
     const ReadTxn applied = store->read(Durability::Applied);
     const Snapshot& over = ReadTxnMaker::snapshot_of(applied);
-    const RowSums sums = sums_of(over);
+    const RowSums sums = row_totals_of(over).sums;
     const std::uint64_t keys = count_keys(over);
     const auto content = store->backup_source()->content(1);
     const Head head = ReadTxnMaker::snapshot_of(content.readers.front()).head();

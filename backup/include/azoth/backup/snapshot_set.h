@@ -81,6 +81,7 @@ class SnapshotSet {
   struct WriteOptions {
     int compression_level = 3;  // of zstd, 1..19; 0: none
     std::uint32_t block_bytes = std::uint32_t{256} << 10;
+    unsigned threads = 1;  // that read files back
   };
 
   // Makes the directory, which must be empty if it is there, and an empty set in it.

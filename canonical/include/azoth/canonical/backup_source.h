@@ -50,6 +50,9 @@ class BackupSource {
   // So many snapshots of one durable commit, which has everything that was acknowledged as Durable before the call. As
   // long as one lives, LMDB grows by what is written meanwhile: end them soon.
   virtual Content content(std::size_t readers) = 0;
+  // One snapshot of the same kind, without waiting until LMDB has everything: as good for a diff, and sooner there. What
+  // `totals` says of `latest` does not count.
+  virtual Content recent_content() = 0;
   // Throws NoSpace when what snapshots keep has brought LMDB near its limit, so that a long backup ends before writers
   // are refused.
   virtual void check_space() = 0;
