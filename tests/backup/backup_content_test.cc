@@ -1,6 +1,6 @@
 // What a store may hold, and the ways to write it: whatever it is, it is restored; whoever writes it, it is the same.
 //
-// Covers of the defects that other stores had: events that are too large for a copy (E1), whole files in memory (E10).
+// Covers of the defects that other stores had: events that are too large for a copy (E1).
 #include "backup_support.h"
 
 namespace azoth::backup::test {

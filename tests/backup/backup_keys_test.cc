@@ -1,7 +1,8 @@
 // Encrypted backups of real content: what they show, and what others can do to them.
 //
 // Covers of the defects that other stores had: plain text of a part of the content in an encrypted backup (E4), plain
-// text that a restore leaves beside it (E5), encryption that does nothing (E12).
+// text that a restore leaves beside it or in a directory for temporary files (E5, E14), encryption that does nothing
+// (E12).
 #include "azoth/projection/declarations.h"
 #include "backup_support.h"
 #include "set_files.h"

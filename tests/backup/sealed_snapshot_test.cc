@@ -93,6 +93,19 @@ TEST_F(SealedSnapshot, TwoAtOnceLeaveTheStoreNeitherPausedNorSealed) {
   }
 }
 
+// Not when everything has been compressed and written (E10).
+TEST_F(SealedSnapshot, WritingGoesOnAsSoonAsItsCommitIsPinned) {
+  bool written = false;
+  fault::arm("backup.pinning", {.run = [&] { EXPECT_EQ(store_->status().pauses.size(), 1u); }});
+  fault::arm("backup.written", {.run = [&] {
+               put("a", "meanwhile");
+               written = true;
+             }});
+  const Manifest taken = *sealed().snapshot.manifest;
+  EXPECT_TRUE(written);
+  EXPECT_EQ(taken.last_commit + 1, store_->status().visible_seq);
+}
+
 // Another one's pause is not this one's to end.
 TEST_F(SealedSnapshot, AStoreThatIsPausedBySomebodyElseStaysSo) {
   const Pause pause = store_->pause("maintenance");
