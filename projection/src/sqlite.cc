@@ -240,6 +240,10 @@ sqlite3_stmt* Connection::prepare_new(std::string_view text, std::string_view* t
   sqlite3_stmt* statement = nullptr;
   const char* end = nullptr;
   refused_.clear();
+  // SQLite ends there, and whoever asks for one statement after the other would get no further.
+  if (text.find('\0') != std::string_view::npos) {
+    throw Error(ErrorCode::SqlFailed, "the text of a statement has a NUL byte; bind values as parameters");
+  }
   int code = sqlite3_prepare_v3(db_, text.data(), static_cast<int>(text.size()), keep ? SQLITE_PREPARE_PERSISTENT : 0,
                                 &statement, &end);
   if (code != SQLITE_OK) fail(code, text);

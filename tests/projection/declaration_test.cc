@@ -129,6 +129,13 @@ TEST_F(DeclarationTest, WhatIsWrongIsNamedWithItsLine) {
   EXPECT_THAT(wrong(head + "-- azoth:on a\nCOMMIT"), HasSubstr("x.sql:4: transactions"));
 }
 
+// SQLite takes a NUL byte for the end of the text, and the parser did not get past it.
+TEST_F(DeclarationTest, ANulByteIsRefused) {
+  const std::string head = "-- azoth:projection p version 1\nCREATE TABLE t (x);\n";
+  EXPECT_THAT(wrong(head + std::string("\0", 1) + "-- azoth:on a\nDELETE FROM t"), StartsWith("x.sql:3: the text of"));
+  EXPECT_THAT(wrong(head + "-- azoth:on a\nDELETE FROM t;\n--" + std::string("\0", 1)), HasSubstr("has a NUL byte"));
+}
+
 TEST_F(DeclarationTest, ChangingItBuildsItAnew) {
   source_.append("deposited", R"({"account":"alice","amount":100})");
   projector_with(SqlProjection::from_text(kAccounts))->catch_up("accounts");

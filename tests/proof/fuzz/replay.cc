@@ -2,6 +2,8 @@
 //
 // Without a fuzzer: runs the inputs of a corpus, then for some seconds what a simple mutator makes of them. Without a
 // name it lists the targets. CORPUS may be a single file, to repeat what a fuzzer has found.
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <fstream>
@@ -14,6 +16,7 @@ namespace azoth::proof {
 namespace {
 
 constexpr std::size_t kLargest = 1 << 16;
+constexpr unsigned kSecondsForOne = 30;  // what takes longer hangs
 
 std::vector<std::string> read_corpus(const std::filesystem::path& path) {
   std::vector<std::filesystem::path> files;
@@ -75,12 +78,18 @@ class Mutator {
 };
 
 // What was under way when the program died can be read here.
-void note(std::string_view input) { put_file(scratch() / "input", input); }
+void note(std::string_view input) {
+  put_file(scratch() / "input", input);
+  alarm(kSecondsForOne);
+}
 
 int replay(const Target& target, const std::filesystem::path& corpus, std::chrono::duration<double> time,
            std::uint64_t seed) {
   std::vector<std::string> inputs = read_corpus(corpus);
-  for (const std::string& input : inputs) target.run(input);
+  for (const std::string& input : inputs) {
+    note(input);
+    target.run(input);
+  }
   Mutator mutator(inputs, seed);
   std::uint64_t tried = 0;
   const auto end = std::chrono::steady_clock::now() + time;
@@ -89,6 +98,7 @@ int replay(const Target& target, const std::filesystem::path& corpus, std::chron
     note(input);
     target.run(input);
   }
+  alarm(0);
   std::cout << target.name << ": " << inputs.size() << " inputs of the corpus and " << tried << " of the mutator, seed "
             << seed << '\n';
   return 0;
