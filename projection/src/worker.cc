@@ -47,7 +47,7 @@ Worker::~Worker() {
   file_.reset();  // nobody reads what only we knew
   try {
     generations_.remove_old();
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     log(LogLevel::Warning, "an old generation of a projection stays: ", error.what());
   }
 }

@@ -56,7 +56,9 @@ Memory::~Memory() {
   rmdir(path_.c_str());
 }
 
-bool Device::has(const std::string& type) { return std::system(("command -v mkfs." + type + " >/dev/null").c_str()) == 0; }
+bool Device::has(const std::string& type) {
+  return std::system(("command -v mkfs." + type + " >/dev/null").c_str()) == 0;
+}
 
 Device::Device(std::string type) : type_(std::move(type)), memory_(kBytes) {
   const auto image = memory_.path() / "image";

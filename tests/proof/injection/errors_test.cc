@@ -16,11 +16,11 @@ struct Errors {
   std::size_t most;  // calls of each workload that are tried in the short mode
 };
 
-constexpr Errors kTried[] = {{EIO, false, kAll}, {EIO, true, 40},   {ENOSPC, false, 60}, {ENOSPC, true, 30},
-                             {kShort, false, 40}, {kShort, true, 5}, {EINTR, false, 30},  {EINTR, true, 10},
-                             {EDQUOT, false, 10}, {EDQUOT, true, 5}, {EMFILE, false, 20}, {EMFILE, true, 10},
-                             {EACCES, false, 20}, {EACCES, true, 10}, {EROFS, false, 10}, {EROFS, true, 10},
-                             {ENOMEM, false, 20}, {ENOMEM, true, 5}, {EAGAIN, false, 10}, {EAGAIN, true, 3}};
+constexpr Errors kTried[] = {{EIO, false, kAll},  {EIO, true, 40},    {ENOSPC, false, 60}, {ENOSPC, true, 30},
+                             {kShort, false, 40}, {kShort, true, 5},  {EINTR, false, 30},  {EINTR, true, 10},
+                             {EDQUOT, false, 10}, {EDQUOT, true, 5},  {EMFILE, false, 20}, {EMFILE, true, 10},
+                             {EACCES, false, 20}, {EACCES, true, 10}, {EROFS, false, 10},  {EROFS, true, 10},
+                             {ENOMEM, false, 20}, {ENOMEM, true, 5},  {EAGAIN, false, 10}, {EAGAIN, true, 3}};
 
 class ErrorAtEveryCall : public ProofCase {};
 
@@ -28,22 +28,27 @@ TEST_P(ErrorAtEveryCall, IsReportedAndLosesNothing) {
   const Counts counts = runner_.count(GetParam(), What::Files);
   for (const Errors& errors : kTried) {
     const std::uint32_t kinds = kinds_for(errors.error);
-    for (std::uint64_t at : sample(counts.of_kinds(kinds), per_workload(errors.most, std::min<std::size_t>(errors.most / 4 + 1, 150)), test::test_seed())) {
+    for (std::uint64_t at :
+         sample(counts.of_kinds(kinds), per_workload(errors.most, std::min<std::size_t>(errors.most / 4 + 1, 150)),
+                test::test_seed())) {
       Case one{.workload = GetParam(), .plan = {}};
       one.plan = {.what = What::Files, .at = at, .kinds = kinds, .error = errors.error, .sticky = errors.sticky};
       run(one);
     }
   }
-  std::cout << GetParam() << ": " << counts.of_kinds(kAllKinds) << " calls, " << runs_ << " runs, " << hits_ << " hits\n";
+  std::cout << GetParam() << ": " << counts.of_kinds(kAllKinds) << " calls, " << runs_ << " runs, " << hits_
+            << " hits\n";
 }
 
 // What was written since the last sync is gone when a sync fails: nothing that was acknowledged as Durable is.
 TEST_P(ErrorAtEveryCall, AFailedSyncThatLosesWhatWasWrittenLosesNothingDurable) {
   const Counts counts = runner_.count(GetParam(), What::Files);
   for (bool sticky : {false, true}) {
-    for (std::uint64_t at : sample(counts.of_kinds(bit(Kind::Sync)), sticky ? 10 : per_workload(kAll, 40), test::test_seed())) {
+    for (std::uint64_t at :
+         sample(counts.of_kinds(bit(Kind::Sync)), sticky ? 10 : per_workload(kAll, 40), test::test_seed())) {
       Case one{.workload = GetParam(), .plan = {}};
-      one.plan = {.what = What::Files, .at = at, .kinds = bit(Kind::Sync), .error = EIO, .sticky = sticky, .lose = true};
+      one.plan = {
+          .what = What::Files, .at = at, .kinds = bit(Kind::Sync), .error = EIO, .sticky = sticky, .lose = true};
       run(one);
     }
   }

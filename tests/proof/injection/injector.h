@@ -16,8 +16,23 @@
 
 namespace azoth::inject {
 
-enum class Kind : int { Open, Create, Read, Write, Sync, Truncate, Allocate, Rename, Unlink, MakeDirectory, Map, MapSync,
-                        Lock, Stat, List };
+enum class Kind : int {
+  Open,
+  Create,
+  Read,
+  Write,
+  Sync,
+  Truncate,
+  Allocate,
+  Rename,
+  Unlink,
+  MakeDirectory,
+  Map,
+  MapSync,
+  Lock,
+  Stat,
+  List
+};
 inline constexpr std::size_t kKinds = 15;
 constexpr std::uint32_t bit(Kind kind) { return std::uint32_t{1} << static_cast<int>(kind); }
 inline constexpr std::uint32_t kAllKinds = (std::uint32_t{1} << kKinds) - 1;
@@ -60,7 +75,8 @@ struct Report {
   std::atomic<bool> sync_failed;    // one of them was a sync
   char call[32];                    // the first of them
   char place[256];                  // on which file
-  // When allocations are counted with this on: a hash of the stack that each came from; 0 if nothing is to be made of it.
+  // When allocations are counted with this on: a hash of the stack that each came from; 0 if nothing is to be made of
+  // it.
   static constexpr std::size_t kStacks = std::size_t{1} << 18;
   bool note_stacks;
   std::uint64_t stacks[kStacks];

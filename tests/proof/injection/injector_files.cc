@@ -50,7 +50,7 @@ Function* real(const char* name, Function*& found) {
   if (found == nullptr) found = reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
   return found;
 }
-#define AZOTH_REAL(name) \
+#define AZOTH_REAL(name)                           \
   static decltype(::name)* found_##name = nullptr; \
   auto* call = real(#name, found_##name)
 

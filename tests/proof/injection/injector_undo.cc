@@ -59,7 +59,8 @@ void keep_for_undo(int fd, off_t offset, std::size_t size) {
   auto* entry = static_cast<Replaced*>(__libc_malloc(sizeof(Replaced) + size));
   *entry = {.older = nullptr, .device = status.st_dev, .inode = status.st_ino, .offset = offset, .size = size};
   const ssize_t had = read_at(fd, entry->bytes(), size, offset);
-  for (std::size_t i = had > 0 ? static_cast<std::size_t>(had) : 0; i < size; ++i) entry->bytes()[i] = 0;  // past its end
+  for (std::size_t i = had > 0 ? static_cast<std::size_t>(had) : 0; i < size; ++i)
+    entry->bytes()[i] = 0;  // past its end
   std::lock_guard lock(mutex);
   entry->older = newest;
   newest = entry;

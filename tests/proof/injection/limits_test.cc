@@ -40,7 +40,8 @@ TEST_P(Limits, OfOpenFiles) {
   const int open_now = dup(0);
   close(open_now);
   for (int more = 0; more <= 24 && !enough(); ++more) {
-    run_under(std::to_string(more) + " files more", [&] { limit(RLIMIT_NOFILE, static_cast<rlim_t>(open_now + more)); });
+    run_under(std::to_string(more) + " files more",
+              [&] { limit(RLIMIT_NOFILE, static_cast<rlim_t>(open_now + more)); });
   }
 }
 

@@ -1,5 +1,5 @@
-// The proof of the proof: mistakes that a product could make with a fault, made in its place by the injector. The checks
-// must find each of them.
+// The proof of the proof: mistakes that a product could make with a fault, made in its place by the injector. The
+// checks must find each of them.
 #include <gtest/gtest.h>
 
 #include "proof_case.h"
@@ -48,8 +48,9 @@ TEST_F(Planted, AShortWriteThatIsTakenForWholeIsFound) {
 }
 
 TEST_F(Planted, ARenameThatWasNotDoneIsFound) {
-  EXPECT_NE(found("backup", {.what = What::Files, .kinds = bit(Kind::Rename), .error = EIO,
-                             .plant = Plant::SwallowRename}), "");
+  EXPECT_NE(
+      found("backup", {.what = What::Files, .kinds = bit(Kind::Rename), .error = EIO, .plant = Plant::SwallowRename}),
+      "");
 }
 
 TEST_F(Planted, ACrashIsFound) {

@@ -35,8 +35,8 @@ unsigned run_seconds() {
 constexpr NamedError kErrors[] = {{EIO, "EIO"},       {ENOSPC, "ENOSPC"}, {EDQUOT, "EDQUOT"}, {EINTR, "EINTR"},
                                   {EAGAIN, "EAGAIN"}, {EMFILE, "EMFILE"}, {EACCES, "EACCES"}, {EROFS, "EROFS"},
                                   {ENOMEM, "ENOMEM"}, {kKill, "kill"},    {kShort, "short"}};
-constexpr const char* kPlants[] = {"",           "swallow-sync", "retry-sync", "swallow-write", "swallow-rename",
-                                   "short-write", "hang",         "crash"};
+constexpr const char* kPlants[] = {
+    "", "swallow-sync", "retry-sync", "swallow-write", "swallow-rename", "short-write", "hang", "crash"};
 
 Script::Expects expected_of(const Plan& plan) {
   if (plan.at == 0 && plan.error != kKill) return Script::Expects::Nothing;
@@ -89,7 +89,8 @@ void copy_directory(const std::filesystem::path& from, const std::filesystem::pa
 
 std::filesystem::path fast_directory() {
   const bool memory = access("/dev/shm", W_OK) == 0 && std::getenv("TMPDIR") == nullptr;
-  std::string name = (memory ? std::string("/dev/shm") : std::filesystem::temp_directory_path().string()) + "/azoth-XXXXXX";
+  std::string name =
+      (memory ? std::string("/dev/shm") : std::filesystem::temp_directory_path().string()) + "/azoth-XXXXXX";
   if (mkdtemp(name.data()) == nullptr) throw_errno(errno, "making a directory for the runs");
   return name;
 }
@@ -106,28 +107,38 @@ std::string name_of(int error) {
 std::uint32_t kinds_for(int error) {
   constexpr std::uint32_t kSpace = bit(Kind::Create) | bit(Kind::Write) | bit(Kind::Sync) | bit(Kind::Truncate) |
                                    bit(Kind::Allocate) | bit(Kind::Rename) | bit(Kind::MakeDirectory);
-  constexpr std::uint32_t kNames = bit(Kind::Open) | bit(Kind::Create) | bit(Kind::Rename) | bit(Kind::Unlink) |
-                                   bit(Kind::MakeDirectory);
+  constexpr std::uint32_t kNames =
+      bit(Kind::Open) | bit(Kind::Create) | bit(Kind::Rename) | bit(Kind::Unlink) | bit(Kind::MakeDirectory);
   switch (error) {
     case ENOSPC:
-    case EDQUOT: return kSpace;
-    case EINTR: return bit(Kind::Open) | bit(Kind::Create) | bit(Kind::Read) | bit(Kind::Write) | bit(Kind::Sync) |
-                       bit(Kind::Truncate) | bit(Kind::Allocate) | bit(Kind::Lock);
-    case EAGAIN: return bit(Kind::Lock);
-    case EMFILE: return bit(Kind::Open) | bit(Kind::Create) | bit(Kind::List);
-    case EACCES: return kNames | bit(Kind::Stat) | bit(Kind::List);
-    case EROFS: return kNames | bit(Kind::Truncate);
-    case ENOMEM: return bit(Kind::Map) | bit(Kind::Open) | bit(Kind::List);
-    case kShort: return bit(Kind::Read) | bit(Kind::Write);
-    case kKill: return kAllKinds;
-    default: return kAllKinds & ~(bit(Kind::Map) | bit(Kind::Lock));
+    case EDQUOT:
+      return kSpace;
+    case EINTR:
+      return bit(Kind::Open) | bit(Kind::Create) | bit(Kind::Read) | bit(Kind::Write) | bit(Kind::Sync) |
+             bit(Kind::Truncate) | bit(Kind::Allocate) | bit(Kind::Lock);
+    case EAGAIN:
+      return bit(Kind::Lock);
+    case EMFILE:
+      return bit(Kind::Open) | bit(Kind::Create) | bit(Kind::List);
+    case EACCES:
+      return kNames | bit(Kind::Stat) | bit(Kind::List);
+    case EROFS:
+      return kNames | bit(Kind::Truncate);
+    case ENOMEM:
+      return bit(Kind::Map) | bit(Kind::Open) | bit(Kind::List);
+    case kShort:
+      return bit(Kind::Read) | bit(Kind::Write);
+    case kKill:
+      return kAllKinds;
+    default:
+      return kAllKinds & ~(bit(Kind::Map) | bit(Kind::Lock));
   }
 }
 
 std::string text_of(const Case& one) {
   const Plan& plan = one.plan;
-  std::string text = one.workload + (plan.what == What::Memory ? ":memory:" : ":file:") + std::to_string(plan.at) + ":" +
-                     name_of(plan.error) + (plan.sticky ? ":sticky" : ":once");
+  std::string text = one.workload + (plan.what == What::Memory ? ":memory:" : ":file:") + std::to_string(plan.at) +
+                     ":" + name_of(plan.error) + (plan.sticky ? ":sticky" : ":once");
   if (plan.lose) text += ":lose";
   if (plan.plant != Plant::None) text += std::string(":") + kPlants[static_cast<int>(plan.plant)];
   return text;
@@ -196,10 +207,12 @@ const Runner::Template& Runner::template_of(const Workload& workload) {
   made->directory = base_ / workload.name;
   std::filesystem::create_directory(made->directory);
   told_->start_with({});
-  const std::string end = end_of(in_child(kCheckSeconds, [&] {
-    Script script({made->directory}, *told_, Script::Expects::Nothing);
-    workload.prepare(script);
-  }), false);
+  const std::string end = end_of(in_child(kCheckSeconds,
+                                          [&] {
+                                            Script script({made->directory}, *told_, Script::Expects::Nothing);
+                                            workload.prepare(script);
+                                          }),
+                                 false);
   if (!end.empty()) throw Error(ErrorCode::Io, std::string("preparing ") + workload.name + " " + end);
   made->words = told_->words();
   templates_.push_back(std::move(made));
@@ -241,16 +254,19 @@ std::string Runner::run_from_template(const Case& one, std::uint64_t kill_after)
   if (problem.empty()) problem = told_->complaint();
   if (problem.empty()) problem = check(one, of);
   if (problem.empty()) return "";
-  return problem + "\n  at " + report_->call + " " + report_->place + "\n  replay with AZOTH_INJECT_REPLAY=" + text_of(one);
+  return problem + "\n  at " + report_->call + " " + report_->place +
+         "\n  replay with AZOTH_INJECT_REPLAY=" + text_of(one);
 }
 
 std::string Runner::check(const Case& one, const Workload& of) {
   const bool lost_pages = one.plan.lose && report_->sync_failed.load();
   const Durability least = lost_pages ? Durability::Durable : Durability::Written;
-  const std::string end = end_of(in_child(kCheckSeconds, [&] {
-    Script script({base_ / "run"}, *told_, Script::Expects::Nothing);
-    of.check(script, least);
-  }), false);
+  const std::string end = end_of(in_child(kCheckSeconds,
+                                          [&] {
+                                            Script script({base_ / "run"}, *told_, Script::Expects::Nothing);
+                                            of.check(script, least);
+                                          }),
+                                 false);
   return end.empty() ? "" : "the check of what is left " + end;
 }
 
@@ -259,11 +275,13 @@ std::string Runner::run_under(const std::string& name, const std::function<void(
   const Template& from = template_of(of);
   copy_directory(from.directory, base_ / "run");
   told_->start_with(from.words);
-  std::string problem = end_of(in_child(run_seconds(), [&] {
-    Script script({base_ / "run"}, *told_, Script::Expects::NoMemory);
-    limit();
-    of.run(script);
-  }), false);
+  std::string problem = end_of(in_child(run_seconds(),
+                                        [&] {
+                                          Script script({base_ / "run"}, *told_, Script::Expects::NoMemory);
+                                          limit();
+                                          of.run(script);
+                                        }),
+                               false);
   if (problem.empty()) problem = told_->complaint();
   return problem.empty() ? check({.workload = name, .plan = {}}, of) : problem;
 }
@@ -274,10 +292,12 @@ std::uint64_t Runner::microseconds(const std::string& name) {
   copy_directory(from.directory, base_ / "run");
   told_->start_with(from.words);
   const auto begin = std::chrono::steady_clock::now();
-  const std::string problem = end_of(in_child(run_seconds(), [&] {
-    Script script({base_ / "run"}, *told_, Script::Expects::Nothing);
-    of.run(script);
-  }), false);
+  const std::string problem = end_of(in_child(run_seconds(),
+                                              [&] {
+                                                Script script({base_ / "run"}, *told_, Script::Expects::Nothing);
+                                                of.run(script);
+                                              }),
+                                     false);
   if (!problem.empty()) throw Error(ErrorCode::Io, "without a fault: " + problem);
   const auto time = std::chrono::steady_clock::now() - begin;
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(time).count());

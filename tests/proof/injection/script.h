@@ -23,7 +23,8 @@ struct Place {
   std::filesystem::path target() const { return directory / "target"; }
 };
 
-// What the calls of a workload go through: what is inside of attempt() is counted, the rest is exempt. It goes on whatever is thrown, so that each life ends by close().
+// What the calls of a workload go through: what is inside of attempt() is counted, the rest is exempt. It goes on
+// whatever is thrown, so that each life ends by close().
 class Script {
  public:
   // Expects errors, and perhaps std::bad_alloc; nothing is planned that makes them: then each is a complaint.

@@ -16,9 +16,9 @@ std::thread start_thread(Body body) {
   try {
     return std::thread(std::move(body));
   } catch (const std::system_error& error) {
-    throw Error(ErrorCode::OutOfMemory,
-                std::string("the system starts no more threads; give the process more memory or threads: ") +
-                    error.what());
+    throw Error(
+        ErrorCode::OutOfMemory,
+        std::string("the system starts no more threads; give the process more memory or threads: ") + error.what());
   }
 }
 
