@@ -295,6 +295,7 @@ void Journal::recycle(std::unique_lock<std::mutex>& lock) {
   fs_.rename(path_of(old.number), path_of(number));
   fs_.sync_directory(directory_);
   auto file = fs_.open(path_of(number), FileSystem::Mode::Write);
+  file->sync_data();  // whoever made it may have died before its size was durable, and its header is going to tell it
   lock.lock();
   spares_.push_back({number, std::move(file)});
 }

@@ -401,7 +401,7 @@ PinnedView WritingStore::pin() {
 }
 
 PinnedView WritingStore::pin_recent() {
-  check_open();
+  flush(Durability::Durable);
   const CommitSeq durable = state_.marks.durable.load();  // before the view
   return {.commit = durable, .view = sequencer_->view()};
 }

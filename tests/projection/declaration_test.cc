@@ -132,7 +132,7 @@ TEST_F(DeclarationTest, WhatIsWrongIsNamedWithItsLine) {
 // SQLite takes a NUL byte for the end of the text, and the parser did not get past it.
 TEST_F(DeclarationTest, ANulByteIsRefused) {
   const std::string head = "-- azoth:projection p version 1\nCREATE TABLE t (x);\n";
-  EXPECT_THAT(wrong(head + std::string("\0", 1) + "-- azoth:on a\nDELETE FROM t"), StartsWith("x.sql:3: the text of"));
+  EXPECT_THAT(wrong(head + std::string("\0", 1) + "-- azoth:on a\nDELETE FROM t"), HasSubstr("has a NUL byte"));
   EXPECT_THAT(wrong(head + "-- azoth:on a\nDELETE FROM t;\n--" + std::string("\0", 1)), HasSubstr("has a NUL byte"));
 }
 
