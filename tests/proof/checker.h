@@ -6,6 +6,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <unordered_set>
 
 #include "cut.h"
 #include "promises.h"
@@ -34,6 +35,9 @@ class Checker {
     bool store = true;
     bool set = true;
     bool restored = true;
+    // Projections that were found right, each with the last commit of its store; null: none is known.
+    std::unordered_set<std::uint64_t>* known_projections = nullptr;
+    std::uint64_t projections = 0;  // stands for their files and for what is promised
   };
 
   Checker(const std::filesystem::path& root, const Promises& promises, const Model& model, std::uint64_t seed,

@@ -114,7 +114,8 @@ void Explorer::explore(const Case& what) {
           .model = {},
           .marks = what.marks,
           .seen = {},
-          .seen_parts = {}};
+          .seen_parts = {},
+          .seen_projections = {}};
   std::filesystem::create_directories(run.directory / "root");
   std::filesystem::create_directories(run.directory / "state");
   try {
@@ -202,6 +203,8 @@ void Explorer::check(Run& run, const DiskState& state, const std::string& point,
   parts.store = is_new("store", false);
   parts.restored = is_new("restored", false);
   parts.set = is_new("set", parts.store || parts.restored);  // from which these restore, in some states
+  parts.known_projections = &run.seen_projections;
+  parts.projections = mix(state.below("store/projections").hash(), run.epoch);
   try {
     materialise(needed, root.string(), garbage_in(state));
     Checker(root, run.now, *run.model, state.hash(), parts).check();

@@ -59,6 +59,7 @@ class Explorer {
     std::vector<std::string> marks;          // so far
     std::unordered_set<std::uint64_t> seen;  // states, each with what was promised
     std::unordered_set<std::uint64_t> seen_parts;
+    std::unordered_set<std::uint64_t> seen_projections;
     std::uint64_t epoch = 0;  // of the promises
   };
 

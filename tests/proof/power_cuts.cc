@@ -1,11 +1,13 @@
 #include "power_cuts.h"
 
 #include <malloc.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -61,6 +63,7 @@ pid_t start(const std::vector<std::string>& arguments) {
   pid_t child = fork();
   if (child < 0) throw_errno(errno, "forking");
   if (child != 0) return child;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody is left behind by a test that is ended
   setenv("LD_PRELOAD", AZOTH_RECORDER, 1);
   std::vector<char*> pointers;
   for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));

@@ -299,8 +299,8 @@ void Workload::anything() {
   fresh();
   bool sealed = false;
   bool has_full = false;
-  bool with_set = below(4) == 0;
-  bool with_projection = below(4) == 0;
+  bool with_set = below(6) == 0;
+  bool with_projection = below(6) == 0;
   for (std::uint64_t left = 12 + below(20); left > 0; --left) {
     std::uint64_t dice = below(26);
     if (sealed || dice == 25) {
