@@ -1,5 +1,7 @@
 // How far the work is, and ending it by throwing.
 #include <atomic>
+#include <thread>
+#include <chrono>
 #include <stdexcept>
 
 #include "azoth/projection/declarations.h"
@@ -167,10 +169,13 @@ TEST(RunParallel, BeginsNothingMoreWhenATaskHasFailedAndWaitsForThoseThatRun) {
     std::vector<std::function<void(std::size_t)>> tasks(1000, [&](std::size_t worker) {
       ++running;
       EXPECT_LT(worker, std::max<std::size_t>(threads, 1));
-      if (++begun == 20) {
+      const int number = ++begun;
+      if (number == 20) {
         --running;
         throw Stopped();
       }
+      // Until the failure has got through, which takes a thread some time, the others must not be done with all.
+      if (number > 20) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       --running;
     });
     EXPECT_THROW(run_parallel(threads, tasks), Stopped);
