@@ -1,8 +1,8 @@
 // How far the work is, and ending it by throwing.
 #include <atomic>
-#include <thread>
 #include <chrono>
 #include <stdexcept>
+#include <thread>
 
 #include "azoth/projection/declarations.h"
 #include "backup_support.h"
