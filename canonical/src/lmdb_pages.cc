@@ -64,10 +64,13 @@ std::optional<std::string> decode_meta(std::string_view bytes, std::uint64_t ind
   if (meta.last_page + 1 < LmdbFile::kFirstPage || meta.last_page > UINT64_MAX / meta.page_bytes - 1) {
     return "has an impossible number of pages";
   }
-  if (!lmdb_tree_is_possible(meta.free_pages, meta.last_page) || !lmdb_tree_is_possible(meta.tables, meta.last_page)) {
-    return "has a tree whose root is outside of the file, or too deep";
-  }
   return std::nullopt;
+}
+
+// Of the meta page that counts only: when LMDB fails to write one, it puts the number of the transaction before it back,
+// but not its trees.
+bool trees_are_possible(const LmdbMeta& meta) {
+  return lmdb_tree_is_possible(meta.free_pages, meta.last_page) && lmdb_tree_is_possible(meta.tables, meta.last_page);
 }
 
 // Transactions write the two in turn. A new file has neither.
@@ -187,12 +190,22 @@ LmdbFile::LmdbFile(int fd, std::filesystem::path path) : fd_(fd), path_(std::mov
 
 LmdbMeta LmdbFile::newest() const {
   Metas metas = read_metas();
-  return metas[0].transaction > metas[1].transaction ? metas[0] : metas[1];
+  const LmdbMeta meta = metas[0].transaction > metas[1].transaction ? metas[0] : metas[1];
+  require_trees(meta);
+  return meta;
 }
 
 std::optional<LmdbMeta> LmdbFile::of_transaction(std::uint64_t transaction) const {
   LmdbMeta meta = read_metas()[transaction % 2];
-  return meta.transaction == transaction ? std::optional(meta) : std::nullopt;
+  if (meta.transaction != transaction) return std::nullopt;
+  require_trees(meta);
+  return meta;
+}
+
+void LmdbFile::require_trees(const LmdbMeta& meta) const {
+  if (trees_are_possible(meta)) return;
+  throw damaged("meta page " + std::to_string(meta.transaction % 2) +
+                " has a tree whose root is outside of the file, or too deep");
 }
 
 // Beside a writer one may be read while it is written; transactions never go back, so what is read twice was there.

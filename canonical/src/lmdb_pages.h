@@ -108,6 +108,7 @@ class LmdbFile {
  private:
   using Metas = std::array<LmdbMeta, 2>;
   Metas read_metas() const;
+  void require_trees(const LmdbMeta& meta) const;
   void fill(std::uint64_t offset, std::string& bytes) const;
   Error damaged(const std::string& what) const;
   Error cut_at(std::uint64_t byte) const;
