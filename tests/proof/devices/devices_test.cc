@@ -162,7 +162,7 @@ class Mounted : public testing::TestWithParam<std::string> {
 // The disk is full somewhere in the middle; with room again everything acknowledged is there.
 TEST_P(Mounted, AFullDiskLosesNothing) {
   int met = 0;
-  for (std::uint64_t bytes = 200 << 10; bytes <= 4 << 20 && !HasFailure(); bytes += 60 << 10) {
+  for (std::uint64_t bytes = 200 << 10; bytes <= 4 << 20 && !HasFailure(); bytes += 250 << 10) {
     SCOPED_TRACE(std::to_string(bytes) + " bytes");
     Memory memory(bytes);
     Life life(GetParam(), memory.path());

@@ -63,12 +63,13 @@ class InTheWay : public testing::Test {
  protected:
   InTheWay() {
     test::ChildProcess child([&] {
-      Db db = Db::create(store(), quick_options());
+      Db db = Db::create(store(), patient_options());
       WriteSet set;
       set.put("key", "value");
       db.submit(std::move(set))->wait();
     });
     child.wait();
+    EXPECT_TRUE(child.succeeded());
     std::ofstream(victim()) << "precious";
   }
 
