@@ -27,6 +27,14 @@ void* take(std::size_t size) {
   return memory;
 }
 
+void* take_or_null(std::size_t size) noexcept {
+  try {
+    return take(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 void give_back(void* memory) noexcept {
   if (counting && memory != nullptr) live -= static_cast<std::ptrdiff_t>(malloc_usable_size(memory));
   std::free(memory);
@@ -47,6 +55,11 @@ std::size_t Allocations::largest() const { return largest_piece; }
 
 void* operator new(std::size_t size) { return azoth::backup::test::take(size); }
 void* operator new[](std::size_t size) { return azoth::backup::test::take(size); }
+// std::stable_sort asks for its buffer by these.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return azoth::backup::test::take_or_null(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+  return azoth::backup::test::take_or_null(size);
+}
 void operator delete(void* memory) noexcept { azoth::backup::test::give_back(memory); }
 void operator delete[](void* memory) noexcept { azoth::backup::test::give_back(memory); }
 void operator delete(void* memory, std::size_t) noexcept { azoth::backup::test::give_back(memory); }
