@@ -136,6 +136,21 @@ void PendingSnapshot::close_file(std::unique_ptr<BlockFileWriter> writer) {
   state_->folds[file_name(identity)] = summary.fold;
 }
 
+namespace {
+
+// What everybody sees of it from now on. It is there, whatever fails here, so that is no "nothing was added".
+SnapshotInfo published(SnapshotSet::Impl& set, std::uint64_t ordinal) {
+  try {
+    SnapshotInfo info = set.inspect(ordinal, set.files.scan().snapshots.at(ordinal), false);
+    if (info.manifest) return info;
+    throw Error(ErrorCode::Io, "the snapshot was published, and cannot be read: " + info.why);
+  } catch (const Error& error) {
+    throw error.with_unknown_outcome();
+  }
+}
+
+}  // namespace
+
 SnapshotInfo PendingSnapshot::publish(const Manifest& facts) {
   SnapshotSet::Impl& set = *state_->set;
   Manifest manifest = facts;
@@ -178,7 +193,7 @@ SnapshotInfo PendingSnapshot::publish(const Manifest& facts) {
   state_->done = true;
   set.writing.erase(state_->ordinal);
   set.verified.insert(state_->ordinal);
-  return set.inspect(state_->ordinal, set.files.scan().snapshots.at(state_->ordinal), false);
+  return published(set, state_->ordinal);
 }
 
 void PendingSnapshot::abandon() noexcept {

@@ -29,7 +29,7 @@ TEST_P(ErrorAtEveryCall, IsReportedAndLosesNothing) {
   for (const Errors& errors : kTried) {
     const std::uint32_t kinds = kinds_for(errors.error);
     for (std::uint64_t at :
-         sample(counts.of_kinds(kinds), per_workload(errors.most, std::min<std::size_t>(errors.most / 4 + 1, 150)),
+         sample(counts.of_kinds(kinds), per_workload(errors.most, std::min<std::size_t>(errors.most / 4 + 1, 300)),
                 test::test_seed())) {
       Case one{.workload = GetParam(), .plan = {}};
       one.plan = {.what = What::Files, .at = at, .kinds = kinds, .error = errors.error, .sticky = errors.sticky};

@@ -159,7 +159,7 @@ void together(Script& script, Db& db, int first) {
     for (int i = 0; i < 3; ++i) clients.emplace_back(client, i);
   } catch (const std::system_error&) {  // a limit: then with fewer
   }
-  for (std::thread& client : clients) client.join();
+  for (std::thread& one : clients) one.join();
 }
 
 void seal(Script& script, Db& db) {
