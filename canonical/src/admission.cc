@@ -4,27 +4,44 @@
 
 namespace azoth {
 
-bool Admission::has_room(std::size_t bytes) const {
-  std::size_t live = live_.load(std::memory_order_relaxed);
-  return live == 0 || live + bytes <= limit_;
+bool Admission::has_room(std::size_t bytes, std::size_t promised) const {
+  std::size_t taken = live_.load(std::memory_order_relaxed) + promised;
+  return taken == 0 || taken + bytes <= limit_;
 }
 
-// Counted before the flusher is woken, so that it either sees who waits or is woken for them.
+void Admission::let_in() {
+  std::size_t promised = 0;
+  while (!queue_.empty() && has_room(queue_.front()->bytes, promised)) {
+    Waiter& next = *queue_.front();
+    promised += next.bytes;
+    next.let_in = true;
+    next.woken.notify_one();
+    queue_.pop_front();
+    waiting_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+}
+
+// Counted before the flusher is woken, so that it either sees who waits or is woken for them. Who has been let in looks
+// whether there is still room for the next: what it was promised it may never book.
 bool Admission::wait_for_turn(std::size_t bytes, Deadline deadline, Signal& flusher,
                               std::unique_lock<std::mutex>& lock) {
-  auto self = queue_.insert(queue_.end(), bytes);
+  Waiter self{bytes};
+  auto place = queue_.insert(queue_.end(), &self);
   waiting_.fetch_add(1, std::memory_order_seq_cst);
-  flusher.notify_if_asleep();
-  auto settled = [&] { return closed_ || failure_.failed() || (self == queue_.begin() && has_room(bytes)); };
-  bool in_time = true;
+  let_in();  // there may be room by now
+  if (!self.let_in) flusher.notify_if_asleep();
+  auto settled = [&] { return self.let_in || closed_ || failure_.failed(); };
   if (deadline == kNoDeadline) {
-    room_.wait(lock, settled);
+    self.woken.wait(lock, settled);
   } else {
-    in_time = room_.wait_until(lock, deadline, settled);
+    self.woken.wait_until(lock, deadline, settled);
   }
-  queue_.erase(self);
-  waiting_.fetch_sub(1, std::memory_order_seq_cst);
-  if (!queue_.empty()) room_.notify_all();  // the next one's turn
+  bool in_time = settled();
+  if (!self.let_in) {
+    queue_.erase(place);
+    waiting_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+  let_in();
   return in_time;
 }
 
@@ -46,18 +63,23 @@ void Admission::wait_for(std::size_t bytes, Deadline deadline, Signal& flusher) 
 
 void Admission::release(std::size_t bytes) {
   live_.fetch_sub(bytes, std::memory_order_relaxed);
-  wake_all();
+  std::lock_guard lock(mutex_);
+  let_in();
 }
 
 void Admission::close() {
   std::lock_guard lock(mutex_);
   closed_ = true;
-  room_.notify_all();
+  wake_queue();
 }
 
 void Admission::wake_all() {
   std::lock_guard lock(mutex_);
-  room_.notify_all();
+  wake_queue();
+}
+
+void Admission::wake_queue() {
+  for (Waiter* waiter : queue_) waiter->woken.notify_one();
 }
 
 }  // namespace azoth

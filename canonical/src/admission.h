@@ -2,7 +2,9 @@
 // is room; the sequencer books what it really took. One transaction is always let in when nothing is live.
 //
 // Those who wait are let in in the order of their arrival, and nobody overtakes them: a large transaction gets its turn
-// however many small ones come. While somebody waits, the flusher flushes at once, whatever the Delta's size and age.
+// however many small ones come. When a Delta is freed, all those whom it has room for are let in together, each woken
+// once; until the memory is full again nobody queues. While somebody waits, the flusher flushes at once, whatever the
+// Delta's size and age.
 #pragma once
 
 #include <atomic>
@@ -36,8 +38,16 @@ class Admission {
   std::size_t live_bytes() const { return live_.load(std::memory_order_relaxed); }
 
  private:
-  bool has_room(std::size_t bytes) const;
+  struct Waiter {
+    std::size_t bytes;
+    bool let_in = false;
+    std::condition_variable woken = {};
+  };
+
+  bool has_room(std::size_t bytes, std::size_t promised = 0) const;
   bool wait_for_turn(std::size_t bytes, Deadline deadline, Signal& flusher, std::unique_lock<std::mutex>& lock);
+  void let_in();  // all of the queue's beginning that there is room for
+  void wake_queue();
 
   const std::size_t limit_;
   const Failure& failure_;
@@ -45,8 +55,7 @@ class Admission {
   std::atomic<std::uint32_t> waiting_{0};
   Histogram waits_;
   std::mutex mutex_;  // everything below
-  std::condition_variable room_;
-  std::list<std::size_t> queue_;  // what each of them wants
+  std::list<Waiter*> queue_;
   bool closed_ = false;
 };
 

@@ -58,7 +58,7 @@ Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> co
 }
 
 // While a bulk transaction is under way, and until those who came before have had their turn.
-void Sequencer::wait_for_turn(std::unique_lock<std::mutex>& lock, Deadline deadline) {
+void Sequencer::wait_for_turn(std::unique_lock<ShortMutex>& lock, Deadline deadline) {
   if (!closed_ && turns_.empty()) return;
   Timed timed(bulk_waits_);
   auto turn = turns_.emplace(turns_.end());
@@ -75,7 +75,7 @@ void Sequencer::wait_for_turn(std::unique_lock<std::mutex>& lock, Deadline deadl
   throw Error(ErrorCode::Backpressure, "a bulk transaction is being committed and did not end in time; try again");
 }
 
-void Sequencer::wait_for_journal_room(std::unique_lock<std::mutex>& lock, Deadline deadline) {
+void Sequencer::wait_for_journal_room(std::unique_lock<ShortMutex>& lock, Deadline deadline) {
   Timed timed(journal_waits_);
   lock.unlock();
   if (!journal_.wait_for_spare(deadline)) {

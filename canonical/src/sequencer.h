@@ -28,6 +28,7 @@
 #include "delta.h"
 #include "gate.h"
 #include "histogram.h"
+#include "short_mutex.h"
 #include "view.h"
 #include "wake_signal.h"
 
@@ -111,8 +112,8 @@ class Sequencer {
   Signal& flusher_signal() { return flusher_signal_; }
 
  private:
-  void wait_for_turn(std::unique_lock<std::mutex>& lock, Deadline deadline);
-  void wait_for_journal_room(std::unique_lock<std::mutex>& lock, Deadline deadline);
+  void wait_for_turn(std::unique_lock<ShortMutex>& lock, Deadline deadline);
+  void wait_for_journal_room(std::unique_lock<ShortMutex>& lock, Deadline deadline);
   void open();
   void check(const WriteSet& set, Gate::Writer writer) const;
   void check_space(const WriteSet& set) const;
@@ -137,7 +138,7 @@ class Sequencer {
   Histogram bulk_waits_;
   Histogram journal_waits_;
 
-  mutable std::mutex mutex_;  // everything below
+  mutable ShortMutex mutex_;  // everything below
   EventId next_event_;
   std::shared_ptr<Delta> delta_;  // the one that is filled: the first of the view
   std::optional<Deadline> filling_since_;
@@ -145,9 +146,9 @@ class Sequencer {
   std::uint64_t lmdb_used_ = 0;
   std::uint64_t lmdb_map_ = 0;
 
-  bool closed_ = false;                       // to all but the bulk transaction that closed it
-  std::list<std::condition_variable> turns_;  // of those who came meanwhile
-  std::condition_variable opened_;
+  bool closed_ = false;                           // to all but the bulk transaction that closed it
+  std::list<std::condition_variable_any> turns_;  // of those who came meanwhile
+  std::condition_variable_any opened_;
 
   // The queue of batches; the last one is open if `open_`.
   std::shared_ptr<Batch> first_batch_;
@@ -157,7 +158,7 @@ class Sequencer {
   bool next_starts_segment_ = false;
 
   const std::shared_ptr<View> nothing_ = std::make_shared<View>();  // to close with: there may be no memory then
-  std::shared_ptr<const View> view_;  // what views_ shows
+  std::shared_ptr<const View> view_;                                // what views_ shows
   const std::shared_ptr<ViewHolder> views_ = std::make_shared<ViewHolder>();
 };
 

@@ -76,7 +76,7 @@ TEST_F(AdmissionTest, AReleaseLetsTheWaiterIn) {
   EXPECT_EQ(admission_.waiting(), 0u);
 }
 
-TEST_F(AdmissionTest, WaitersGetInInTheOrderOfTheirArrival) {
+TEST_F(AdmissionTest, ASmallOneWaitsForItsTurnBehindALargeOne) {
   admission_.book(100);
   auto large = waiter(90, "large");
   auto small = waiter(1, "small");
@@ -85,7 +85,31 @@ TEST_F(AdmissionTest, WaitersGetInInTheOrderOfTheirArrival) {
   admission_.release(75);
   large.get();
   small.get();
-  EXPECT_EQ(order_, (std::vector<std::string>{"large", "small"}));
+}
+
+TEST_F(AdmissionTest, AReleaseLetsAllInTogetherWhomItHasRoomFor) {
+  admission_.book(100);
+  auto one = waiter(30, "one");
+  auto two = waiter(20, "two");
+  auto large = in_background([&] { wait_for(60); });
+  await([&] { return admission_.waiting() == 3; });
+  admission_.release(50);
+  EXPECT_EQ(admission_.waiting(), 1u) << "two of the three fit";
+  one.get();
+  two.get();
+  admission_.release(100);
+  large.get();
+}
+
+TEST_F(AdmissionTest, RoomThatWasPromisedAndNotUsedGoesToTheNext) {
+  admission_.book(100);
+  auto unused = in_background([&] { wait_for(100); });
+  await([&] { return admission_.waiting() == 1; });
+  auto next = in_background([&] { wait_for(100); });
+  await([&] { return admission_.waiting() == 2; });
+  admission_.release(100);
+  unused.get();
+  next.get();
 }
 
 TEST_F(AdmissionTest, NobodyOvertakesThoseWhoWait) {
@@ -102,9 +126,8 @@ TEST_F(AdmissionTest, AWaiterThatGivesUpMakesPlaceForTheNext) {
   admission_.book(90);
   auto large = in_background([&] { return attempt(100); });  // its deadline has passed when it comes
   EXPECT_EQ(large.get(), ErrorCode::Backpressure);
-  auto waiting = in_background([&] {
-    return code_of([&] { return wait_for(100, steady_clock::now() + milliseconds{20}), true; });
-  });
+  auto waiting = in_background(
+      [&] { return code_of([&] { return wait_for(100, steady_clock::now() + milliseconds{20}), true; }); });
   await([&] { return admission_.waiting() == 1; });
   auto small = in_background([&] { wait_for(10); });  // fits, behind the one that does not
   EXPECT_EQ(waiting.get(), ErrorCode::Backpressure);
