@@ -103,19 +103,7 @@ std::string_view Rows::value(std::string_view key, std::string_view row, bool ve
   return value;
 }
 
-EventView Rows::event(EventId id, std::string_view row, bool verify) const {
-  if (row.size() < kEventPrefixBytes) corrupt("event " + std::to_string(id) + " is cut short");
-  std::array<char, 8> key;
-  codec::store_big(key.data(), id);
-  std::string_view rest = row.substr(4);
-  if (verify && codec::load<std::uint32_t>(row.data()) != checksum({key.data(), key.size()}, rest)) {
-    corrupt("event " + std::to_string(id) + " does not match its checksum");
-  }
-  std::string_view body = row.substr(kEventPrefixBytes);
-  if (!verify && !event_codec::well_formed(body)) corrupt("event " + std::to_string(id) + " cannot be decoded");
-  return {id, codec::load<CommitSeq>(row.data() + 4),
-          Timestamp(std::chrono::microseconds(codec::load<std::int64_t>(row.data() + 12))), body};
-}
+void Rows::event_is_damaged(EventId id, const char* how) { corrupt("event " + std::to_string(id) + how); }
 
 std::uint32_t Rows::put_value(LmdbWriteTxn& txn, Table table, std::string_view key, std::string_view value,
                               bool append) const {

@@ -12,12 +12,15 @@
 // from another store is found out.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "azoth/core/bytes.h"
+#include "azoth/core/codec.h"
 #include "azoth/core/event.h"
 #include "azoth/core/timeline.h"
 #include "delta.h"
@@ -96,11 +99,26 @@ class Rows {
   static std::string_view store_key();
 
  private:
+  [[noreturn]] static void event_is_damaged(EventId id, const char* how);
   Head decode_head(std::optional<std::string_view> row) const;
   StoreRow decode_store(std::optional<std::string_view> row) const;
 
   std::uint64_t seed_;
 };
+
+// Here, so that a cursor decodes into its own event: a copy of fields that were just written waits for them.
+inline EventView Rows::event(EventId id, std::string_view row, bool verify) const {
+  if (row.size() < kEventPrefixBytes) event_is_damaged(id, " is cut short");
+  std::array<char, 8> key;
+  codec::store_big(key.data(), id);
+  if (verify && codec::load<std::uint32_t>(row.data()) != checksum({key.data(), key.size()}, row.substr(4))) {
+    event_is_damaged(id, " does not match its checksum");
+  }
+  std::string_view body = row.substr(kEventPrefixBytes);
+  if (!verify && !event_codec::well_formed(body)) event_is_damaged(id, " cannot be decoded");
+  return {id, codec::load<CommitSeq>(row.data() + 4),
+          Timestamp(std::chrono::microseconds(codec::load<std::int64_t>(row.data() + 12))), body};
+}
 
 std::string tag_key(std::string_view tag, EventId id);
 std::string event_key(EventId id);

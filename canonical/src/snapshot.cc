@@ -332,11 +332,9 @@ void QueryCursor::add_part(const Delta* delta, EventId first, EventId last) {
 void QueryCursor::advance() {
   valid_ = false;
   while (left_ > 0 && part_ < parts_.size()) {
-    auto event = next_in(parts_[part_]);
-    if (!event) {
+    if (!next_in(parts_[part_])) {
       ++part_;
-    } else if (matches(*event, query_.types, query_.tags)) {
-      event_ = *event;
+    } else if (matches(event_, query_.types, query_.tags)) {
       valid_ = true;
       --left_;
       return;
@@ -344,19 +342,20 @@ void QueryCursor::advance() {
   }
 }
 
-std::optional<EventView> QueryCursor::next_in(Part& part) {
+bool QueryCursor::next_in(Part& part) {
   return part.delta != nullptr ? next_in_delta(part) : next_in_lmdb(part);
 }
 
-std::optional<EventView> QueryCursor::next_in_delta(Part& part) {
+bool QueryCursor::next_in_delta(Part& part) {
   std::size_t size = query_.tags.empty() ? part.last - part.first + 1 : part.ids.size();
-  if (part.taken == size) return std::nullopt;
+  if (part.taken == size) return false;
   std::size_t index = query_.reverse ? size - 1 - part.taken : part.taken;
   ++part.taken;
-  return part.delta->event(query_.tags.empty() ? part.first + index : part.ids[index]);
+  event_ = part.delta->event(query_.tags.empty() ? part.first + index : part.ids[index]);
+  return true;
 }
 
-std::optional<EventView> QueryCursor::next_in_lmdb(Part& part) {
+bool QueryCursor::next_in_lmdb(Part& part) {
   bool by_tag = !query_.tags.empty();
   bool found = false;
   if (part.taken == 0) {
@@ -373,16 +372,18 @@ std::optional<EventView> QueryCursor::next_in_lmdb(Part& part) {
   if (!by_tag) {
     // The log has no gaps, so what comes next is known.
     EventId expected = query_.reverse ? part.last - part.taken : part.first + part.taken;
-    if (expected < part.first || expected > part.last) return std::nullopt;
+    if (expected < part.first || expected > part.last) return false;
     if (id != expected) missing_event(expected);
     ++part.taken;
-    return snapshot_.rows().event(id, lmdb_.value(), snapshot_.verify_reads());
+    event_ = snapshot_.rows().event(id, lmdb_.value(), snapshot_.verify_reads());
+    return true;
   }
-  if (!in_range) return std::nullopt;
+  if (!in_range) return false;
   ++part.taken;
   auto event = snapshot_.lmdb_event(id);
   if (!event) missing_event(id);
-  return event;
+  event_ = *event;
+  return true;
 }
 
 // --- EventCursor

@@ -134,9 +134,10 @@ class QueryCursor {
   };
 
   void add_part(const Delta* delta, EventId first, EventId last);
-  std::optional<EventView> next_in(Part& part);
-  std::optional<EventView> next_in_delta(Part& part);
-  std::optional<EventView> next_in_lmdb(Part& part);
+  // These fill event_; false at the part's end.
+  bool next_in(Part& part);
+  bool next_in_delta(Part& part);
+  bool next_in_lmdb(Part& part);
 
   const Snapshot& snapshot_;
   const EventQuery query_;
