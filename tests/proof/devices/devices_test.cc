@@ -165,6 +165,21 @@ TEST_P(OnADevice, ABreakdownOfTheDeviceLosesNothingDurable) {
   });
 }
 
+// As the kernel does when it finds the file system damaged.
+TEST_P(OnADevice, AFileSystemThatTurnsReadOnlyLosesNothingDurable) {
+  if (GetParam() != "ext4") GTEST_SKIP() << GetParam() << " never does that: it shuts itself down, as above";
+  cycles(20, [](Device& device, Life& life, std::mt19937_64& random) {
+    life.begin();
+    usleep(static_cast<useconds_t>(random() % 30'000));
+    device.turn_read_only();
+    life.end(Life::Pages::MayBeGone);
+    device.cut_power();
+    device.unmount();
+    device.mount();
+    life.check(Durability::Durable);
+  });
+}
+
 // --- One call of the device fails, or all from there on
 
 class OnAFailingDisk : public OnADevice {

@@ -95,6 +95,10 @@ void Device::cut_power() {
   if (!cut && error != EIO) throw_errno(error, "cutting the power");  // EIO: it has shut itself down
 }
 
+void Device::turn_read_only() {
+  if (::mount(nullptr, path().c_str(), nullptr, MS_REMOUNT, "abort") != 0) throw_errno(errno, "aborting the journal");
+}
+
 void Device::break_down() {
   const int fd = open((memory_.path() / "ballast").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) throw_errno(errno, "breaking the device");

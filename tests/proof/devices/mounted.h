@@ -45,6 +45,7 @@ class Device {
   std::filesystem::path path() const { return memory_.path() / "mounted"; }
   FailingDisk& disk() { return *disk_; }
   void cut_power();  // nothing that is not on the device gets there any more; errors from now on
+  void turn_read_only();  // ext4, with files open for writing
   void mount();
   void unmount();
   void break_down();  // of an image: new blocks cannot be written any more
