@@ -12,6 +12,7 @@
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "azoth/core/lock_file.h"
+#include "azoth/projection/declarations.h"
 #include "azoth/projection/projection_copy.h"
 #include "block_file.h"
 #include "content_sums.h"
@@ -108,7 +109,7 @@ class Restore {
     for (const Manifest& manifest : chain_.snapshots) report_.snapshots.push_back(manifest.ordinal);
     verify_chain();
     AZOTH_FAULT("restore.verified");
-    make_directories(FileSystem::posix(), target_.parent_path());
+    const MissingDirectories parents(target_.parent_path());
     ScratchDirectory scratch(target_, ".restore-");
     build(scratch.path());
     AZOTH_FAULT("restore.built");
@@ -245,6 +246,7 @@ class Restore {
                           .cursor = cursor.cursor,
                           .version = static_cast<std::uint32_t>(cursor.version),
                           .fingerprint = cursor.fingerprint};
+    if (kept_as_it_is(directory, parts.name, file)) return;
     if (parts.tables && !options_.projections) parts.tables = false;
     if (parts.tables && parts.cursor > totals_.last_event) {
       parts.tables = false;
@@ -268,11 +270,33 @@ class Restore {
     report_.rebuilt.push_back(parts.name);
   }
 
+  // Whether that had to be done with a declaration: one that another version of Azoth took is no reason to be left
+  // without the store. It is small enough for one, or it would not be asked what it says.
+  bool kept_as_it_is(const Path& directory, const std::string& name, const ManifestFile& file) {
+    RecordStream records(set_, full(), {file});
+    const std::string declaration = next_declaration(records, file);
+    if (declaration.empty() || declaration.size() > Declarations::kMaxBytes) return false;
+    try {
+      Declarations::check(declaration, name + ".sql");
+      return false;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::InvalidArgument) throw;
+      keep_declaration(directory, name, declaration);
+      report_.notes.push_back("projection " + name + " has a declaration that this version of Azoth does not take; it is " +
+                              "there as it was, without tables. Add one that it takes: " + error.what());
+      return true;
+    }
+  }
+
+  static std::string next_declaration(RecordStream& records, const ManifestFile& file) {
+    const auto declaration = records.next();
+    if (declaration) return std::string(*declaration);
+    throw Error(ErrorCode::Corruption, file.name + " is damaged: it has no declaration");
+  }
+
   void install(const Path& directory, ProjectionParts parts, const ManifestFile& file) {
     RecordStream records(set_, full(), {file});
-    const auto declaration = records.next();
-    if (!declaration) throw Error(ErrorCode::Corruption, file.name + " is damaged: it has no declaration");
-    parts.declaration = *declaration;
+    parts.declaration = next_declaration(records, file);
     if (!parts.tables && parts.declaration.empty()) return;  // one in C++ is made when the program adds it
     try {
       ProjectionInstall install(directory, parts);

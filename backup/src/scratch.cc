@@ -1,5 +1,7 @@
 #include "scratch.h"
 
+#include <unistd.h>
+
 #include <new>
 #include <string>
 #include <system_error>
@@ -60,6 +62,21 @@ void remove_leftovers(const Path& parent, const std::string& prefix) {
 }
 
 }  // namespace
+
+MissingDirectories::MissingDirectories(const Path& place) {
+  FileSystem& fs = FileSystem::posix();
+  for (Path missing = place; !fs.exists(missing); missing = missing.parent_path()) made_.push_back(missing);
+  try {
+    make_directories(fs, place);
+  } catch (...) {
+    remove_empty();
+    throw;
+  }
+}
+
+void MissingDirectories::remove_empty() noexcept {
+  for (const Path& directory : made_) ::rmdir(directory.c_str());  // refused if there is anything in it
+}
 
 ScratchDirectory::ScratchDirectory(const Path& place, std::string_view infix) {
   const Path parent = place.parent_path();

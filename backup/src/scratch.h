@@ -7,10 +7,25 @@
 #include <filesystem>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "azoth/core/lock_file.h"
 
 namespace azoth::backup {
+
+// The directories that lead to a place, made if they are missing. Those that are empty at its end go with it.
+class MissingDirectories {
+ public:
+  explicit MissingDirectories(const std::filesystem::path& place);
+  ~MissingDirectories() { remove_empty(); }
+  MissingDirectories(const MissingDirectories&) = delete;
+  MissingDirectories& operator=(const MissingDirectories&) = delete;
+
+ private:
+  void remove_empty() noexcept;
+
+  std::vector<std::filesystem::path> made_;  // from the inside out
+};
 
 class ScratchDirectory {
  public:

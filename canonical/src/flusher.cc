@@ -80,11 +80,11 @@ void Flusher::flush_oldest() {
   back_off_ = std::chrono::milliseconds{0};
   sequencer_.drop_oldest();
   delta.reset();  // whoever waits for the flush finds its memory free, unless a snapshot has it
+  flushes_.fetch_add(1, std::memory_order_relaxed);  // and finds it counted
   state_.marks.flushed.store(last_commit, std::memory_order_release);
   note_space();
   retained_.trim(last_commit);
   clear_stale_readers_now_and_then();
-  flushes_.fetch_add(1, std::memory_order_relaxed);
   std::lock_guard lock(mutex_);
   last_error_.reset();
   flushed_.notify_all();

@@ -61,23 +61,20 @@ void ReadingStore::refresh() {
   if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
   std::optional<std::string> alone;
   for (int attempt = 1;; ++attempt) {
+    unreadable_.reset();
     try {
       if (try_refresh()) return;
-    } catch (const Error& error) {
-      // Beside a writer, what cannot be read may just be changing: only what stays so is damage. And a writer may end
-      // during an attempt, or begin and end, so the last one is such that nobody has written from its begin to its end.
-      bool may_pass = error.corruption() || error.code() == ErrorCode::NotFound;
-      std::optional<std::string> was_alone = std::exchange(alone, last_writer(paths_));
-      started_ = false;
-      // A file that is gone beside a writer was renamed, however often that happens.
-      bool stays = attempt == kAttempts && error.corruption();
-      if (!may_pass || (alone && was_alone == alone) || stays) throw;
     } catch (...) {
       started_ = false;  // a commit may be half inserted
       throw;
     }
+    // What cannot be read while somebody writes may just be changing. A writer may end during an attempt, or begin and
+    // end; so it is damage only if nobody has written from the begin of the last attempt to its end.
+    const std::optional<std::string> was_alone = std::exchange(alone, last_writer(paths_));
+    if (unreadable_ && alone && was_alone == alone) throw Error(*unreadable_);
     if (attempt == kAttempts) {
-      throw Error(ErrorCode::Backpressure, "the writer moves on faster than its journal can be read; try again");
+      throw Error(ErrorCode::Backpressure, "the writer moves on faster than its journal can be read; try again" +
+                                               (unreadable_ ? std::string(" (") + unreadable_->what() + ")" : ""));
     }
     std::this_thread::sleep_for(kPause);
   }
@@ -85,18 +82,11 @@ void ReadingStore::refresh() {
 
 // First the journal, then LMDB: what the journal no longer has, LMDB has by then.
 bool ReadingStore::try_refresh() {
-  auto each = [this](std::string_view record) { insert(record); };
   environment_->check_timeline(environment_->lmdb.begin_read());
   stop_at_ = stop();
   if (passed_over_) started_ = false;
-  if (!started_) {
-    start_over();
-    follower_.start(lmdb_commit_, each);
-    started_ = true;
-  } else if (!follower_.advance(each)) {
-    started_ = false;
-    return false;
-  }
+  if (!started_) start_over();
+  if (!read_journal()) return false;
   if (stop() != stop_at_) {  // the writer failed meanwhile: what was read may not be believed
     started_ = false;
     return false;
@@ -111,6 +101,20 @@ bool ReadingStore::try_refresh() {
   drop_flushed(in_lmdb);
   publish();
   return true;
+}
+
+// False: from the start again, behind what LMDB holds by then.
+bool ReadingStore::read_journal() {
+  const auto each = [this](std::string_view record) { insert(record); };
+  try {
+    if (started_) return started_ = follower_.advance(each);
+    follower_.start(lmdb_commit_, each);
+    return started_ = true;
+  } catch (const Error& error) {
+    if (!error.corruption() && error.code() != ErrorCode::NotFound) throw;
+    unreadable_ = error;
+    return started_ = false;
+  }
 }
 
 // A writer that fails notes where before it tells anybody. What was shown before was synced here, and stays.

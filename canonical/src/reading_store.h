@@ -9,8 +9,10 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
+#include "azoth/core/error.h"
 #include "commit_state.h"
 #include "directory_watch.h"
 #include "environment.h"
@@ -46,6 +48,7 @@ class ReadingStore : public StoreImpl {
  private:
   void refresh();
   bool try_refresh();
+  bool read_journal();
   CommitSeq stop() const;
   void start_over();
   void insert(std::string_view record);
@@ -71,6 +74,7 @@ class ReadingStore : public StoreImpl {
   std::shared_ptr<Environment> environment_;
   JournalFollower follower_;
   bool started_ = false;
+  std::optional<Error> unreadable_;  // why the last attempt could not read the journal
   std::deque<std::shared_ptr<Delta>> deltas_;  // newest first
   EventId next_event_ = 1;
   CommitSeq lmdb_commit_ = 0;

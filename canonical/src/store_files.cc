@@ -1,19 +1,23 @@
 #include "store_files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <system_error>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -30,10 +34,33 @@ constexpr std::string_view kFailedNote = "failed, durable through commit ";  // 
 constexpr std::string_view kIdentityMagic = "AZOTHID1";
 constexpr std::size_t kIdentityBytes = 8 + 4 + 16 + 8;
 
-// Which directories this process has claimed, by device and inode; true: only snapshots hold it any more.
+// Of the directory itself: DIR/lock could be removed under its holder, and another one be made and locked.
+class DirectoryLock {
+ public:
+  explicit DirectoryLock(const std::filesystem::path& directory)
+      : fd_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (fd_ < 0) throw_errno(errno, "opening " + directory.string());
+    if (flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;  // not every file system can do it
+    ::close(fd_);
+    throw Error(ErrorCode::Locked, "the store in " + directory.string() + " is open for writing in another process, and " +
+                                       "its lock file was removed; wait until it is closed");
+  }
+  ~DirectoryLock() { ::close(fd_); }
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+
+ private:
+  int fd_;
+};
+
+// Which directories this process has claimed, by device and inode.
 struct ClaimTable {
+  struct Claim {
+    bool only_snapshots = false;  // hold it any more
+    std::unique_ptr<DirectoryLock> writing;
+  };
   std::mutex mutex;
-  std::map<std::pair<std::uint64_t, std::uint64_t>, bool> claims;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, Claim> claims;
 };
 
 ClaimTable& claim_table() {
@@ -98,15 +125,36 @@ Identity read_identity(FileSystem& fs, const StorePaths& paths) {
   return identity;
 }
 
+namespace {
+
+// LMDB's writer sees in lock.mdb who reads, and leaves them their pages. A reader that makes a new one, because the old
+// one was removed under the writer, would be seen by nobody. One that opens the store makes it, soon.
+void refuse_readers_unseen(const StorePaths& paths) {
+  constexpr int kAttempts = 100;
+  const std::filesystem::path readers = paths.canonical / "lock.mdb";
+  for (int attempt = 0; !FileSystem::posix().exists(readers) && LockFile::is_held(paths.lock); ++attempt) {
+    if (attempt < kAttempts) {
+      std::this_thread::sleep_for(std::chrono::milliseconds{2});
+      continue;
+    }
+    throw Error(ErrorCode::Locked, readers.string() + " was removed while process " +
+                                       LockFile::last_holder(paths.lock).value_or("?") +
+                                       " has the store open, which could not see who reads; close the store there");
+  }
+}
+
+}  // namespace
+
 DirectoryClaim::DirectoryClaim(const StorePaths& paths, Mode mode) {
   struct stat status {};
   if (stat(paths.directory.c_str(), &status) != 0) throw_errno(errno, "opening " + paths.directory.string());
   device_ = status.st_dev;
   inode_ = status.st_ino;
+  if (mode == Mode::Read) refuse_readers_unseen(paths);
   ClaimTable& table = claim_table();
   std::lock_guard guard(table.mutex);
   if (auto claim = table.claims.find({device_, inode_}); claim != table.claims.end()) {
-    if (claim->second) {
+    if (claim->second.only_snapshots) {
       throw Error(ErrorCode::StillRead, "the store in " + paths.directory.string() +
                                             " was closed here, but a snapshot or a subscription of it is still alive; end it first");
     }
@@ -114,18 +162,19 @@ DirectoryClaim::DirectoryClaim(const StorePaths& paths, Mode mode) {
                 "the store in " + paths.directory.string() + " is already open in this process; share that object");
   }
   if (mode == Mode::Read) {
-    table.claims[{device_, inode_}] = false;
+    table.claims[{device_, inode_}];
     return;
   }
   lock_ = lock_for_writing(paths);
-  table.claims[{device_, inode_}] = false;
+  auto writing = std::make_unique<DirectoryLock>(paths.directory);
+  table.claims[{device_, inode_}].writing = std::move(writing);
 }
 
 DirectoryClaim::~DirectoryClaim() {
   ClaimTable& table = claim_table();
   std::lock_guard guard(table.mutex);
-  lock_.reset();
   table.claims.erase({device_, inode_});
+  lock_.reset();  // last, as it was the first: who has it finds the directory free
 }
 
 void DirectoryClaim::note_failure(CommitSeq durable) noexcept {
@@ -172,7 +221,7 @@ std::optional<CommitSeq> failed_writer_durable_seq(const StorePaths& paths) {
 void DirectoryClaim::store_closed() {
   ClaimTable& table = claim_table();
   std::lock_guard guard(table.mutex);
-  table.claims[{device_, inode_}] = true;
+  table.claims[{device_, inode_}].only_snapshots = true;
 }
 
 }  // namespace azoth

@@ -17,7 +17,9 @@ void Syncer::run() {
     signal_.sleep_unless([&] { return ended() || unsynced(); }, kNoDeadline);
     if (ended()) return;
     CommitSeq target = marks.applied.load();
-    if (!group_.demanded()) signal_.pause_until(std::chrono::steady_clock::now() + interval_);
+    const Deadline due = std::chrono::steady_clock::now() + interval_;
+    // The commit that it has seen may have woken it, too, and that be noted still.
+    while (!ended() && !group_.demanded() && std::chrono::steady_clock::now() < due) signal_.pause_until(due);
     if (ended()) return;
     try {
       if (group_.demanded()) {

@@ -1,7 +1,9 @@
 #include "verify.h"
 
 #include <chrono>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
@@ -188,15 +190,16 @@ void verify_tables(const Snapshot& snapshot, VerifyReport& report, const Progres
   TableVerifier(snapshot, report, progress).run();
 }
 
-// Beside a writer a batch may be read while it is being written, a segment while it is being recycled, and a batch may
-// tell of commits that got into LMDB since it was looked at; what is damaged stays so while LMDB stands still. A file
-// that was there a moment ago and is not any more has been renamed: that the writer moves.
+// Beside a writer a batch may be read while it is being written, a segment while it is being recycled or begun, and a
+// batch may tell of commits that got into LMDB since it was looked at; what is damaged stays so, in the same words, while
+// LMDB stands still. A file that was there a moment ago and is not any more has been renamed: that the writer moves.
 void verify_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                     Environment& environment, VerifyReport& report) {
   constexpr int kAttempts = 5;
   constexpr int kMoves = 1000;
   constexpr std::chrono::milliseconds kPause{1};
   int moves = 0;
+  std::string said;
   auto lmdb_commit = [&] { return environment.rows.head(environment.lmdb.begin_read()).last_commit; };
   for (int attempt = 1;; ++attempt) {
     CommitSeq in_lmdb = lmdb_commit();
@@ -210,7 +213,8 @@ void verify_journal(FileSystem& fs, const std::filesystem::path& directory, cons
       return;
     } catch (const Error& error) {
       if (!error.corruption() && error.code() != ErrorCode::NotFound) throw;
-      bool moving = lmdb_commit() != in_lmdb || error.code() == ErrorCode::NotFound;
+      const bool other_words = std::exchange(said, error.what()) != error.what();
+      const bool moving = other_words || lmdb_commit() != in_lmdb || error.code() == ErrorCode::NotFound;
       if (moving && ++moves < kMoves) attempt = 0;
       if (attempt < kAttempts) {
         std::this_thread::sleep_for(kPause);

@@ -7,8 +7,21 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <string_view>
 
 namespace azoth::cli {
+
+namespace {
+
+void end_without_a_page(int) {
+  constexpr std::string_view kMessage =
+      "azoth: a page of an open file cannot be read: its device fails, or the file was cut; check both, and then the "
+      "store with verify\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  _exit(1);
+}
+
+}  // namespace
 
 void prepare_process() {
   for (int fd = 0; fd <= 2; ++fd) {
@@ -19,6 +32,7 @@ void prepare_process() {
   umask(077);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGBUS, end_without_a_page);
 }
 
 }  // namespace azoth::cli

@@ -57,6 +57,11 @@ void describe(ProjectionParts& parts, ProjectionFile& file) {
   parts.fingerprint = file.fingerprint();
 }
 
+void refuse_another(FileSystem& fs, const Path& folder, const std::string& name) {
+  if (!counts(fs, folder, name)) return;
+  throw Error(ErrorCode::AlreadyExists, "there is a projection " + name + " already; drop it first");
+}
+
 // A declaration that declares what it should.
 void check_declaration(const ProjectionParts& parts, const std::string& file) {
   const std::string declared = Declarations::check(parts.declaration, file).name();
@@ -192,10 +197,7 @@ void ProjectionInstall::Impl::check_parts() const {
   check_declaration(parts_, declaration_path({}, parts_.name).string());
 }
 
-void ProjectionInstall::Impl::refuse_another() const {
-  if (!counts(fs_, folder_, parts_.name)) return;
-  throw Error(ErrorCode::AlreadyExists, "there is a projection " + parts_.name + " already; drop it first");
-}
+void ProjectionInstall::Impl::refuse_another() const { azoth::refuse_another(fs_, folder_, parts_.name); }
 
 void ProjectionInstall::Impl::make_folder() {
   made_folder_ = made_folder_ || !fs_.exists(folder_);
@@ -297,5 +299,16 @@ ProjectionInstall::~ProjectionInstall() = default;
 void ProjectionInstall::write(std::string_view bytes) { impl_->write(bytes); }
 
 void ProjectionInstall::finish() { impl_->finish(); }
+
+// --- What cannot be installed
+
+void keep_declaration(const Path& directory, std::string_view name, std::string_view declaration, FileSystem& fs) {
+  Projection::check_name(name);
+  const Path folder = folder_of(directory);
+  refuse_another(fs, folder, std::string(name));
+  fs.make_directory(folder);
+  fs.sync_directory(directory);
+  write_file_atomically(fs, declaration_path(folder, name), declaration);
+}
 
 }  // namespace azoth

@@ -209,7 +209,7 @@ class BackupTest : public testing::Test {
 
   // Nothing but what was there: no target, no scratch directory.
   void expect_no_target(const std::string& trace = "") const {
-    EXPECT_THAT(names_in(targets()), testing::IsEmpty()) << trace;
+    EXPECT_TRUE(!std::filesystem::exists(targets()) || names_in(targets()).empty()) << trace;
   }
   // The store takes writes, as one that was never backed up.
   void expect_usable(const std::string& trace = "") {

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <cstdio>
 #include <fstream>
 
 #include "azoth/core/fault.h"
@@ -102,6 +104,27 @@ TEST_F(KeyFile, ThatCannotBeWrittenIsNotThere) {
     expect_error([&] { make_key_file(path_); }, ErrorCode::NoSpace, "free space", point);
     EXPECT_FALSE(std::filesystem::exists(path_)) << point;
   }
+}
+
+// Of the memory that this address is in: what /proc/self/smaps says.
+std::string flags_of_memory(const void* address) {
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  std::ifstream maps("/proc/self/smaps");
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) here = begin <= at && at < end;
+    if (here && line.starts_with("VmFlags:")) return line + " ";
+  }
+  return "";
+}
+
+TEST(SecretKey, IsInNoCoreDump) {
+  const Key key = Key::random();
+  EXPECT_THAT(flags_of_memory(key.impl().bytes), testing::HasSubstr(" dd "));  // "do not dump"
+  const std::vector<char> other(100);
+  EXPECT_THAT(flags_of_memory(other.data()), testing::Not(testing::HasSubstr(" dd ")));
 }
 
 TEST(Secret, IsWipedAtItsEnd) {

@@ -36,6 +36,32 @@ TEST_F(Scratch, IsRemovedWhetherOrNotItsContentWasMoved) {
   EXPECT_THAT(names_in(place()), ElementsAre("file"));
 }
 
+TEST_F(Scratch, DirectoriesMadeForItGoWithItUnlessSomethingIsThere) {
+  const Path inside = dir_.path() / "a" / "b";
+  {
+    const MissingDirectories parents(inside);
+    ScratchDirectory scratch(inside / "store", ".restore-");
+    fill(scratch);
+  }
+  EXPECT_THAT(names_in(dir_.path()), IsEmpty());
+  for (const bool again : {false, true}) {  // the second time they are there
+    {
+      const MissingDirectories parents(inside);
+      if (again) std::filesystem::remove_all(inside / "store");
+      ScratchDirectory scratch(inside / "store", ".restore-");
+      fill(scratch);
+      if (!again) scratch.move_into_place(inside / "store");
+    }
+    EXPECT_TRUE(std::filesystem::exists(inside));
+  }
+}
+
+TEST_F(Scratch, DirectoriesThatCannotBeMadeAreNotHalfThere) {
+  fault::arm("file.make_directory", {.fail_with = ENOSPC, .skip = 1});
+  expect_error([&] { MissingDirectories(dir_.path() / "a" / "b"); }, ErrorCode::NoSpace, "free space");
+  EXPECT_THAT(names_in(dir_.path()), IsEmpty());
+}
+
 TEST_F(Scratch, WhatACrashHasLeftIsRemovedAndWhatIsInUseIsNot) {
   std::filesystem::create_directories(dir_.path() / (".store.restore-" + uuid_of(1).text()) / "store");
   std::filesystem::create_directories(dir_.path() / (".store.restore-" + uuid_of(2).text()));

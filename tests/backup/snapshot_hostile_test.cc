@@ -324,8 +324,23 @@ TEST_F(HostileSnapshot, ProjectionsWithoutADeclarationThatASetWouldTake) {
   other.replace(other.find("counts"), 6, "others");
   projection("nothing", {}, "it has no declaration");
   projection("another's", {other}, "declares a projection others");
-  projection("no declaration", {"DROP TABLE everything"}, "projections_0-of-1.azs is damaged");
   projection("absurdly long", {std::string(std::size_t{2} << 20, 'x')}, "projections_0-of-1.azs is damaged");
+}
+
+// Another version of Azoth may have taken it, and the store has more than its projections.
+TEST_F(HostileSnapshot, ADeclarationThatIsNoneIsPutBackAsItWas) {
+  const std::string declaration = "-- azoth:projection counts edition 7\nDROP TABLE everything";
+  make([&](MadeUp& full, MadeUp&) { full.projection() = {declaration, "and tables"}; });
+  const RestoreReport report = restore_hostile();
+  EXPECT_THAT(report.projections, IsEmpty());
+  EXPECT_THAT(report.rebuilt, IsEmpty());
+  EXPECT_THAT(report.notes, testing::ElementsAre(HasSubstr("counts has a declaration that this version of Azoth does "
+                                                           "not take")));
+  expect_restored(target(), model_, store_->status().visible_seq, options_);
+  EXPECT_THAT(names_in(target() / "projections"), testing::ElementsAre("counts.sql"));
+  EXPECT_EQ(get_file(FileSystem::posix(), target() / "projections" / "counts.sql"), declaration);
+  expect_error([&] { Declarations(target()).load("counts"); }, ErrorCode::InvalidArgument, "counts.sql");
+  EXPECT_EQ(Declarations(target()).add(kProjection, "counts.sql").change, Declarations::Change::Replaced);
 }
 
 // Tables are made of events, and can be made again: of those that cannot be believed only that is said.

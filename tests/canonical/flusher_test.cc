@@ -290,14 +290,23 @@ TEST_F(NoRoomForTheJournal, IsToldWhenNoSegmentCanBeMadeAndEndsWithTheCause) {
 }
 
 TEST_F(NoRoomForTheJournal, WhileASegmentIsBeingMadeWritersWaitUntilTheirDeadline) {
+  constexpr int kMoreThanFits = 100;
   Hold create("file.create");
-  fill_segments(ErrorCode::Backpressure, milliseconds{5});
-  auto patient = in_background([&] { submit(*store_, set_of("k", kLarge), kDurable).wait(); });
-  // It waits in the middle of its transaction, which keeps exclusive ones out.
+  auto patient = in_background([&] {
+    for (int i = 0; i < kMoreThanFits; ++i) submit(*store_, set_of("k" + std::to_string(i), kLarge), kDurable).wait();
+  });
+  create.wait_for_arrivals();
+  await([&] {
+    return code_of([&] {
+             return store_->submit(set_of("k", kLarge), {}, {.level = kWritten, .timeout = milliseconds{5}});
+           }) == ErrorCode::Backpressure;
+  });
+  // The patient one waits in the middle of its transaction, which keeps exclusive ones out.
   await([&] { return code_of([&] { return store_->begin(milliseconds{1}); }) == ErrorCode::LockTimeout; });
+  EXPECT_EQ(patient.wait_for(milliseconds{0}), std::future_status::timeout);
   create.release();
   patient.get();
-  EXPECT_EQ(store_->read().get("k"), kLarge);
+  EXPECT_EQ(store_->read().get("k" + std::to_string(kMoreThanFits - 1)), kLarge);
 }
 
 TEST_F(NoRoomForTheJournal, AFailureThatIsNotForSpaceIsToldAsSuchAndChangesNothing) {

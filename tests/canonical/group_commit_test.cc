@@ -540,6 +540,20 @@ TEST_F(SyncBesideWriters, ABatchThatIsBeingWrittenWhenTheSyncerFailsIsNotAcknowl
   EXPECT_EQ(store_->read().commit_seq(), 1u);
 }
 
+TEST_F(GroupCommitTest, WhoeverWokeTheSyncerForAWriteDoesNotMakeItSyncBeforeItsTime) {
+  const auto nothing = [](const CommitInfo&, const Error*) {};
+  Ticket ticket = submit(*store_, set_of("a"), kApplied);
+  Hold write("journal.write");
+  ticket.then(kWritten, nothing);
+  write.wait_for_arrivals();
+  ticket.then(kWritten, nothing);  // says that the syncer is wanted, which is at it already
+  write.release();
+  await([&] { return ticket.reached(kWritten); });
+  std::this_thread::sleep_for(milliseconds{20});
+  EXPECT_FALSE(ticket.reached(kDurable));
+  EXPECT_EQ(store_->status().syncs, 0u);
+}
+
 TEST_F(GroupCommitTest, ACallbackMakesTheSyncerLeadAtOnce) {
   Ticket written = submit(*store_, set_of("a"), kApplied);
   written.future(kWritten).get();

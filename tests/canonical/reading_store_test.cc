@@ -126,6 +126,19 @@ class ReadingStoreTest : public test::WritePath {
     }
   }
 
+  // One byte of the first batch in each segment that has any.
+  void damage_the_first_batches() const {
+    for (const auto& entry : std::filesystem::directory_iterator(directory() / "journal")) {
+      std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+      std::string batch(128, '\0');
+      file.seekg(4096);
+      file.read(batch.data(), static_cast<std::streamsize>(batch.size()));
+      if (!file || batch == std::string(batch.size(), '\0')) continue;  // a spare
+      file.seekp(4096 + 100);
+      file.put(static_cast<char>(batch[100] ^ 1));
+    }
+  }
+
   std::map<std::string, std::string> bytes_on_disk() const {
     std::map<std::string, std::string> files;
     auto add = [&](const std::filesystem::path& path) {
@@ -256,17 +269,53 @@ TEST_F(ReadingStoreTest, DamageWithoutAWriterIsCorruption) {
     ::kill(getpid(), SIGKILL);
   });
   process.wait();
-  for (const auto& entry : std::filesystem::directory_iterator(directory() / "journal")) {
-    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
-    std::string batch(128, '\0');
-    file.seekg(4096);
-    file.read(batch.data(), static_cast<std::streamsize>(batch.size()));
-    if (!file || batch == std::string(batch.size(), '\0')) continue;  // a spare
-    file.seekp(4096 + 100);
-    file.put(static_cast<char>(batch[100] ^ 1));
-  }
+  damage_the_first_batches();
   EXPECT_EQ(code_of([&] { return reader(); }), ErrorCode::Corruption);
   EXPECT_EQ(code_of([&] { return writer(); }), ErrorCode::Corruption);
+}
+
+// The writer has in memory what cannot be read, and may be changing it: what the reader needs gets into LMDB.
+TEST_F(ReadingStoreTest, BesideAWriterWhatCannotBeReadIsToBeTriedAgain) {
+  Process process([&] {
+    auto store = writer();
+    for (std::uint64_t number = 1; number <= 20; ++number) test::commit(*store, change(number), Durability::Durable);
+    shared_->step.store(1);
+    test::await([&] { return shared_->step.load() == 2; });
+    store->checkpoint();
+    shared_->step.store(3);
+    test::await([&] { return shared_->stop.load(); });
+  });
+  test::await([&] { return shared_->step.load() == 1; });
+  damage_the_first_batches();
+  const auto error = test::error_of([&] { return reader(); });
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->code(), ErrorCode::Backpressure) << error->what();
+  EXPECT_NE(std::string(error->what()).find("the journal is damaged"), std::string::npos) << error->what();
+  shared_->step.store(2);
+  test::await([&] { return shared_->step.load() == 3; });
+  EXPECT_EQ(reader()->read().commit_seq(), 20u);
+  shared_->stop.store(true);
+  EXPECT_EQ(process.wait(), 0);
+}
+
+// Its writer looks there for those who read, before it uses pages again.
+TEST_F(ReadingStoreTest, WithoutTheListOfReadersOfALivingWriterNothingIsRead) {
+  Process process([&] {
+    auto store = writer();
+    test::commit(*store, change(1), Durability::Durable);
+    shared_->step.store(1);
+    test::await([&] { return shared_->stop.load(); });
+  });
+  test::await([&] { return shared_->step.load() == 1; });
+  const auto list = directory() / "canonical" / "lock.mdb";
+  std::filesystem::remove(list);
+  const auto error = test::error_of([&] { return reader(); });
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->code(), ErrorCode::Locked) << error->what();
+  EXPECT_FALSE(std::filesystem::exists(list));
+  shared_->stop.store(true);
+  EXPECT_EQ(process.wait(), 0);
+  EXPECT_EQ(reader()->read().commit_seq(), 1u);
 }
 
 TEST_F(ReadingStoreTest, ShowsEachCommitThatWasAcknowledgedBeforeTheRead) {

@@ -172,6 +172,9 @@ TEST_F(StoreTest, AnotherProcessIsRefusedAndToldWhoHasIt) {
   EXPECT_EQ(open_code(), ErrorCode::Locked);
   EXPECT_THAT(open_message(), HasSubstr(std::to_string(child.pid())));
   EXPECT_EQ(code_of([&] { Store::create(directory(), store_.options()); }), ErrorCode::AlreadyExists);
+  stdfs::remove(directory() / "lock");  // by mistake
+  EXPECT_EQ(open_code(), ErrorCode::Locked);
+  EXPECT_THAT(open_message(), HasSubstr("its lock file was removed"));
   child.kill();
   store_.open();  // the lock died with it
   EXPECT_EQ(store_->read().get("a"), "1");

@@ -214,6 +214,21 @@ TEST(Usage, ClosedDescriptorsDoNotReachTheStore) {
   store.ok({"verify"});
 }
 
+// The kernel sends SIGBUS to who touches a page that is not there any more.
+TEST(Usage, AMappedFileThatIsCutEndsTheProgramWithAMessage) {
+  StoreDir store;
+  store.init();
+  store.ok({"put", "k", "v"});
+  Child writer(store.arguments({"apply", "-", "--ack"}));
+  writer.send("{\"put\":{\"other\":\"w\"}}\n");
+  ASSERT_TRUE(writer.read_line());
+  std::filesystem::resize_file(store.path() / "canonical" / "data.mdb", 0);
+  const Result result = writer.finish("{\"require\":{\"k\":\"v\"},\"put\":{\"k\":\"w\"}}\n");
+  EXPECT_EQ(result.exit, 1);
+  EXPECT_EQ(result.signal, 0);
+  EXPECT_THAT(result.err, HasSubstr("a page of an open file cannot be read"));
+}
+
 TEST(Usage, FilesAreTheirOwnersOnly) {
   StoreDir store;
   store.init();

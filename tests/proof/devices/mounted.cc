@@ -60,13 +60,14 @@ bool Device::has(const std::string& type) {
   return std::system(("command -v mkfs." + type + " >/dev/null").c_str()) == 0;
 }
 
-Device::Device(std::string type) : type_(std::move(type)), memory_(kBytes) {
-  const auto image = memory_.path() / "image";
-  const int fd = open(image.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  const bool made = fd >= 0 && ftruncate(fd, kBytes / 5 * 4) == 0;
+Device::Device(std::string type, On on) : type_(std::move(type)), memory_(kBytes / 4 * 5) {
+  const int fd = open(image().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const bool made = fd >= 0 && (on == On::FailingDisk || ftruncate(fd, kBytes) == 0);
+  const int error = errno;
   close(fd);
-  if (!made) throw_errno(errno, "making " + image.string());
-  run("mkfs." + type_ + " -q " + image.string());
+  if (!made) throw_errno(error, "making " + image().string());
+  if (on == On::FailingDisk) disk_.emplace(image(), kBytes);
+  run("mkfs." + type_ + " -q " + image().string());
   std::filesystem::create_directory(path());
   mount();
 }
@@ -75,7 +76,7 @@ Device::~Device() { umount2(path().c_str(), MNT_DETACH); }
 
 void Device::mount() {
   const std::string options = type_ == "ext4" ? "loop,errors=continue" : "loop";
-  run("mount -o " + options + " " + (memory_.path() / "image").string() + " " + path().string());
+  run("mount -o " + options + " " + image().string() + " " + path().string());
 }
 
 // What has it open may still be on its way out.
@@ -91,7 +92,11 @@ void Device::cut_power() {
   const bool cut = fd >= 0 && ioctl(fd, kShutDown, &kWithoutLogFlush) == 0;
   const int error = errno;
   close(fd);
-  if (!cut) throw_errno(error, "cutting the power");
+  if (!cut && error != EIO) throw_errno(error, "cutting the power");  // EIO: it has shut itself down
+}
+
+void Device::turn_read_only() {
+  if (::mount(nullptr, path().c_str(), nullptr, MS_REMOUNT, "abort") != 0) throw_errno(errno, "aborting the journal");
 }
 
 void Device::break_down() {

@@ -70,4 +70,10 @@ class ProjectionInstall {
   std::unique_ptr<Impl> impl_;
 };
 
+// Puts a declaration that no store would take, of an earlier or a later version of Azoth say, where those of a store
+// that nobody has open lie, as it is. Whoever uses it is told what is wrong with it; adding one of its name replaces it.
+// InvalidArgument for a name that none can have; AlreadyExists if there is a projection of this name.
+void keep_declaration(const std::filesystem::path& directory, std::string_view name, std::string_view declaration,
+                      FileSystem& fs = FileSystem::posix());
+
 }  // namespace azoth
