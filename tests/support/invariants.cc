@@ -65,12 +65,13 @@ Projection tally(std::uint32_t version) {
 
 // --- The log
 
-void check_log(Db& db, const Promises& promises, Violations& found) {
+bool check_log(Db& db, const Promises& promises, Violations& found) {
   const std::vector<std::string> damage = db.status().recovery.damage;
   found.require(1, damage.empty() || promises.may_have_dead_damage, "damage was found: " + joined(damage));
   const VerifyReport report = db.verify();
   found.require(report.pages_whole ? 1 : 7, report.ok(), "verify: " + joined(report.problems));
   found.require(7, report.lost_pages == 0, number(report.lost_pages) + " pages of LMDB are lost");
+  return report.pages_whole;
 }
 
 namespace {
@@ -150,8 +151,9 @@ void check_history(Db& db, const History& history, CommitSeq last, Violations& f
     return found.require(4, false, "the store ends with commit " + number(last) + ", and there were " +
                                        number(history.last()));
   }
-  found.require(2, db.digest() == history.digest(last), "the content at commit " + number(last) + " is wrong");
-  found.require(1, db.read().last_event() == history.last_event(last), "the number of events is wrong");
+  const History::Moment& moment = history.at(last);
+  found.require(2, db.digest() == moment.digest, "the content at commit " + number(last) + " is wrong");
+  found.require(1, db.read().last_event() == moment.last_event, "the number of events is wrong");
 }
 
 }  // namespace
@@ -401,7 +403,9 @@ class Check {
   std::string first() {
     Db db = Db::open(subject_.store, subject_.options);
     const auto each = [&](int invariant, const char* doing, auto what) { found_.attempt(invariant, doing, what); };
-    each(1, "verifying", [&] { check_log(db, promises_, found_); });
+    bool readable = false;
+    each(1, "verifying", [&] { readable = check_log(db, promises_, found_); });
+    if (!readable) return "";
     each(2, "reading", [&] { check_content(db, promises_, found_); });
     each(4, "reading the sequences", [&] { check_sequences(db, promises_, found_); });
     each(11, "the seal", [&] { check_seal(db, promises_.seal, found_); });
@@ -420,9 +424,6 @@ class Check {
   void again(const std::string& digest) {
     Db db = Db::open(subject_.store, subject_.options);
     found_.require(3, db.digest() == digest, "what was written is gone after a clean close");
-    Promises now = promises_;
-    now.history = nullptr;  // which knows nothing of what was written
-    check_content(db, now, found_);
     check_log(db, promises_, found_);
     db.close();
   }

@@ -89,9 +89,10 @@ Projection tally(std::uint32_t version = 1);
 
 // --- Each invariant. The Db is open for writing, and nobody else uses it.
 
-void check_log(Db& db, const Promises& promises, Violations& found);       // I1, I7
-void check_content(Db& db, const Promises& promises, Violations& found);   // I2, I3, I4, I6
-void check_sequences(Db& db, const Promises& promises, Violations& found); // I4
+// I1, I7. False if LMDB's pages are not whole: then nothing else may be read.
+bool check_log(Db& db, const Promises& promises, Violations& found);
+void check_content(Db& db, const Promises& promises, Violations& found);                           // I2, I3, I4, I6
+void check_sequences(Db& db, const Promises& promises, Violations& found);                         // I4
 void check_commands(Db& db, const std::map<std::string, CommitSeq>& commands, Violations& found);  // I4
 void check_projections(Db& db, std::uint32_t version, Violations& found);  // I5: as found, and brought up to date
 void check_seal(Db& db, Promises::Seal seal, Violations& found);           // I11; lifts it

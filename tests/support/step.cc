@@ -41,15 +41,14 @@ std::string Model::digest() const {
   return both.finish_hex();
 }
 
-History::History(StepMaker make, const Order& order, CommitSeq last) {
+const History::Moment& History::at(CommitSeq commit) const {
+  const auto known = known_.find(commit);
+  if (known != known_.end()) return known->second;
   Model model;
-  for (CommitSeq commit = 0; commit <= last; ++commit) {
-    const auto found = order.find(commit);
-    const bool changes = found != order.end();
-    if (changes) model.apply(make(found->second));
-    digests_.push_back(changes || commit == 0 ? model.digest() : digests_.back());
-    last_events_.push_back(model.events().size());
+  for (const auto& [number, step] : order_) {
+    if (number <= commit) model.apply(make_(step));
   }
+  return known_.emplace(commit, Moment{model.digest(), model.events().size()}).first->second;
 }
 
 }  // namespace azoth::test

@@ -60,18 +60,24 @@ class Model {
   std::vector<Step::OneEvent> events_;
 };
 
-// What it must hold at each commit of an order.
+// What it must hold at each commit of an order, worked out when it is asked for.
 class History {
  public:
-  History(StepMaker make, const Order& order, CommitSeq last);
+  struct Moment {
+    std::string digest;
+    EventId last_event;
+  };
 
-  const std::string& digest(CommitSeq commit) const { return digests_.at(commit); }
-  EventId last_event(CommitSeq commit) const { return last_events_.at(commit); }
-  CommitSeq last() const { return digests_.size() - 1; }
+  History(StepMaker make, Order order, CommitSeq last) : make_(make), order_(std::move(order)), last_(last) {}
+
+  const Moment& at(CommitSeq commit) const;
+  CommitSeq last() const { return last_; }
 
  private:
-  std::vector<std::string> digests_;  // by commit, from 0
-  std::vector<EventId> last_events_;
+  StepMaker make_;
+  Order order_;
+  CommitSeq last_;
+  mutable std::map<CommitSeq, Moment> known_;
 };
 
 }  // namespace azoth::test
