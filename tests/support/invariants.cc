@@ -318,7 +318,9 @@ void check_set(const SetPlace& place, const Promises& promises, bool restores, V
   if (report.snapshots.empty() && promises.snapshots.empty()) return;  // which is a problem, but was so before
   check_published(report, promises, found);
   if (!restores || promises.snapshots.empty()) return;
-  check_restore(place, place.scratch / "newest", promises, newest(promises.snapshots), found);
+  found.attempt(8, "restoring", [&] {
+    check_restore(place, place.scratch / "newest", promises, newest(promises.snapshots), found);
+  });
 }
 
 void check_next_snapshot(Db& db, const SetPlace& place, const Promises& promises, Violations& found) {
