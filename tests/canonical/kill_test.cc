@@ -133,7 +133,8 @@ class KillTest : public WritePath {
   // The next child's threads.
   void go_on_behind_what_is_there() {
     const std::unique_ptr<Store> store = Store::open_read_only(directory(), options_);
-    for (const EventView& event : store->read().events({.types = {"step"}})) {
+    const ReadTxn snapshot = store->read();
+    for (const EventView& event : snapshot.events({.types = {"step"}})) {
       const int number = std::stoi(std::string(event.payload()));
       const auto thread = static_cast<std::size_t>(number % kThreads);
       acknowledged_->last[thread] = {number / kThreads, static_cast<std::uint32_t>(event.commit_seq())};

@@ -151,7 +151,8 @@ TEST_F(VerifyTest, AnEventFromBehindTheLatestTimeIsFound) {
 class VerifiedRegistration : public VerifyTest {
  protected:
   void register_set(CommitSeq commit) {
-    Retention(store_.directory()).set({.set_id = set_, .timeline = store_->meta().timeline, .commit = commit});
+    Retention(store_.directory())
+        .set({.set_id = set_, .timeline = store_->meta().timeline, .commit = commit, .place = "/backups"});
   }
 
   const Uuid set_ = Uuid::random();

@@ -65,7 +65,9 @@ class StoreCorruption : public testing::TestWithParam<Ending> {
     try {
       Db::repair(directory, small_options(), {.accept_loss = true});
       Db db = Db::open(directory, small_options());
-      if (content_.compare(db) == Outcome::Wrong) return Outcome::Wrong;
+      const std::string moment = Content::moment_of(db);
+      const bool was_so = content_.all.starts_with(moment) || content_.history.find(moment) != std::string::npos;
+      if (!was_so) return Outcome::Wrong;
       db.close();
     } catch (const Error&) {
       return Outcome::Found;
