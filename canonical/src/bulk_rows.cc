@@ -73,6 +73,13 @@ void drop_bulk_records(LmdbWriteTxn& txn, CommitSeq before) {
   for (const std::string& key : keys) txn.del(Table::System, key);
 }
 
+std::optional<BulkPiece> bulk_piece(std::string_view system_key) {
+  constexpr std::size_t kNumbers = sizeof(BulkPiece::commit) + sizeof(BulkPiece::number);
+  if (!system_key.starts_with(kPrefix) || system_key.size() != kPrefix.size() + kNumbers) return std::nullopt;
+  const char* numbers = system_key.data() + kPrefix.size();
+  return BulkPiece{codec::load_big(numbers), codec::load_big(numbers + sizeof(BulkPiece::commit))};
+}
+
 bool was_bulk(const LmdbReadTxn& txn, CommitSeq commit) {
   return txn.get(Table::System, piece_key(commit, 0)).has_value();
 }

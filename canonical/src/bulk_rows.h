@@ -19,6 +19,15 @@ void put_bulk_record(LmdbWriteTxn& txn, const Rows& rows, std::string_view recor
 // Those of commits before this one.
 void drop_bulk_records(LmdbWriteTxn& txn, CommitSeq before);
 
+struct BulkPiece {
+  CommitSeq commit;
+  std::uint64_t number;  // from 0
+
+  friend bool operator==(const BulkPiece&, const BulkPiece&) = default;
+};
+// Which piece a row of `system` is, if it is one.
+std::optional<BulkPiece> bulk_piece(std::string_view system_key);
+
 // A record whose header counts the events that it does not hold; nothing if the commit was no bulk transaction, or the
 // journal has gone on.
 bool was_bulk(const LmdbReadTxn& txn, CommitSeq commit);

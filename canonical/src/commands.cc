@@ -63,6 +63,8 @@ void record_command(WriteSet& set, const Command& command) {
   RecordBuilder::put_command(set, command.id, hash_of(command.fingerprint));
 }
 
+CommitInfo decode_command(std::string_view id, std::string_view row) { return decode(id, row).info; }
+
 std::optional<CommitInfo> find_command(const Snapshot& snapshot, const Command& command) {
   auto bytes = snapshot.get(Space::Command, command.id);
   if (!bytes) return std::nullopt;

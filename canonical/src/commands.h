@@ -24,6 +24,9 @@ void check_command(const Command& command);
 // The key that a command is locked by, besides those of the state.
 std::string command_lock(std::string_view id);
 
+// What the row of a command says. Throws Corruption if it cannot be decoded.
+CommitInfo decode_command(std::string_view id, std::string_view row);
+
 // Adds the row of a command.
 void record_command(WriteSet& set, const Command& command);
 

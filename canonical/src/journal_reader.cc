@@ -1,5 +1,7 @@
 #include "journal_reader.h"
 
+#include <algorithm>
+
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
 #include "record.h"
@@ -43,7 +45,7 @@ std::optional<SegmentReader::Found> SegmentReader::search(std::uint64_t offset) 
 
 bool SegmentReader::fill_window(std::uint64_t offset) {
   if (offset >= window_at_ && offset + kBatchHeaderBytes <= window_at_ + window_.size()) return true;
-  window_.resize(kWindowBytes);
+  window_.resize(std::min<std::uint64_t>(kWindowBytes, bytes_ - offset));
   window_.resize(file_->read_at(offset, window_.data(), window_.size()));
   window_at_ = offset;
   return window_.size() >= kBatchHeaderBytes;

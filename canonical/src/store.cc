@@ -12,6 +12,7 @@
 #include "reading_store.h"
 #include "settings.h"
 #include "store_files.h"
+#include "verify.h"
 #include "writing_store.h"
 
 namespace azoth {
@@ -167,7 +168,14 @@ std::vector<Metric> Store::metrics() const {
   return metrics;
 }
 
-VerifyReport Store::verify(const Progress& progress) { return impl_->verify(progress); }
+VerifyReport Store::verify(const Progress& progress) {
+  VerifyReport report = impl_->verify(progress);
+  if (!report.pages_whole) return report;
+  const BackupSite site = impl_->backup_site();
+  verify_registrations(
+      site.fs, site.paths.directory, site.identity.timeline, [&] { return impl_->meta().last_commit; }, report);
+  return report;
+}
 std::string Store::digest(const Progress& progress) { return impl_->digest(progress); }
 void Store::close() { impl_->close(); }
 

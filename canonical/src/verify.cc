@@ -5,11 +5,14 @@
 #include <thread>
 #include <utility>
 
+#include "azoth/canonical/retention.h"
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
 #include "bulk_rows.h"
+#include "commands.h"
 #include "recovery.h"
 #include "sequences.h"
+#include "store_impl.h"
 
 namespace azoth {
 
@@ -59,10 +62,74 @@ class TableVerifier {
       note([&] {
         std::string_view value = snapshot_.rows().value(row.key(), row.value(), true);
         if (is_own_space(row.key())) sums_.own += Rows::stored_checksum(row.value());
-        if (row.key().front() == static_cast<char>(Space::Sequence)) decode_block(row.key().substr(1), value);
+        verify_own_row(row.key(), value);
       });
     }
-    note([&] { snapshot_.rows().store(snapshot_.lmdb()); });
+    note([&] { verify_lineage(snapshot_.rows().store(snapshot_.lmdb()).lineage); });
+  }
+
+  void verify_own_row(std::string_view key, std::string_view value) {
+    if (key == Rows::head_key() || key == Rows::store_key()) return;
+    const std::string_view name = key.substr(1);
+    const auto is_in = [&](Space space) { return key.front() == static_cast<char>(space); };
+    if (auto piece = bulk_piece(key)) {
+      verify_bulk_piece(*piece);
+    } else if (is_in(Space::Sequence)) {
+      decode_block(name, value);
+    } else if (is_in(Space::Command)) {
+      verify_command("command " + printable(name), decode_command(name, value));
+    } else if (is_in(Space::Meta) && name == kSealKey) {
+      verify_seal(value);
+    } else {
+      problem("nobody knows the store's own row " + to_hex(key));
+    }
+  }
+
+  // The commit that it names has just the events that it says.
+  void verify_command(const std::string& name, const CommitInfo& info) {
+    if (info.commit_seq == 0 || info.commit_seq > head_.last_commit) {
+      return problem(name + " says that it was done by commit " + std::to_string(info.commit_seq));
+    }
+    if (info.time > head_.latest) problem(name + " was done at a time when nothing was");
+    if (info.events == 0) return;
+    const bool begins = commit_of(info.first_event) == info.commit_seq &&
+                        commit_of(info.first_event - 1) != info.commit_seq;
+    const bool ends = commit_of(info.last_event) == info.commit_seq &&
+                      commit_of(info.last_event + 1) != info.commit_seq;
+    if (!begins || !ends) problem(name + " says that it has appended events that commit " +
+                                  std::to_string(info.commit_seq) + " has not");
+  }
+
+  std::optional<CommitSeq> commit_of(EventId id) const {
+    auto row = snapshot_.lmdb().get(Table::Events, event_key(id));
+    if (!row || row->size() < kEventPrefixBytes) return std::nullopt;
+    return snapshot_.rows().event(id, *row, false).commit_seq();
+  }
+
+  void verify_seal(std::string_view value) {
+    codec::Reader reader(value);
+    const auto sealed = reader.read<EventId>();
+    if (reader.failed() || !reader.rest().empty() || sealed != head_.last_event) {
+      problem("the store is sealed with event " + std::to_string(sealed) + ", and the last one is " +
+              std::to_string(head_.last_event));
+    }
+  }
+
+  void verify_bulk_piece(const BulkPiece& piece) {
+    const bool first = piece.number == 0 && piece.commit <= head_.last_commit;
+    if (!first && (!previous_piece_ || piece != BulkPiece{previous_piece_->commit, previous_piece_->number + 1})) {
+      problem("piece " + std::to_string(piece.number) + " of the bulk transaction " + std::to_string(piece.commit) +
+              " does not belong where it is");
+    }
+    previous_piece_ = piece;
+  }
+
+  void verify_lineage(const Lineage& lineage) {
+    CommitSeq fork = head_.last_commit;
+    for (const Timeline& timeline : lineage) {
+      if (timeline.fork > fork) problem("timeline " + timeline.id.text() + " begins behind its own end");
+      fork = timeline.fork;
+    }
   }
 
   void verify_state() {
@@ -108,6 +175,7 @@ class TableVerifier {
     if (event.commit_seq() < previous_commit || event.commit_seq() > head_.last_commit) {
       problem(name + " says that it is of commit " + std::to_string(event.commit_seq()));
     }
+    if (event.commit_time() > head_.latest) problem(name + " was committed at a time when nothing was");
     previous_commit = event.commit_seq();
     for (std::string_view tag : event.tags()) {
       ++expected_tags_;
@@ -149,6 +217,7 @@ class TableVerifier {
   std::uint64_t total_ = 0;
   std::uint64_t done_ = 0;
   std::uint64_t expected_tags_ = 0;
+  std::optional<BulkPiece> previous_piece_;
 };
 
 }  // namespace
@@ -166,11 +235,13 @@ std::unique_ptr<Snapshot> verify_pages(const std::function<std::unique_ptr<Snaps
     check = environment.lmdb.check_pages(snapshot->lmdb());
   }
   report.pages = check->pages;
+  report.lost_pages = check->lost;
+  report.pages_whole = check->problems.empty();
   report.problems = check->problems;
   if (check->lost > 0) {
     report.notes.push_back(std::to_string(check->lost) + " pages of LMDB's file are neither in use nor free");
   }
-  if (report.ok()) return snapshot;
+  if (report.pages_whole) return snapshot;
   report.problems.push_back("what is in these pages, and the journal, was not looked at");
   return nullptr;
 }
@@ -229,6 +300,23 @@ void verify_journal(FileSystem& fs, const std::filesystem::path& directory, cons
       return;
     }
   }
+}
+
+void verify_registrations(FileSystem& fs, const std::filesystem::path& directory, const Uuid& timeline,
+                          const std::function<CommitSeq()>& last_commit, VerifyReport& report) {
+  std::vector<std::string> unreadable;
+  const std::vector<RetainedSet> sets = Retention(directory, fs).list(&unreadable);
+  const CommitSeq last = last_commit();  // behind the registrations, which are always of durable commits
+  for (const std::string& why : unreadable) {
+    report.problems.push_back(why + "; what it needs of the journal is not kept: take a full backup into that set");
+  }
+  for (const RetainedSet& set : sets) {
+    if (set.timeline != timeline || set.commit <= last) continue;
+    report.problems.push_back("snapshot set " + set.set_id.text() + " has commit " + std::to_string(set.commit) +
+                              " of this store, and the store ends with " + std::to_string(last) +
+                              ": it has lost commits; restore it from that set");
+  }
+  report.registered_sets = sets.size();
 }
 
 }  // namespace azoth

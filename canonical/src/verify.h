@@ -18,13 +18,17 @@ void verify_store(const std::function<std::unique_ptr<Snapshot>()>& take, Enviro
                   const std::filesystem::path& journal, const JournalIdentity& identity, VerifyReport& report,
                   const Progress& progress);
 
-// LMDB's tables, in a snapshot without Deltas: every checksum, gapless ids, the tag index against the events, the counts
-// of the head against what is there.
+// LMDB's tables, in a snapshot without Deltas: every checksum, gapless ids, the tag index against the events, the store's
+// own rows against the log, the counts and times of the head against what is there.
 void verify_tables(const Snapshot& snapshot, VerifyReport& report, const Progress& progress);
 
 // The journal's chain from LMDB's commit on.
 void verify_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                     Environment& environment, VerifyReport& report);
+
+// What snapshot sets have registered: that it can be read, and that none of them has more than there is.
+void verify_registrations(FileSystem& fs, const std::filesystem::path& directory, const Uuid& timeline,
+                          const std::function<CommitSeq()>& last_commit, VerifyReport& report);
 
 std::string digest_of(const Snapshot& snapshot, const Progress& progress);
 

@@ -24,6 +24,8 @@ void print(Context& context, const VerifyReport& report) {
                  .number("tag_entries", report.tag_entries)
                  .number("journal_batches", report.journal_batches)
                  .number("journal_segments", report.journal_segments)
+                 .number("registered_sets", report.registered_sets)
+                 .number("projections", report.projections)
                  .raw("problems", json_strings(safe(report.problems)))
                  .raw("notes", json_strings(safe(report.notes)))
                  .finish());

@@ -45,6 +45,18 @@ Queries& Db::queries() {
   return *read_models_->queries;
 }
 
+VerifyReport Db::verify(const Progress& progress) {
+  VerifyReport report = store_->verify(progress);
+  if (!report.pages_whole) return report;
+  const std::unique_ptr<EventSource> source = store_->event_source();
+  for (const ProjectionInfo& info : inspect_projections(directory_, *source)) {
+    ++report.projections;
+    if (!info.problem) continue;
+    report.problems.push_back("projection " + info.name + ": " + *info.problem + "; rebuild it");
+  }
+  return report;
+}
+
 backup::BackupReport Db::backup(const std::filesystem::path& set_directory, const backup::BackupOptions& options) {
   Projector* projector = options.seal == backup::SealMode::None ? nullptr : &projections();
   return backup::back_up(*store_, directory_, projector, set_directory, options);

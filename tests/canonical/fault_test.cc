@@ -21,14 +21,12 @@
 namespace azoth {
 namespace {
 
-using test::check_store;
 using test::code_of;
 using test::fails_with_unknown_outcome;
 using test::Notes;
 using test::set_of;
-using test::Step;
+using test::Promises;
 using test::submit;
-using test::Told;
 using test::Workload;
 
 constexpr auto kWritten = Durability::Written;
@@ -85,24 +83,9 @@ class FaultTest : public test::WritePath {
     return {hits.begin(), hits.end()};
   }
 
-  // Opens what is left, checks it, and writes to it.
-  static void check_what_is_left(const std::filesystem::path& path, const Told& told, const Options& options) {
-    if (!Store::exists(path)) {
-      ASSERT_TRUE(told.acknowledged.empty()) << "the store is gone";
-      Store::create(path, options);
-    }
-    CommitSeq last = 0;
-    {
-      auto store = Store::open(path, options);
-      check_store(*store, told);
-      if (store->meta().sealed_event) store->unseal();
-      last = submit(*store, Step(900).set(), kDurable).wait().commit_seq;
-    }
-    auto store = Store::open(path, options);
-    Told more = told;
-    more.submitted.insert(900);
-    more.acknowledged[last] = 900;
-    check_store(*store, more);
+  static void check_what_is_left(const std::filesystem::path& path, const Promises& promises, const Options& options) {
+    const auto found = test::check({.store = path, .options = options, .may_be_missing = true}, promises);
+    EXPECT_TRUE(found.empty()) << found.text();
   }
 
   void run_with(const std::string& point, const fault::Action& action) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -151,6 +153,77 @@ TEST(Db, OffersSealPauseLevelsAndSubscriptions) {
   db.flush();
   db.checkpoint();
   EXPECT_EQ(db.status().flushed_seq, db.meta().last_commit);
+}
+
+// --- verify looks at projections, too
+
+Projection payloads() {
+  Projection projection("payloads", 1);
+  projection.schema("CREATE TABLE payloads (event INTEGER PRIMARY KEY, payload TEXT)")
+      .on("*", [](const EventView& event, Sql& sql) {
+        sql.run("INSERT INTO payloads VALUES (?, ?)", static_cast<std::int64_t>(event.id()), event.payload());
+      });
+  return projection;
+}
+
+void append(const std::filesystem::path& store, const std::string& payload) {
+  Db db = Db::open(store, small());
+  WriteSet set;
+  set.append({.type = "t", .tags = {}, .payload = payload});
+  db.submit(std::move(set))->wait();
+  db.close();
+}
+
+class VerifiedProjection : public testing::Test {
+ protected:
+  VerifiedProjection() {
+    Db::create(store(), small()).close();
+    append(store(), "one");
+    std::filesystem::copy(store(), older(), std::filesystem::copy_options::recursive);
+    append(store(), "two");
+    Db db = Db::open(store(), small());
+    db.projections().add(payloads());
+    db.projections().catch_up("payloads");
+    db.close();
+  }
+
+  std::filesystem::path store() const { return temp_.path() / "ledger"; }
+  std::filesystem::path older() const { return temp_.path() / "older"; }
+
+  static VerifyReport verify(const std::filesystem::path& directory) {
+    return Db::open_read_only(directory, small()).verify();
+  }
+  static std::string problem(const std::filesystem::path& directory) {
+    const VerifyReport report = verify(directory);
+    return report.problems.size() == 1 ? report.problems.front() : std::to_string(report.problems.size()) + " problems";
+  }
+
+  test::TempDir temp_;
+};
+
+TEST_F(VerifiedProjection, ThatShowsTheLogIsCounted) {
+  const VerifyReport report = verify(store());
+  EXPECT_EQ(report.problems, std::vector<std::string>());
+  EXPECT_EQ(report.projections, 1u);
+  EXPECT_EQ(verify(older()).projections, 0u);
+}
+
+TEST_F(VerifiedProjection, ThatIsAheadOfTheLogIsFound) {
+  std::filesystem::rename(store() / "projections", older() / "projections");
+  EXPECT_NE(problem(older()).find("payloads: it shows event 2, which the store does not have"), std::string::npos)
+      << problem(older());
+}
+
+TEST_F(VerifiedProjection, ThatShowsAnotherEventIsFound) {
+  append(older(), "another two");
+  std::filesystem::rename(store() / "projections", older() / "projections");
+  EXPECT_NE(problem(older()).find("payloads: event 2 is not the one that it shows"), std::string::npos)
+      << problem(older());
+}
+
+TEST_F(VerifiedProjection, WhosePointerIsDamagedIsFound) {
+  std::ofstream(store() / "projections" / "payloads") << "nothing";
+  EXPECT_NE(problem(store()).find("projection payloads: "), std::string::npos) << problem(store());
 }
 
 TEST(Db, AReopenedStoreHasTheSameDigest) {

@@ -1,4 +1,4 @@
-// Opens what a power cut has left and says what is wrong with it.
+// Opens what a power cut has left and holds it against the invariants (support/invariants.h).
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 #include "cut.h"
 #include "promises.h"
-#include "step.h"
+#include "support/invariants.h"
 #include "workload.h"
 
 namespace azoth::proof {
@@ -28,6 +28,7 @@ class Checker {
     std::uint64_t reopens_one_in = 6;  // of those
     std::uint64_t restores_one_in = 12;
     std::uint64_t backs_up_one_in = 12;
+    std::uint64_t looks_for_leftovers_one_in = 12;
   };
 
   // The places, each of which is checked for itself.
@@ -40,9 +41,9 @@ class Checker {
     std::uint64_t projections = 0;  // stands for their files and for what is promised
   };
 
-  Checker(const std::filesystem::path& root, const Promises& promises, const Model& model, std::uint64_t seed,
-          Parts parts)
-      : places_{root}, promises_(promises), model_(model), seed_(seed), parts_(parts) {}
+  // The promises say the history.
+  Checker(const std::filesystem::path& root, const Promises& promises, std::uint64_t seed, Parts parts)
+      : places_{root}, promises_(promises), seed_(seed), parts_(parts) {}
 
   // Throws Broken, or what the library throws where it must not. Changes what is there.
   void check();
@@ -51,26 +52,23 @@ class Checker {
   bool one_in(std::uint64_t count, std::uint64_t salt) const { return mix(seed_, salt) % count == 0; }
 
   void check_store();
+  bool open();
   void repair();
-  void check_content(Db& db, CommitSeq last);
-  void check_sequences(Db& db);
-  void check_seal(Db& db);
-  void check_writing(Db& db);
-  void check_commands(Db& db);
-  void check_projection(Db& db);
-  void check_rows(Db& db, EventId through);
-  void check_set();
-  void check_backup(Db& db);
-  void check_restored();
+  void check_as_found();
+  void check_one_command();
+  void check_next_steps();
   void check_reopening(const std::string& digest);
+  void check_set();
+  void check_restored();
+  test::SetPlace set_place() const;
 
   Places places_;
   const Promises& promises_;
-  const Model& model_;
   const std::uint64_t seed_;
   const Parts parts_;
   const Thoroughness thoroughness_;
   std::optional<Db> db_;
+  test::Violations found_;
 };
 
 }  // namespace azoth::proof

@@ -32,13 +32,13 @@ bool changes_disk(const Op& op) {
 }
 
 // Everything that is promised, and which step every commit is, the commits that were under way included.
-Model model_of(const Case& what, const std::vector<Op>& ops) {
+test::History history_of(const Case& what, const std::vector<Op>& ops) {
   Promises all;
   for (const std::string& mark : what.marks) all.apply(mark);
   for (const Op& op : ops) {
     if (op.kind == OpKind::Mark) all.apply(op.data);
   }
-  return Model(all.order, all.sequenced + kOwnCommits);
+  return {make_step, all.order, all.sequenced + kOwnCommits};
 }
 
 // The program itself, with the recorder loaded; see main().
@@ -97,8 +97,9 @@ void Explorer::replay(const std::filesystem::path& directory, const std::string&
   materialise(state, root.string(), garbage_in(state));
   std::filesystem::remove_all(directory / "as-found");
   std::filesystem::copy(root, directory / "as-found", std::filesystem::copy_options::recursive);
-  const Model model = model_of(what, ops);
-  Checker(root, now, model, state.hash(), {}).check();
+  const test::History history = history_of(what, ops);
+  now.history = &history;
+  Checker(root, now, state.hash(), {}).check();
 }
 
 // --- Explorer
@@ -111,7 +112,7 @@ void Explorer::explore(const Case& what) {
           .directory = scratch_ / std::to_string(what.life.number),
           .ops = {},
           .now = {},
-          .model = {},
+          .history = {},
           .marks = what.marks,
           .seen = {},
           .seen_parts = {},
@@ -120,7 +121,8 @@ void Explorer::explore(const Case& what) {
   std::filesystem::create_directories(run.directory / "state");
   try {
     run.ops = record(what, run.directory);
-    run.model = model_of(what, run.ops);
+    run.history = history_of(what, run.ops);
+    run.now.history = &*run.history;
     for (const std::string& mark : what.marks) run.now.apply(mark);
     walk(run);
     ++board_.traces;
@@ -207,7 +209,7 @@ void Explorer::check(Run& run, const DiskState& state, const std::string& point,
   parts.projections = mix(state.below("store/projections").hash(), run.epoch);
   try {
     materialise(needed, root.string(), garbage_in(state));
-    Checker(root, run.now, *run.model, state.hash(), parts).check();
+    Checker(root, run.now, state.hash(), parts).check();
   } catch (const std::exception& error) {
     bad(run, point, cut.text(), error.what());
   }

@@ -55,7 +55,7 @@ class Explorer {
     std::filesystem::path directory;  // of this depth
     std::vector<Op> ops;
     Promises now;
-    std::optional<Model> model;
+    std::optional<test::History> history;
     std::vector<std::string> marks;          // so far
     std::unordered_set<std::uint64_t> seen;  // states, each with what was promised
     std::unordered_set<std::uint64_t> seen_parts;

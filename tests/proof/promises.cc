@@ -56,13 +56,14 @@ void Promises::apply(std::string_view mark) {
     words >> name >> number;
     commands[name] = number;
   } else if (what == "bulk") {
-    has_bulk = true;
+    may_have_dead_damage = true;  // LMDB has a bulk transaction before the journal is told
   } else if (what == "seal") {
     words >> number;
     seal = static_cast<Seal>(number);
   } else if (what == "damaged") {
     words >> kept;
     repair = Repair::Damaged;
+    may_have_dead_damage = true;
     order.erase(order.upper_bound(kept), order.end());
     durable = sequenced = kept;
   } else if (what == "repaired") {

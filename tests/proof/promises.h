@@ -11,35 +11,28 @@
 #include <vector>
 
 #include "azoth/core/ids.h"
-#include "step.h"
+#include "support/invariants.h"
 
 namespace azoth::proof {
 
-struct Promises {
-  enum class Seal { Open, Sealing, Sealed, Unsealing };
+struct Promises : test::Promises {
   enum class Repair { None, Damaged, Repaired };
 
-  bool begun = false;     // the store that the rest is about may be there
-  bool created = false;   // it is
-  CommitSeq durable = 0;  // the last commit that is promised
-  Order order;            // of everything that was sequenced
+  bool begun = false;    // the store that the rest is about may be there
+  bool created = false;  // it is
+  test::Order order;     // of everything that was sequenced
   CommitSeq sequenced = 0;
-  std::map<std::string, std::uint64_t> sequences;  // the first number that was not handed out
-  std::map<std::string, CommitSeq> commands;
-  bool has_bulk = false;  // transactions past the journal
-  Seal seal = Seal::Open;
   Repair repair = Repair::None;
   CommitSeq kept = 0;  // by the repair
 
   bool has_projection = false;  // may be there
   std::uint32_t projection_version = 1;
 
-  bool has_set = false;                            // a snapshot set may be there
-  std::map<std::uint64_t, CommitSeq> snapshots;    // that are published, and their commits
-  std::map<std::uint64_t, CommitSeq> may_be_gone;  // that were, until a purge began
-  bool restoring = false;                          // a restored store may be there
-  std::optional<CommitSeq> restored;               // it is, with everything up to this commit
+  bool has_set = false;               // a snapshot set may be there
+  bool restoring = false;             // a restored store may be there
+  std::optional<CommitSeq> restored;  // it is, with everything up to this commit
 
+  Promises() { seal = Seal::Open; }
   void apply(std::string_view mark);
   // The same of marks that say which step a commit is, and of no others: those of commits that were under way.
   void apply_order(std::string_view mark);

@@ -49,15 +49,6 @@ backup::BackupOptions backup_options(bool incremental) {
 
 backup::RestoreOptions restore_options() { return {.threads = 1, .store = store_options()}; }
 
-Projection tally(std::uint32_t version) {
-  Projection projection("tally", version);
-  projection.schema("CREATE TABLE tally (id INTEGER PRIMARY KEY, payload TEXT NOT NULL)").batch({.events = 4});
-  projection.on("*", [](const EventView& event, Sql& sql) {
-    sql.run("INSERT INTO tally VALUES (?, ?)", static_cast<std::int64_t>(event.id()), event.payload());
-  });
-  return projection;
-}
-
 Workload::Workload(const std::filesystem::path& root, const Life& life)
     : places_{root}, life_(life), random_(life.seed), next_index_(1 + life.number * 100 * kSameLength) {}
 
@@ -188,7 +179,7 @@ void Workload::sequenced(CommitSeq commit, int step, Durability level) {
 void Workload::step(Durability level, StepSize size) {
   const int number = next_step(size);
   if (size == StepSize::Bulk) say(mark::bulk());
-  Ticket ticket = db_->submit(Step(number).set(), {}, {.level = level}).value();
+  Ticket ticket = db_->submit(make_step(number).set(), {}, {.level = level}).value();
   say(mark::sequenced(ticket.info().commit_seq, number));
   ticket.wait();
   sequenced(ticket.info().commit_seq, number, level);
@@ -212,7 +203,7 @@ void Workload::group(int threads, int each) {
         return next_step(StepSize::Small);
       }();
       Durability level = (thread + i) % 3 == 0 ? kWritten : kDurable;
-      CommitSeq commit = db_->submit(Step(number).set(), {}, {.level = level}).value().wait().commit_seq;
+      CommitSeq commit = db_->submit(make_step(number).set(), {}, {.level = level}).value().wait().commit_seq;
       std::lock_guard lock(mutex);
       sequenced(commit, number, level);
     }
@@ -224,22 +215,15 @@ void Workload::group(int threads, int each) {
 
 void Workload::exclusive() {
   const int number = next_step(StepSize::Small);
-  const Step step(number);
   WriteTxn txn = db_->begin();
-  txn.del(step.deleted);
-  for (const auto& [key, value] : step.puts) txn.put(key, value);
-  for (const Step::OneEvent& event : step.events) {
-    Event view{.type = event.type, .tags = {}, .payload = event.payload, .metadata = {}, .time = event.time};
-    for (const std::string& tag : event.tags) view.tags.push_back(tag);
-    txn.append(view);
-  }
+  make_step(number).write_to(txn);
   sequenced(txn.commit().commit_seq, number, kDurable);
 }
 
 void Workload::command() {
   const int number = next_step(StepSize::Small);
   const std::string id = "request-" + std::to_string(number);
-  Ticket ticket = db_->submit(Step(number).set(), {}, {.command = Command{.id = id}}).value();
+  Ticket ticket = db_->submit(make_step(number).set(), {}, {.command = Command{.id = id}}).value();
   CommitSeq commit = ticket.wait().commit_seq;
   sequenced(commit, number, kDurable);
   say(mark::command(id, commit));
@@ -266,7 +250,7 @@ void Workload::unseal() {
 
 void Workload::project(std::uint32_t version) {
   say(mark::projects(version));
-  if (!added_) db_->projections().add(tally(version));
+  if (!added_) db_->projections().add(test::tally(version));
   added_ = true;
   db_->projections().catch_up("tally");
 }

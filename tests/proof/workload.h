@@ -13,6 +13,7 @@
 #include "azoth/db.h"
 #include "promises.h"
 #include "step.h"
+#include "support/invariants.h"
 
 namespace azoth::proof {
 
@@ -20,7 +21,6 @@ namespace azoth::proof {
 Options store_options();
 backup::BackupOptions backup_options(bool incremental);
 backup::RestoreOptions restore_options();
-Projection tally(std::uint32_t version);  // a table of all events' payloads
 
 // Where things are, below the root.
 struct Places {

@@ -31,7 +31,7 @@ void Workload::damage_and_repair() {
   std::vector<std::pair<CommitSeq, int>> committed;
   for (int i = 0; i < 8; ++i) {
     const int number = next_step(StepSize::Small);
-    committed.emplace_back(first.submit(Step(number).set())->wait().commit_seq, number);
+    committed.emplace_back(first.submit(make_step(number).set())->wait().commit_seq, number);
     if (i == 2) first.checkpoint();
   }
   copy_store(places_.store(), store);
@@ -42,7 +42,7 @@ void Workload::damage_and_repair() {
     if (read_file(fs, store / "journal" / name, std::size_t{1} << 20).find("AZAB") != std::string::npos) segment = name;
   }
   std::string bytes = read_file(fs, store / "journal" / segment, std::size_t{1} << 20);
-  std::string payload = Step(committed[5].second).events[0].payload;
+  std::string payload = make_step(committed[5].second).events[0].payload;
   std::size_t at = bytes.find(payload);
   if (at == std::string::npos) throw std::runtime_error("there is nothing to damage");
   auto file = fs.open(store / "journal" / segment, FileSystem::Mode::Write);

@@ -73,7 +73,9 @@ class Db {
   Status status() const { return store_->status(); }
   void metrics(const MetricCallback& callback) const { store_->metrics(callback); }
   std::vector<Metric> metrics() const { return store_->metrics(); }
-  VerifyReport verify(const Progress& progress = {}) { return store_->verify(progress); }
+  // The store (azoth/canonical/store.h), and of each projection that its tables can be read and show this store's log up
+  // to their cursor.
+  VerifyReport verify(const Progress& progress = {});
   std::string digest(const Progress& progress = {}) { return store_->digest(progress); }
 
   // The read models of this store, in its directory: see azoth/projection/projector.h. Made at the first call. Works

@@ -7,6 +7,7 @@
 #include "mutation.h"
 #include "subject.h"
 #include "support/child_process.h"
+#include "support/invariants.h"
 #include "support/temp_dir.h"
 
 namespace azoth::proof {
@@ -59,6 +60,25 @@ class StoreCorruption : public testing::TestWithParam<Ending> {
                  count / 10);
   }
 
+  // Whatever can be kept is a prefix of the history, and a store that works.
+  Outcome judge_repairing(const std::filesystem::path& directory) const {
+    try {
+      Db::repair(directory, small_options(), {.accept_loss = true});
+      Db db = Db::open(directory, small_options());
+      const std::string moment = Content::moment_of(db);
+      const bool was_so = content_.all.starts_with(moment) || content_.history.find(moment) != std::string::npos;
+      if (!was_so) return Outcome::Wrong;
+      db.close();
+    } catch (const Error&) {
+      return Outcome::Found;
+    }
+    test::Promises promises;
+    promises.may_have_dead_damage = true;
+    const test::Violations found = test::check({.store = directory, .options = small_options()}, promises);
+    if (!found.empty()) std::cout << found.text() << std::endl;
+    return found.empty() ? Outcome::Shorter : Outcome::Wrong;
+  }
+
   void expect_found(const Trial& trial, std::uint64_t count) const {
     const Tally tally = trial.run(first_mutation(), mutations(count));
     if (GetParam() == Ending::Closed) {
@@ -95,6 +115,21 @@ TEST_P(StoreCorruption, IsFoundInEveryByteOfTheMetaPages) {
   const Tally tally = trial.run(0, 2 * kUsed * 3);
   std::cout << tally.table();
   for (const std::string& bad : tally.bad) ADD_FAILURE() << bad;
+}
+
+TEST_P(StoreCorruption, OfTheJournalIsRepairedToAPrefix) {
+  const Mutator mutator(files_, before_, "journal/");
+  const Trial trial{.directory = place("repaired"),
+                    .files = files_,
+                    .make = [&](std::uint64_t n) { return mutator.make(n); },
+                    .judge = [&](const auto& directory) { return judge_repairing(directory); },
+                    .judge_writes = true};
+  const Tally tally = trial.run(first_mutation() + 200'000, mutations(200));
+  std::cout << tally.table();
+  EXPECT_GT(tally.count(Outcome::Shorter), 0u);
+  for (const std::string& bad : tally.bad) {
+    if (!bad.starts_with("TOUCHED")) ADD_FAILURE() << bad;  // what cannot be repaired may have been begun
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Ending, StoreCorruption, testing::Values(Ending::Killed, Ending::Closed),

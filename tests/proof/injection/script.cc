@@ -12,6 +12,7 @@ namespace azoth::inject {
 using test::is_bulk_step;
 using test::kBulkSteps;
 using test::kLargeSteps;
+using test::make_step;
 using test::Step;
 
 Options quick_options() {
@@ -37,6 +38,7 @@ Script::Script(Place where, Told& to, Expects expects)
 
 void Script::with_store(const std::function<void(Db&)>& body) {
   std::optional<Db> db;
+  begin_life();
   attempt([&] { db.emplace(Db::open(place.store(), options)); });
   if (!db) return;
   body(*db);
@@ -50,21 +52,22 @@ void Script::wait(const Ticket& ticket, int step, Durability level) {
     told.say({.what = Word::Acknowledged, .step = step, .commit = ticket.info().commit_seq, .level = level});
   }
   if (!error || error->code() == ErrorCode::OutOfMemory) return;
-  if (error->code() != ErrorCode::StoreFailed || !error->outcome_unknown()) {
-    told.complain("a lost commit ended with: ", error->what());
-  }
+  failed_ = true;
+  if (const char* wrong = test::wrong_answer_to_wait(&*error)) told.complain(wrong, error->what());
 }
 
 void Script::commit(Db& db, int number, Durability level, std::string_view command) {
-  const Step step(number);
   told.say({.what = Word::Submitted, .step = number});
+  const bool had_failed = failed_;
   std::optional<Ticket> ticket;
   SubmitOptions how{.level = level};
   if (!command.empty()) how.command = Command{.id = command};
-  const auto error = attempt([&] { ticket = db.submit(step.set(), {}, how).value(); });
-  if (error && error->outcome_unknown() && !is_bulk_step(number)) {
-    told.complain("what was refused is said to be in doubt: ", error->what());
+  const auto error = attempt([&] { ticket = db.submit(make_step(number).set(), {}, how).value(); });
+  const Error* answer = error ? &*error : nullptr;
+  if (const char* wrong = test::wrong_answer_to_submit(answer, is_bulk_step(number), had_failed)) {
+    told.complain(wrong, error ? error->what() : "");
   }
+  if (error && error->code() == ErrorCode::StoreFailed) failed_ = true;
   if (ticket) wait(*ticket, number, level);
   if (ticket && !command.empty() && ticket->reached(Durability::Durable)) {
     told.say({.what = Word::Command, .step = number, .commit = ticket->info().commit_seq});
@@ -85,12 +88,12 @@ void conditions(Script& script, Db& db, int number) {
   script.told.say({.what = Word::Submitted, .step = number});  // and is rejected, unless what it looks at is not there
   script.attempt([&] {
     std::vector<Condition> conditions = {Condition::key_absent("shared/" + std::to_string(1))};
-    static_cast<void>(db.submit(Step(number).set(), conditions));
+    static_cast<void>(db.submit(make_step(number).set(), conditions));
   });
 }
 
 void transactions(Script& script, Db& db, int number) {
-  const Step step(number);
+  const Step step = make_step(number);
   script.told.say({.what = Word::Submitted, .step = number});
   std::optional<Ticket> ticket;
   script.attempt([&] {
@@ -104,7 +107,7 @@ void transactions(Script& script, Db& db, int number) {
 }
 
 void exclusive(Script& script, Db& db, int number) {
-  const Step step(number);
+  const Step step = make_step(number);
   script.told.say({.what = Word::Submitted, .step = number});
   std::optional<Ticket> ticket;
   script.attempt([&] {
@@ -128,7 +131,7 @@ void sequences(Script& script, Db& db) {
 // Each callback comes once, whatever happens.
 void callbacks(Script& script, Db& db, int first, std::vector<std::unique_ptr<std::atomic<int>>>& calls) {
   for (int number = first; number < first + 3; ++number) {
-    const Step step(number);
+    const Step step = make_step(number);
     script.told.say({.what = Word::Submitted, .step = number});
     script.attempt([&] {
       Ticket ticket = db.submit(step.set()).value();
@@ -166,7 +169,7 @@ void seal(Script& script, Db& db) {
   if (script.attempt([&] { db.seal(); })) return;
   script.attempt([&] {
     try {
-      db.submit(Step(999).set())->wait();
+      db.submit(make_step(999).set())->wait();
       script.told.complain("a sealed store was written to");
     } catch (const Error& error) {
       if (error.code() != ErrorCode::Sealed) throw;
@@ -211,6 +214,7 @@ void run_create(Script& script) {
     script.commit(db, 2, Durability::Written);
     db.close();
   });
+  script.begin_life();
   script.attempt([&] {
     Db db = Db::open_or_create(script.place.store(), script.options);
     script.commit(db, 3, Durability::Durable);
@@ -270,22 +274,22 @@ void run_reading(Script& script) {
 
 void run_projections(Script& script) {
   script.with_store([&](Db& db) {
-    script.attempt([&] { db.projections().add(seen_projection()); });
-    script.attempt([&] { db.projections().catch_up("seen"); });
+    script.attempt([&] { db.projections().add(test::tally()); });
+    script.attempt([&] { db.projections().catch_up("tally"); });
     levels(script, db, 101);
-    script.attempt([&] { db.projections().follow("seen"); });
+    script.attempt([&] { db.projections().follow("tally"); });
     script.attempt([&] {
-      db.projections().wait_until("seen", db.read(Durability::Durable).last_event(), std::chrono::seconds{1});
+      db.projections().wait_until("tally", db.read(Durability::Durable).last_event(), std::chrono::seconds{1});
     });
     script.attempt([&] {
       std::int64_t events = 0;
-      for (const SqlRow& row : db.sql("seen", "SELECT event FROM seen ORDER BY event")) {
+      for (const SqlRow& row : db.sql("tally", "SELECT id FROM tally ORDER BY id")) {
         if (row.int64(0) != ++events) script.told.complain("a projection shows a gap");
       }
     });
-    script.attempt([&] { db.projections().stop("seen"); });
-    script.attempt([&] { db.projections().rebuild("seen"); });
-    script.attempt([&] { db.projections().catch_up("seen"); });
+    script.attempt([&] { db.projections().stop("tally"); });
+    script.attempt([&] { db.projections().rebuild("tally"); });
+    script.attempt([&] { db.projections().catch_up("tally"); });
   });
 }
 
@@ -294,7 +298,9 @@ void run_projections(Script& script) {
 void back_up(Script& script, Db& db, bool incremental) {
   script.attempt([&] {
     const auto report = db.backup(script.place.set(), {.incremental = incremental, .shards = 2});
-    script.told.say({.what = Word::BackedUp, .commit = report.snapshot.manifest.value().last_commit});
+    script.told.say({.what = Word::BackedUp,
+                     .step = static_cast<int>(report.snapshot.ordinal),
+                     .commit = report.snapshot.manifest.value().last_commit});
   });
 }
 
@@ -310,8 +316,8 @@ void run_backup(Script& script) {
 void prepare_restore(Script& script) {
   prepare_store(script);
   script.with_store([&](Db& db) {
-    db.projections().add(seen_projection());
-    db.projections().catch_up("seen");
+    db.projections().add(test::tally());
+    db.projections().catch_up("tally");
     back_up(script, db, false);
     levels(script, db, 31);
     back_up(script, db, true);

@@ -2,6 +2,7 @@
 // be left of it, whatever failed on the way.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -56,12 +57,14 @@ class Script {
   }
 
   void with_store(const std::function<void(Db&)>& body);  // opened and closed
+  void begin_life() { failed_ = false; }                  // of a store, which takes commits again
   void commit(Db& db, int step, Durability level, std::string_view command = {});
   void wait(const Ticket& ticket, int step, Durability level);
 
  private:
   const Expects expects_;
   const Error no_memory_;
+  std::atomic<bool> failed_{false};  // the store has, in this life
 };
 
 struct Workload {
@@ -80,11 +83,11 @@ Options patient_options();
 
 // --- For the checks
 
-// What was acknowledged at this level or above, through this commit.
-test::Told safe_words(const Told& told, Durability least, CommitSeq through = ~CommitSeq{0});
-// Opens it, checks it against what was told, writes to it, and checks it again.
-void check_store_in(const std::filesystem::path& directory, const Told& told, Durability least);
-Projection seen_projection();
+// What was said at this level or above, through this commit.
+test::Promises promises_of(const Told& told, Durability least, CommitSeq through = ~CommitSeq{0});
+// Holds it against the invariants, which writes to it.
+void check_store_in(const std::filesystem::path& directory, const Told& told, Durability least,
+                    bool has_projection = false);
 
 void check_commits(Script& script, Durability least);
 void check_projections(Script& script, Durability least);

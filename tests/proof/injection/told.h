@@ -19,7 +19,7 @@ namespace azoth::inject {
 struct Word {
   enum What : int { Nothing, Submitted, Acknowledged, Number, Command, BackedUp, Restored };
   int what = Nothing;
-  int step = 0;
+  int step = 0;  // or the ordinal of what was backed up
   std::uint64_t commit = 0;  // or what was numbered
   Durability level = Durability::Durable;
 };

@@ -96,13 +96,17 @@ struct Status {
 };
 
 struct VerifyReport {
-  std::uint64_t pages = 0;  // of LMDB, in use
+  bool pages_whole = false;      // of LMDB; nothing else is looked at before they are
+  std::uint64_t pages = 0;       // in use
+  std::uint64_t lost_pages = 0;  // neither in use nor free
   std::uint64_t commits = 0;
   std::uint64_t state_keys = 0;
   std::uint64_t events = 0;
   std::uint64_t tag_entries = 0;
   std::uint64_t journal_batches = 0;
   std::uint64_t journal_segments = 0;
+  std::uint64_t registered_sets = 0;
+  std::uint64_t projections = 0;  // looked at by Db::verify()
   std::vector<std::string> problems;  // empty: everything is as it was written
   std::vector<std::string> notes;     // damage in bytes that are no longer needed
   bool ok() const { return problems.empty(); }
@@ -213,7 +217,8 @@ class Store {
   std::vector<Metric> metrics() const;
 
   // Checks everything that is stored: structure, gapless ids, every checksum, the tag index against the events, counts,
-  // the journal's chain. Works on a snapshot; writers go on.
+  // sequences, command ids and the seal against the log, the journal's chain, what snapshot sets have registered. Works
+  // on a snapshot; writers go on.
   VerifyReport verify(const Progress& progress = {});
   // A hash over the sorted state and over every event's id, time, type, tags, metadata and payload, in hex. Equal
   // content gives equal digests, whatever the history.
