@@ -34,7 +34,7 @@ class Keeper {
 
   void run() {
     while (shared_.stopped_life != life_) {
-      sleep(5 + random_() % 60);
+      sleep(2 + random_() % 30);
       try {
         act();
       } catch (const Error& error) {  // nothing was changed, or what was begun is as if it never was

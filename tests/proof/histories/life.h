@@ -13,8 +13,9 @@ constexpr Word kClients = 12;
 constexpr Word kClientsBeside = 2;
 
 struct Plan {
-  Word transactions = 0;  // that are to end, at least
-  Word backups = 0;       // over the whole run
+  Word transactions = 0;     // that are to end, at least
+  Word backups = 0;          // over the whole run
+  Word longest_life = 1500;  // milliseconds; most end at some moment before that
   std::uint64_t seed = 0;
 };
 

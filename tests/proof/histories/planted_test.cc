@@ -249,7 +249,7 @@ bool found(const Verdict& verdict, const std::string& begins_with) {
 TEST(Verdict, FindsEachPlantedMistakeInARealRun) {
   const test::TempDir directory;
   const Places places{directory.path()};
-  run(places, {.transactions = 15'000, .backups = 4, .seed = test::test_seed() >> 24});
+  run(places, {.transactions = 30'000, .backups = 4, .longest_life = 300, .seed = test::test_seed() >> 24});
   const Evidence evidence = gather(places);
   const Verdict right = judge(evidence);
   ASSERT_TRUE(right.clean()) << right.text();

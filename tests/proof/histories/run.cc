@@ -36,7 +36,7 @@ class Run {
     if (!beside_) begin_beside();
     const std::uint64_t dice = random_() % 10;
     // Some are killed while they open the store.
-    wait(Milliseconds(dice == 0 ? random_() % 60 : 100 + random_() % longest()));
+    wait(Milliseconds(dice == 0 ? random_() % 60 : 100 + random_() % plan_.longest_life));
     if (random_() % 4 == 0) stop_for_a_while(writer);
     if (dice == 1) {
       shared_->stopped_life = life;
@@ -48,8 +48,6 @@ class Run {
     if (!writer.was_killed()) throw std::runtime_error("life " + std::to_string(life) + " ended by itself");
     ++report_.kills;
   }
-
-  std::uint64_t longest() const { return plan_.transactions < 100'000 ? 600 : 2500; }
 
   // No longer than is needed.
   void wait(Milliseconds time) {
