@@ -264,6 +264,7 @@ void Client::begin(std::vector<Wish> wishes, bool command, const std::function<v
   bulk_ = current_.appends() && one_in(kBulkOneIn);
   file_.invoked(current_);
   if (refused(body)) answer({.ending = Ending::Aborted});
+  shared_.count_ended();
 }
 
 // A refusal says nothing about the first attempt, so it is no answer.
@@ -309,7 +310,6 @@ void Client::answer(Answer answer) {
   if (answer.ending != Ending::Aborted) answer.ops = std::move(ops_);
   ops_.clear();
   file_.answered(current_.txn, answer);
-  shared_.count_ended();
 }
 
 void Client::land(std::size_t most_in_flight) {
