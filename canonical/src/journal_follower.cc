@@ -32,13 +32,17 @@ bool JournalFollower::advance(const EachRecord& each) {
   }
 }
 
+// LMDB has a bulk transaction before the journal is told of it: then its batch comes when its commit is known already.
 bool JournalFollower::read_batches(std::vector<std::string>& batches) {
   while (auto batch = segment_->read(tail_.valid_bytes)) {
-    if (batch->previous_checksum != tail_.checksum || batch->first_commit != tail_.last_commit + 1) break;
-    batches.emplace_back(segment_->records());
+    if (batch->previous_checksum != tail_.checksum) break;
+    if (batch->last_commit > tail_.last_commit) {
+      if (batch->first_commit != tail_.last_commit + 1) break;
+      batches.emplace_back(segment_->records());
+      tail_.last_commit = batch->last_commit;
+    }
     tail_.valid_bytes += align_batch(batch->length);
     tail_.checksum = batch->checksum;
-    tail_.last_commit = batch->last_commit;
   }
   return !batches.empty();
 }

@@ -172,6 +172,14 @@ TEST_F(JournalFollowerTest, GoesOnWithTheNextLifeOfTheWriter) {
   EXPECT_EQ(seen, 3u);
 }
 
+TEST_F(JournalFollowerTest, IsNotHeldUpByABulkTransactionOfWhichTheJournalIsToldLater) {
+  write(2);
+  driver_->bulk(make_record(3, 100), [this] { start(3); });
+  write(2);
+  EXPECT_TRUE(advance());
+  EXPECT_EQ(seen_, last());
+}
+
 // The writer was killed when LMDB had the bulk transaction and the journal did not know of it.
 TEST_F(JournalFollowerTest, SaysWhenTheNextLifeBeginsBehindABulkTransaction) {
   write(2);
