@@ -14,6 +14,7 @@ void JournalFollower::start(CommitSeq lmdb_commit, const EachRecord& each) {
   segment_ = std::make_unique<SegmentReader>(*fs_, directory_, identity_, tail_.segment_number);
 }
 
+// A batch without records stands for a bulk transaction: nothing that comes behind it fits on what is before it.
 bool JournalFollower::advance(const EachRecord& each) {
   bool lost = false;
   while (true) {
@@ -21,20 +22,27 @@ bool JournalFollower::advance(const EachRecord& each) {
     bool progress = read_batches(batches);
     if (lost && !progress) return false;
     if (progress) segment_->sync();
-    for (const std::string& records : batches) for_each_record(records, each);
+    for (const std::string& records : batches) {
+      if (records.empty()) return false;
+      for_each_record(records, each);
+    }
     Next next = next_segment();
     if (next == Next::Nothing) return true;
     lost = next == Next::Lost;  // unless what is missing was written between the two looks
   }
 }
 
+// LMDB has a bulk transaction before the journal is told of it: then its batch comes when its commit is known already.
 bool JournalFollower::read_batches(std::vector<std::string>& batches) {
   while (auto batch = segment_->read(tail_.valid_bytes)) {
-    if (batch->previous_checksum != tail_.checksum || batch->first_commit != tail_.last_commit + 1) break;
-    batches.emplace_back(segment_->records());
+    if (batch->previous_checksum != tail_.checksum) break;
+    if (batch->last_commit > tail_.last_commit) {
+      if (batch->first_commit != tail_.last_commit + 1) break;
+      batches.emplace_back(segment_->records());
+      tail_.last_commit = batch->last_commit;
+    }
     tail_.valid_bytes += align_batch(batch->length);
     tail_.checksum = batch->checksum;
-    tail_.last_commit = batch->last_commit;
   }
   return !batches.empty();
 }
@@ -47,8 +55,10 @@ JournalFollower::Next JournalFollower::next_segment() {
   for (const JournalFiles::Segment& segment : files.segments) {
     if (!segment.header || segment.header->previous_number != tail_.segment_number) continue;
     const SegmentHeader& header = *segment.header;
-    if (header.previous_valid_bytes != tail_.valid_bytes || header.previous_checksum != tail_.checksum) {
-      // Written between the last look and this one, or cut by a recovery.
+    if (header.previous_valid_bytes != tail_.valid_bytes || header.previous_checksum != tail_.checksum ||
+        header.first_commit != tail_.last_commit + 1) {
+      // Written between the last look and this one, or cut by a recovery, or a bulk transaction that the journal was
+      // not told of.
       return Next::Lost;
     }
     tail_ = {segment.number, kSegmentHeaderBytes, header.checksum, header.first_commit - 1};

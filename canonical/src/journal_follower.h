@@ -2,8 +2,8 @@
 //
 // Follows the chain batch by batch, as recovery does, but never concludes anything from a batch that is not there yet:
 // the writer may be in the middle of it. What it hands on it has synced itself before, so that nothing is ever shown
-// that a power cut could take back. When the writer has trimmed and recycled what was to be read next, that is said,
-// and the caller starts again from what LMDB holds by then.
+// that a power cut could take back. When the journal does not hold what was to be read next (the writer has recycled
+// it, or it is a bulk transaction), that is said, and the caller starts again from what LMDB holds by then.
 #pragma once
 
 #include <filesystem>
@@ -29,7 +29,8 @@ class JournalFollower {
   // which beside a writer may only mean that it has moved on.
   void start(CommitSeq lmdb_commit, const EachRecord& each);
 
-  // Hands on what came since. False: the place was recycled, start again.
+  // Hands on what came since. False: the place was recycled, or a bulk transaction came, which only LMDB holds; start
+  // again.
   bool advance(const EachRecord& each);
 
  private:

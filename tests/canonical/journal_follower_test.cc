@@ -25,7 +25,8 @@ class JournalFollowerTest : public testing::Test {
   }
   CommitSeq last() const { return driver_->history().records.size(); }
 
-  // Beside a keeper that is at work a follower may find a file gone and start again; here nothing is to be left to chance.
+  // Beside a keeper that is at work a follower may find a file gone and start again; here nothing is to be left to
+  // chance.
   void start(CommitSeq lmdb_commit) {
     driver_->settle();
     seen_ = lmdb_commit;
@@ -139,6 +140,19 @@ TEST_F(JournalFollowerTest, SaysWhenItsPlaceWasRecycled) {
   EXPECT_EQ(seen_, last());
 }
 
+TEST_F(JournalFollowerTest, SaysWhenABulkTransactionLeftACommitOut) {
+  write(2);
+  start(0);
+  driver_->bulk(make_record(3, 100), [] {});
+  EXPECT_FALSE(advance());
+  start(driver_->history().lmdb);
+  driver_->bulk(make_record(4, 100), [] {});
+  write(2);
+  EXPECT_FALSE(advance()) << "what came behind it belongs on top of it";
+  start(driver_->history().lmdb);
+  EXPECT_EQ(seen_, last());
+}
+
 TEST_F(JournalFollowerTest, GoesOnWithTheNextLifeOfTheWriter) {
   write(2);
   start(0);
@@ -158,6 +172,35 @@ TEST_F(JournalFollowerTest, GoesOnWithTheNextLifeOfTheWriter) {
   EXPECT_EQ(seen, 3u);
 }
 
+TEST_F(JournalFollowerTest, IsNotHeldUpByABulkTransactionOfWhichTheJournalIsToldLater) {
+  write(2);
+  driver_->bulk(make_record(3, 100), [this] { start(3); });
+  write(2);
+  EXPECT_TRUE(advance());
+  EXPECT_EQ(seen_, last());
+}
+
+// The writer was killed when LMDB had the bulk transaction and the journal did not know of it.
+TEST_F(JournalFollowerTest, SaysWhenTheNextLifeBeginsBehindABulkTransaction) {
+  write(2);
+  std::unique_ptr<SimDisk> after;
+  StoreHistory history;
+  driver_->bulk(make_record(3, 100), [&] {
+    after = disk_.crash();
+    history = driver_->history();
+  });
+  JournalFollower follower(*after, kJournalDirectory, test_identity());
+  CommitSeq seen = 0;
+  auto count = [&](std::string_view record) { EXPECT_EQ(RecordReader(record).header().commit_seq, ++seen); };
+  follower.start(0, count);
+  ASSERT_EQ(seen, 2u);
+  Recovered recovered = recover(*after, 3);
+  JournalDriver next(*after, recovered.plan.tail, recovered.files, history);
+  next.write({make_record(4, 100)});
+  EXPECT_FALSE(follower.advance(count));
+  EXPECT_EQ(seen, 2u);
+}
+
 TEST_F(JournalFollowerTest, NeverMissesOrRepeatsACommitWhateverTheWriterDoes) {
   std::mt19937_64 random(test_seed());
   start(0);
@@ -171,7 +214,11 @@ TEST_F(JournalFollowerTest, NeverMissesOrRepeatsACommitWhateverTheWriterDoes) {
         if (!advance()) start(driver_->history().lmdb);
         ASSERT_EQ(seen_, last());
         break;
-      default: write(1 + static_cast<int>(random() % 3), 1 + static_cast<int>(random() % 3), random() % 9000);
+      case 2:
+        if (random() % 8 == 0) driver_->bulk(make_record(last() + 1, 100), [] {});
+        break;
+      default:
+        write(1 + static_cast<int>(random() % 3), 1 + static_cast<int>(random() % 3), random() % 9000);
     }
     if (HasFatalFailure()) return;
   }

@@ -262,6 +262,32 @@ TEST_F(ReadingStoreTest, AnUncleanStoreIsShownWholeAndNotChanged) {
   EXPECT_EQ(writer()->digest(), digest);
 }
 
+// Its operations and events are in LMDB only; the journal has a batch without records in its place.
+TEST_F(ReadingStoreTest, ShowsABulkTransactionAndWhatCameRightBehindIt) {
+  Process process([&] {
+    auto store = writer();
+    for (std::uint64_t number = 1; number <= 5; ++number) test::commit(*store, change(number), Durability::Durable);
+    shared_->step = 1;
+    test::await([&] { return shared_->step == 2; });
+    test::commit(*store, change(6, options_.segment_bytes), Durability::Durable);
+    for (std::uint64_t number = 7; number <= 9; ++number) test::commit(*store, change(number), Durability::Durable);
+    shared_->step = 3;
+    test::await([&] { return shared_->stop.load(); });
+  });
+  test::await([&] { return shared_->step == 1; });
+  auto store = reader();
+  ASSERT_EQ(store->read().commit_seq(), 5u);
+  shared_->step = 2;
+  test::await([&] { return shared_->step == 3; });
+  const ReadTxn snapshot = store->read();
+  EXPECT_EQ(snapshot.commit_seq(), 9u);
+  EXPECT_EQ(state_of(snapshot).size(), 9u);
+  EXPECT_TRUE(fold(snapshot) == state_of(snapshot));
+  EXPECT_EQ(test::ids_of(snapshot.events({.tags = {"all:1"}})).size(), 9u);
+  shared_->stop = true;
+  EXPECT_EQ(process.wait(), 0);
+}
+
 TEST_F(ReadingStoreTest, DamageWithoutAWriterIsCorruption) {
   Process process([&] {
     auto store = writer();

@@ -383,7 +383,8 @@ class AllOrders {
     for (std::size_t t = 0; t < placed_.size(); ++t) {
       const RecordedTxn& other = history_.transactions[t];
       if (placed_[t] || other.outcome != TxnOutcome::Committed) continue;
-      if (real_time_ && other.completed < txn.invoked) return true;
+      const std::uint64_t shown = other.shown ? (*other.shown)[txn.looks_at] : other.completed;
+      if (real_time_ && shown < txn.invoked + (other.client == txn.client ? 1 : 0)) return true;
     }
     return false;
   }
@@ -429,6 +430,8 @@ void spoil(History& history, Random& random) {
     for (MicroOp& op : txn.ops) {
       if (op.kind == MicroOp::Kind::Read && chance(random, 25)) spoil_list(op.key, op.seen);
     }
+    txn.looks_at = static_cast<std::uint8_t>(below(random, 3));
+    if (chance(random, 50)) txn.shown = ShownFrom{txn.completed, txn.completed + below(random, 4), kNever, kNever};
   }
   for (auto& [key, list] : *history.final_state) {
     if (chance(random, 5)) spoil_list(key, list);

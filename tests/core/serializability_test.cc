@@ -286,6 +286,59 @@ TEST(Serializability, SessionsHaveTheOtherKindsOfCycles) {
   expect_only(fork, "session G2", {1, 2, 3, 4});
 }
 
+// A store where the first is shown at level 0 when it completes, at level 1 later, at level 2 never.
+class PlantedLevels : public Planted {
+ public:
+  explicit PlantedLevels(std::uint32_t reading_client) {
+    txn({a("x", 1)}).shown = ShownFrom{2, 20, kNever, kNever};
+    txn({r("x", {})}).client = reading_client;
+    at(1, 1, 2);
+  }
+  void reads_at(std::uint8_t level, std::uint64_t invoked) {
+    history.transactions[1].looks_at = level;
+    at(2, invoked, invoked + 1);
+  }
+};
+
+TEST(Serializability, OnlyWhatWasShownAtItsLevelMustBeSeen) {
+  for (const auto& [client, name] : {std::pair(1u, "session G-single"), std::pair(2u, "strict G-single")}) {
+    PlantedLevels p(client);
+    p.reads_at(0, 10);
+    expect_only(p, name, {1, 2});
+    p.reads_at(1, 10);
+    EXPECT_TRUE(check_history(p.history).clean());
+    p.reads_at(1, 21);
+    expect_only(p, name, {1, 2});
+    p.reads_at(2, 21);
+    EXPECT_TRUE(check_history(p.history).clean());
+  }
+}
+
+TEST(Serializability, AClientIsShownWhatItDidBeforeSomethingThatIsNotShown) {
+  Planted p;
+  p.txn({a("x", 1)});
+  p.txn({a("y", 1)}).shown = ShownFrom{4, kNever, kNever, kNever};
+  p.txn({r("x", {}), r("y", {})}).looks_at = 1;
+  for (RecordedTxn& txn : p.history.transactions) txn.client = 1;
+  p.at(1, 1, 2);
+  p.at(2, 3, 4);
+  p.at(3, 5, 6);
+  expect_only(p, "session G-single", {1, 3}, {.real_time = false});
+  p.history.transactions[2].ops[0].seen = {1};
+  EXPECT_TRUE(check_history(p.history).clean());
+}
+
+TEST(Serializability, CommitNumbersFollowRealTimeAtTheLevelThatIsLookedAt) {
+  PlantedLevels p(2);
+  p.commits({1, 0});
+  p.reads_at(0, 10);
+  EXPECT_TRUE(check_history(p.history).has("commit order"));
+  p.reads_at(1, 10);
+  EXPECT_TRUE(check_history(p.history).clean()) << check_history(p.history).text();
+  p.reads_at(1, 21);
+  EXPECT_TRUE(check_history(p.history).has("commit order"));
+}
+
 TEST(Serializability, AnAbortedValueThatIsReadIsG1a) {
   Planted p;
   p.txn({a("x", 1)}, TxnOutcome::Aborted);
@@ -464,6 +517,12 @@ TEST(Serializability, WhatIsNoHistoryIsRefused) {
   backwards.txn({});
   backwards.at(1, 5, 4);
   EXPECT_THROW(check_history(backwards.history), std::invalid_argument);
+  backwards.at(1, 5, 6);
+  backwards.history.transactions[0].shown = ShownFrom{6, 6, 4, 6};
+  EXPECT_THROW(check_history(backwards.history), std::invalid_argument);
+  Planted level;
+  level.txn({}).looks_at = kSightLevels;
+  EXPECT_THROW(check_history(level.history), std::invalid_argument);
   Planted overlap;
   overlap.txn({});
   overlap.txn({}).client = 1;

@@ -19,6 +19,8 @@ class Dependencies {
  private:
   void add_read_edges(const IndexedRead& read);
   void add_unseen_edges(std::uint32_t list, const std::vector<const IndexedRead*>& readers);
+  void add_order_edges(const std::vector<std::uint32_t>& txns, Dependency kind);
+  void add_order_edges(const std::vector<std::uint32_t>& txns, Dependency kind, std::uint8_t level);
 
   const HistoryIndex& index_;
   DependencyGraph& graph_;
@@ -108,40 +110,43 @@ void Dependencies::add_session_edges() {
   for (std::uint32_t t = 0; t < index_.size(); ++t) {
     if (index_.committed(t)) clients[index_.txn(t).client].push_back(t);
   }
-  for (auto& [client, txns] : clients) {
-    std::sort(txns.begin(), txns.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return std::pair(index_.txn(a).invoked, index_.txn(a).completed) <
-             std::pair(index_.txn(b).invoked, index_.txn(b).completed);
-    });
-    std::optional<std::uint32_t> before;
-    for (std::uint32_t t : txns) {
-      if (before) graph_.add({*before, t, Dependency::Session});
-      if (index_.completes(t)) before = t;
-    }
-  }
+  for (const auto& [client, txns] : clients) add_order_edges(txns, Dependency::Session);
 }
 
-// One helper for each completion, in their order, each leading to the next: what completes leads to its helper, and
-// the helper of the last completion before an invocation leads to what is invoked.
 void Dependencies::add_real_time_edges() {
-  std::vector<std::uint32_t> invocations, completions;
+  std::vector<std::uint32_t> txns;
   for (std::uint32_t t = 0; t < index_.size(); ++t) {
-    if (!index_.committed(t)) continue;
-    invocations.push_back(t);
-    if (index_.completes(t)) completions.push_back(t);
+    if (index_.committed(t)) txns.push_back(t);
   }
-  std::sort(invocations.begin(), invocations.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return index_.txn(a).invoked < index_.txn(b).invoked; });
-  std::sort(completions.begin(), completions.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return index_.txn(a).completed < index_.txn(b).completed; });
+  add_order_edges(txns, Dependency::RealTime);
+}
+
+void Dependencies::add_order_edges(const std::vector<std::uint32_t>& txns, Dependency kind) {
+  for (std::uint8_t level = 0; level < kSightLevels; ++level) add_order_edges(txns, kind, level);
+}
+
+// What is shown between two invocations leads to one helper, which leads to that of the next ones; the helper of the
+// last shown before an invocation leads to what is invoked. A client may begin at the tick at which it ended.
+void Dependencies::add_order_edges(const std::vector<std::uint32_t>& txns, Dependency kind, std::uint8_t level) {
+  using Moment = std::pair<std::uint64_t, std::uint64_t>;
+  auto invoked = [&](std::uint32_t t) { return index_.txn(t).invoked; };
+  auto shown = [&](std::uint32_t t) { return Moment(index_.shown(t, level), invoked(t)); };
+  std::vector<std::uint32_t> looking, seen;
+  for (std::uint32_t t : txns) {
+    if (index_.txn(t).looks_at == level) looking.push_back(t);
+    if (index_.shown(t, level) != kNever) seen.push_back(t);
+  }
+  std::sort(looking.begin(), looking.end(), [&](auto a, auto b) { return invoked(a) < invoked(b); });
+  std::sort(seen.begin(), seen.end(), [&](auto a, auto b) { return shown(a) < shown(b); });
   std::optional<std::uint32_t> helper;
-  auto completed = completions.begin();
-  for (std::uint32_t t : invocations) {
-    for (; completed != completions.end() && index_.txn(*completed).completed < index_.txn(t).invoked; ++completed) {
-      const std::uint32_t next = graph_.add_helper();
-      if (helper) graph_.add({*helper, next, Dependency::Onward});
-      graph_.add({*completed, next, Dependency::RealTime});
-      helper = next;
+  auto next = seen.begin();
+  for (std::uint32_t t : looking) {
+    const Moment now(invoked(t), kind == Dependency::Session ? invoked(t) : 0);
+    if (next != seen.end() && shown(*next) < now) {
+      const std::uint32_t later = graph_.add_helper();
+      if (helper) graph_.add({*helper, later, Dependency::Onward});
+      for (; next != seen.end() && shown(*next) < now; ++next) graph_.add({*next, later, kind});
+      helper = later;
     }
     if (helper) graph_.add({*helper, t, Dependency::Onward});
   }

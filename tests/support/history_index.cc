@@ -17,6 +17,9 @@ void check_times(const History& history, bool session) {
   for (const RecordedTxn& txn : history.transactions) {
     if (!ids.insert(txn.id).second) refuse("the id of " + txn_name(txn) + " occurs twice");
     if (txn.completed < txn.invoked) refuse(txn_name(txn) + " completes before it is invoked");
+    if (txn.looks_at >= kSightLevels) refuse(txn_name(txn) + " looks at a level that there is not");
+    if (txn.shown && *std::min_element(txn.shown->begin(), txn.shown->end()) < txn.invoked)
+      refuse(txn_name(txn) + " is shown before it is invoked");
     clients[txn.client].push_back(&txn);
   }
   if (!session) return;
@@ -113,6 +116,11 @@ void HistoryIndex::find_longest() {
     list.longest = read.seen;
     list.longest_by = read.txn;
   }
+}
+
+std::uint64_t HistoryIndex::shown(std::uint32_t index, std::uint8_t level) const {
+  if (txn(index).outcome != TxnOutcome::Committed) return kNever;
+  return txn(index).shown ? (*txn(index).shown)[level] : txn(index).completed;
 }
 
 const IndexedAppend* HistoryIndex::append(std::uint32_t list, ListValue value) const {

@@ -43,8 +43,9 @@ class HistoryIndex {
   std::uint32_t size() const { return static_cast<std::uint32_t>(history_.transactions.size()); }
   // An unknown outcome counts as committed exactly if a committed transaction or the final state shows its effect.
   bool committed(std::uint32_t index) const { return committed_[index]; }
-  // The end of what real time says about it: nothing is known to be after a transaction of unknown outcome.
-  bool completes(std::uint32_t index) const { return txn(index).outcome == TxnOutcome::Committed; }
+  // The tick from which on it must be seen by who looks at this level. Nothing is known to be after a transaction of
+  // unknown outcome.
+  std::uint64_t shown(std::uint32_t index, std::uint8_t level) const;
 
   const std::vector<IndexedList>& lists() const { return lists_; }
   std::uint32_t list_of(const std::string& key) const { return list_numbers_.at(key); }

@@ -20,28 +20,29 @@ std::string place_text(const RecordedTxn& txn) {
   return txn_name(txn) + (appends(txn) ? " (commit " : " (reads at commit ") + std::to_string(*txn.commit) + ')';
 }
 
-void check_real_time(const HistoryIndex& index, const std::vector<std::uint32_t>& order, CheckResult& result) {
-  std::vector<std::uint32_t> by_invocation = order;
-  std::vector<std::uint32_t> by_completion;
-  std::copy_if(order.begin(), order.end(), std::back_inserter(by_completion),
-               [&](std::uint32_t t) { return index.completes(t); });
-  std::sort(by_invocation.begin(), by_invocation.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return index.txn(a).invoked < index.txn(b).invoked; });
-  std::sort(by_completion.begin(), by_completion.end(),
-            [&](std::uint32_t a, std::uint32_t b) { return index.txn(a).completed < index.txn(b).completed; });
-  const RecordedTxn* furthest = nullptr;  // of those completed
-  auto completed = by_completion.begin();
-  for (std::uint32_t t : by_invocation) {
+void check_real_time(const HistoryIndex& index, const std::vector<std::uint32_t>& order, std::uint8_t level,
+                     CheckResult& result) {
+  std::vector<std::uint32_t> looking, seen;
+  for (std::uint32_t t : order) {
+    if (index.txn(t).looks_at == level) looking.push_back(t);
+    if (index.shown(t, level) != kNever) seen.push_back(t);
+  }
+  std::sort(looking.begin(), looking.end(),
+            [&](auto a, auto b) { return index.txn(a).invoked < index.txn(b).invoked; });
+  std::sort(seen.begin(), seen.end(), [&](auto a, auto b) { return index.shown(a, level) < index.shown(b, level); });
+  std::optional<std::uint32_t> furthest;  // of those shown
+  auto next = seen.begin();
+  for (std::uint32_t t : looking) {
     const RecordedTxn& txn = index.txn(t);
-    for (; completed != by_completion.end() && index.txn(*completed).completed < txn.invoked; ++completed) {
-      const RecordedTxn& done = index.txn(*completed);
-      if (furthest == nullptr || place(done) > place(*furthest)) furthest = &done;
+    for (; next != seen.end() && index.shown(*next, level) < txn.invoked; ++next) {
+      if (!furthest || place(index.txn(*next)) > place(index.txn(*furthest))) furthest = *next;
     }
-    if (furthest == nullptr || place(*furthest) <= place(txn)) continue;
+    if (!furthest || place(index.txn(*furthest)) <= place(txn)) continue;
+    const RecordedTxn& before = index.txn(*furthest);
     add_anomaly(result, {"commit order",
-                         {furthest->id, txn.id},
-                         place_text(*furthest) + " completed at " + std::to_string(furthest->completed) + ", before " +
-                             place_text(txn) + " was invoked at " + std::to_string(txn.invoked)});
+                         {before.id, txn.id},
+                         place_text(before) + " completed at " + std::to_string(index.shown(*furthest, level)) +
+                             ", before " + place_text(txn) + " was invoked at " + std::to_string(txn.invoked)});
   }
 }
 
@@ -88,7 +89,8 @@ void replay_commits(const HistoryIndex& index, const CheckOptions& options, Chec
                  {before.id, after.id},
                  txn_name(before) + " and " + txn_name(after) + " are both commit " + std::to_string(*after.commit)});
   }
-  if (options.real_time) check_real_time(index, order, result);
+  for (std::uint8_t level = 0; options.real_time && level < kSightLevels; ++level)
+    check_real_time(index, order, level, result);
   replay(index, order, result);
 }
 

@@ -183,8 +183,8 @@ std::string Checker::explain(const DependencyEdge& edge) const {
     case Dependency::Session:
       return from + " was before " + to + " on client " + std::to_string(index_.txn(edge.from).client);
     default:
-      return from + " completed at " + std::to_string(index_.txn(edge.from).completed) + ", before " + to +
-             " was invoked at " + std::to_string(index_.txn(edge.to).invoked);
+      return from + " completed at " + std::to_string(index_.shown(edge.from, index_.txn(edge.to).looks_at)) +
+             ", before " + to + " was invoked at " + std::to_string(index_.txn(edge.to).invoked);
   }
 }
 

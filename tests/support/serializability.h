@@ -28,11 +28,15 @@
 //   "strict G0", ...       the same with edges of real time: x had completed before y was invoked
 //   "replay"               a read that the commits up to its place in the order of commit numbers do not explain
 //   "commit order"         commit numbers that occur twice, or contradict real time
+// Where a store has levels at which not everybody sees everything at once, a transaction says at which it looks, and
+// from when on it must be seen at each; real time and sessions then order only who looks after the other was shown.
 // Of the cycles that share transactions the worst is reported (the order above), in its shortest form.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -61,6 +65,10 @@ enum class TxnOutcome {
   Unknown,  // an error or a crash on the way: it may take effect at any time after its invocation, or never
 };
 
+constexpr std::size_t kSightLevels = 4;
+constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
+using ShownFrom = std::array<std::uint64_t, kSightLevels>;  // ticks, kNever where nothing is promised
+
 struct RecordedTxn {
   std::uint64_t id = 0;       // for the reports
   std::uint32_t client = 0;   // one client's transactions follow one another
@@ -70,6 +78,8 @@ struct RecordedTxn {
   std::vector<MicroOp> ops;
   // The number that the store gave the commit; of a transaction that only reads, the last commit that it sees.
   std::optional<std::uint64_t> commit{};
+  std::uint8_t looks_at = 0;         // a level
+  std::optional<ShownFrom> shown{};  // at each level; nothing: at all of them from `completed` on
 };
 
 struct History {
