@@ -9,6 +9,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <iostream>
 #include <map>
 #include <random>
 #include <string>
@@ -90,7 +91,20 @@ class KillTest : public WritePath {
     options_.delta_age = std::chrono::milliseconds{50};
     Store::create(directory(), options_);
   }
-  ~KillTest() override { munmap(acknowledged_, sizeof(Acknowledged)); }
+  ~KillTest() override {
+    munmap(acknowledged_, sizeof(Acknowledged));
+    if (HasFailure()) keep();
+  }
+
+  // What went wrong once in thousands of kills is not to be had again for the asking.
+  void keep() const {
+    std::error_code failed;
+    const char* place = std::getenv("AZOTH_PROOF_KEEP");
+    const std::filesystem::path kept = std::filesystem::path(place != nullptr ? place : parent_.path().parent_path()) /
+                                       ("azoth-kills-" + std::to_string(getpid()));
+    std::filesystem::copy(directory(), kept, std::filesystem::copy_options::recursive, failed);
+    std::cout << "the store is kept in " << kept << std::endl;
+  }
 
   std::filesystem::path directory() const { return parent_.path() / "store"; }
 
