@@ -131,8 +131,9 @@ TEST_F(StoreTest, ADataFileThatIsOlderThanTheJournalKnowsIsRefused) {
   store_->checkpoint();
   put(*store_, "c", "3");  // its batch says that LMDB holds b
   copy_store(directory(), newer);
-  stdfs::copy_file(older / "canonical/data.mdb", newer / "canonical/data.mdb", stdfs::copy_options::overwrite_existing);
-  EXPECT_THAT(message_of([&] { Store::open(newer, store_.options()); }), HasSubstr("has lost commits or is an older copy"));
+  const char* name = "canonical/data.mdb";
+  stdfs::copy_file(older / name, newer / name, stdfs::copy_options::overwrite_existing);
+  EXPECT_THAT(message_of([&] { Store::open(newer, store_.options()); }), HasSubstr("lost commits or is an older copy"));
 }
 
 TEST_F(StoreTest, ADataFileThatWasCutIsAnErrorAndNotTheEndOfTheProcess) {
