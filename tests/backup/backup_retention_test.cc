@@ -65,6 +65,19 @@ TEST_F(BackupRetention, WhatIsWrittenWhileASnapshotIsTakenIsKept) {
   expect_restored(target(), model_, list().back().manifest->last_commit, options_);
 }
 
+// What is trimmed while a set registers lies in front of the commit that is chosen then.
+TEST_F(BackupRetention, TheCommitIsChosenWhenTheSetHasRegistered) {
+  back_up();
+  Retention(store_path()).forget(registration().set_id);
+  write_much();
+  fault::arm("file.make_directory", {.run = [&] { write_much(); }});  // the first thing that registering does
+  back_up();
+  write_much();
+  EXPECT_THAT(incremental().notes, IsEmpty());
+  restore();
+  expect_restored(target(), model_, list().back().manifest->last_commit, options_);
+}
+
 TEST_F(BackupRetention, ASetThatWasForgottenNeedsAFull) {
   back_up();
   Retention(store_path()).forget(registration().set_id);

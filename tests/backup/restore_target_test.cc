@@ -136,6 +136,7 @@ TEST_F(RestoreTargets, TheRestoredStoreGoesOnWithATimelineOfItsOwn) {
   EXPECT_EQ(restored.store_id, store_->meta().store_id);
   const std::unique_ptr<Store> store = Store::open(target(), options_);
   EXPECT_EQ(store->meta().timeline, restored.timeline);
+  EXPECT_NE(store->meta().timeline, store_->meta().timeline);
   EXPECT_EQ(store->meta().lineage.at(1).id, store_->meta().timeline);
   EXPECT_EQ(store->meta().lineage.front().fork, restored.commit);
   EXPECT_EQ(store->meta().created, store_->meta().created);

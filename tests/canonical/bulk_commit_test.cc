@@ -150,6 +150,20 @@ TEST_F(BulkCommitTest, WhoWaitsForOneHasADeadline) {
   EXPECT_EQ(put(*store, "c", "1").commit_seq, 2u);
 }
 
+TEST_F(BulkCommitTest, WhoWaitsForOneKeepsItsKeysLocked) {
+  TestStore store;
+  Hold bulk_holds("bulk.apply");
+  auto bulk = in_background([&] { submit(*store, bulk_of("key"), Durability::Applied); });
+  bulk_holds.wait_for_arrivals();
+  auto waiting = in_background([&] { submit(*store, set_of("a"), Durability::Applied); });
+  test::await([&] { return store->status().waiting_writers == 1; });
+  SubmitOptions hurried{.level = Durability::Applied, .timeout = milliseconds{1}};
+  EXPECT_EQ(code_of([&] { return store->submit(set_of("a"), {}, hurried); }), ErrorCode::LockTimeout);
+  bulk_holds.release();
+  bulk.get();
+  waiting.get();
+}
+
 TEST_F(BulkCommitTest, ItsConditionsAreCheckedOnWhatCameBeforeIt) {
   TestStore store;
   Hold bulk_holds("bulk.apply");

@@ -50,7 +50,7 @@ TEST_F(CloseTest, AWriteTxnThatIsOpenMeanwhileFailsAtItsCommit) {
   WriteTxn txn = store->begin();
   txn.put("k", "v");
   in_background([&] { store->close(); }).get();
-  EXPECT_EQ(code_of([&] { txn.commit(); }), ErrorCode::Closed);
+  EXPECT_EQ(code_of([&] { txn.commit(Durability::Applied); }), ErrorCode::Closed);  // and waits for nothing
   store.reopen();
   EXPECT_FALSE(store->read().exists("k"));
 }

@@ -196,6 +196,16 @@ TEST_F(FlusherTest, LmdbIsGivenOnlyWhatIsDurable) {
   expect_keys(commits);
 }
 
+TEST_F(FlusherTest, LmdbIsNotGivenWhatIsOnlyWritten) {
+  std::atomic<CommitSeq> durable_then{0};
+  auto look = [&] { durable_then = store_->read(kDurable).commit_seq(); };
+  fault::Armed flush("flush.apply", {.run = look, .times = -1});
+  for (int i = 0; store_->status().flushes == 0; ++i) {
+    submit(*store_, set_of("key" + std::to_string(i), kLarge), kWritten).wait(kWritten);
+  }
+  EXPECT_GE(durable_then, store_->status().flushed_seq);
+}
+
 TEST_F(FlusherTest, ADeltaStaysVisibleUntilLmdbHasIt) {
   for (const char* point : {"lmdb.reserve", "flush.apply", "lmdb.commit", "flush.committed"}) {
     submit(*store_, set_of("key", point), kDurable).wait();

@@ -698,6 +698,15 @@ TEST_F(GroupCommitTest, AFailedStoreRefusesWritesAndGoesOnReading) {
   EXPECT_EQ(test::code_of([&] { return store_->close(), 0; }), ErrorCode::StoreFailed);
 }
 
+TEST_F(GroupCommitTest, AStoreWhoseWriteHasFailedRefusesWrites) {
+  {
+    fault::Armed write("journal.write", {.fail_with = ENOSPC});
+    Ticket lost = submit(*store_, set_of("a"), kDurable);
+    EXPECT_TRUE(fails_with_unknown_outcome([&] { return lost.wait(); }));
+  }
+  EXPECT_TRUE(is_refused_for_good([&] { return submit(*store_, set_of("b"), kApplied); }));
+}
+
 TEST_F(GroupCommitTest, AFailedSyncIsNeverRetried) {
   std::atomic<int> syncs{0};
   submit(*store_, set_of("a"), kWritten).wait();

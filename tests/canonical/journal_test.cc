@@ -307,6 +307,29 @@ TEST(Journal, ASpareOfAnEarlierLifeIsUsedOnlyUnderADurableName) {
   EXPECT_EQ(recover(*cut, 0).records, driver.history().records);
 }
 
+TEST(Journal, ASpareOfAnEarlierLifeHasADurableSizeBeforeItsHeaderTellsIt) {
+  SimDisk disk;
+  create_store(disk);
+  disk.remove(kJournalDirectory / segment_name(2));
+  std::unique_ptr<File> spare = disk.open(kJournalDirectory / segment_name(3), FileSystem::Mode::Create);
+  spare->truncate(kSegmentBytes / 2);
+  spare->sync_data();
+  spare->truncate(kSegmentBytes);  // and no sync
+  std::vector<std::unique_ptr<SimDisk>> cuts;
+  disk.observe([&](const DiskOperation& operation) {
+    if (operation.kind != Kind::Sync) return;
+    cuts.push_back(disk.power_cut([](const PendingWrite& piece) { return piece.kind == PendingWrite::Kind::Bytes; }));
+  });
+  Recovered recovered = recover(disk, 0);
+  {
+    JournalDriver driver(disk, recovered.plan.tail, recovered.files, {});
+    driver.write({make_record(1, 500)});
+  }
+  disk.observe(nullptr);
+  EXPECT_GE(cuts.size(), 2u);
+  for (const auto& cut : cuts) EXPECT_NO_THROW(recover(*cut, 0));
+}
+
 TEST(Journal, EverySegmentHasADurableNameAndSizeBeforeItIsUsed) {
   SimDisk disk;
   auto driver = drive_new_store(disk);

@@ -75,6 +75,15 @@ TEST_F(ReadTxnTest, DoesNotChangeWhateverIsCommittedAndFlushed) {
   EXPECT_THAT(keys_of(first.scan()), ElementsAre("a"));
 }
 
+// The LMDB transaction of one that has ended is used again: not before the next one has its View.
+TEST_F(ReadTxnTest, ShowsWhatWasFlushedSinceTheLastOneEnded) {
+  for (const char* value : {"1", "2", "3"}) {
+    put(*store_, "a", value);
+    store_->checkpoint();
+    EXPECT_EQ(store_->read().get("a"), value);
+  }
+}
+
 TEST_F(ReadTxnTest, GetManyAnswersInTheOrderOfTheKeys) {
   put(*store_, "a", "1");
   put(*store_, "c", "");

@@ -120,6 +120,22 @@ TEST_F(StoreTest, AMissingOrEmptyDataFileIsAnErrorAndNeverMadeAnew) {
   EXPECT_EQ(store_->read().get("a"), "1");
 }
 
+TEST_F(StoreTest, ADataFileThatIsOlderThanTheJournalKnowsIsRefused) {
+  TempDir parent;
+  const stdfs::path older = parent.path() / "older";
+  const stdfs::path newer = parent.path() / "newer";
+  put(*store_, "a", "1");
+  store_->checkpoint();
+  copy_store(directory(), older);
+  put(*store_, "b", "2");
+  store_->checkpoint();
+  put(*store_, "c", "3");  // its batch says that LMDB holds b
+  copy_store(directory(), newer);
+  const char* name = "canonical/data.mdb";
+  stdfs::copy_file(older / name, newer / name, stdfs::copy_options::overwrite_existing);
+  EXPECT_THAT(message_of([&] { Store::open(newer, store_.options()); }), HasSubstr("lost commits or is an older copy"));
+}
+
 TEST_F(StoreTest, ADataFileThatWasCutIsAnErrorAndNotTheEndOfTheProcess) {
   for (int i = 0; i < 50; ++i) put(*store_, "key" + std::to_string(i), std::string(3000, 'x'));
   store_.close();

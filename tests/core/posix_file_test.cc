@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,6 +18,18 @@
 #include "azoth/core/fault.h"
 #include "azoth/core/file.h"
 #include "support/temp_dir.h"
+
+namespace {
+thread_local int syncs_to_interrupt = 0;
+}
+
+// Stands before the C library's, because no signal can be made to come in the middle of it.
+extern "C" int fdatasync(int fd) {
+  if (syncs_to_interrupt == 0) return static_cast<int>(::syscall(SYS_fdatasync, fd));
+  --syncs_to_interrupt;
+  errno = EINTR;
+  return -1;
+}
 
 namespace azoth {
 namespace {
@@ -166,10 +179,10 @@ TEST_F(PosixFiles, EachOperationHasItsFaultPoint) {
 
 TEST_F(PosixFiles, AnInterruptedSyncIsAnErrorAndNotRetried) {
   const auto file = fs_.open(at("f"), Mode::Create);
-  int calls = 0;
-  const fault::Armed armed("file.sync", {.fail_with = EINTR, .run = [&] { ++calls; }, .times = -1});
+  syncs_to_interrupt = 1;
   EXPECT_EQ(error_of([&] { file->sync_data(); }), ErrorCode::Io);
-  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(syncs_to_interrupt, 0);
+  file->sync_data();
 }
 
 TEST_F(PosixFiles, MessagesNameTheFile) {

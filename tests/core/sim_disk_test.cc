@@ -522,6 +522,15 @@ TEST(SimDisk, AZeroFilledFileIsDurableWhenItIsDone) {
   EXPECT_EQ(get(*disk.power_cut(choose::none(), choose::none()), "f"), std::string(3000, '\0'));
 }
 
+TEST(SimDisk, DirectoriesThatWereMadeAreDurableWhoeverMadeThem) {
+  SimDisk disk;
+  make_directories(disk, "/a/b/c");
+  EXPECT_TRUE(disk.power_cut(choose::none(), choose::none())->exists("/a/b/c"));
+  disk.make_directory("/d");
+  make_directories(disk, "/d");
+  EXPECT_TRUE(disk.power_cut(choose::none(), choose::none())->exists("/d"));
+}
+
 TEST(SimDisk, TheHelpersCleanUpAfterEachFailingOperation) {
   for (std::uint64_t failing = 1;; ++failing) {
     SimDisk disk;

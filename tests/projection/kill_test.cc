@@ -119,6 +119,22 @@ TEST_F(ProjectionKillTest, AtEveryPointTheTablesAreTheFoldOfTheLog) {
   EXPECT_GE(kills, 60);
 }
 
+TEST_F(ProjectionKillTest, ARetryIsThereWithoutItsDeadLetterOrNotAtAll) {
+  for (const char* point : {"projection.retried", "projection.commit", "projection.committed"}) {
+    SCOPED_TRACE(point);
+    std::filesystem::remove_all(folder());
+    { projector_with(version(1, true))->catch_up("counts"); }
+    ChildProcess child([&] {
+      auto projector = projector_with(version(1, false));
+      fault::arm(point, {.kill = true});
+      retry_all(*projector);
+    });
+    child.wait();
+    ASSERT_TRUE(child.was_killed());
+    check_after_kill();
+  }
+}
+
 TEST_F(ProjectionKillTest, AProcessThatIsKilledLeavesTheProjectionToOthers) {
   Pipe started;
   ChildProcess child([&] {
