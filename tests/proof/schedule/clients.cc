@@ -64,6 +64,7 @@ void Scene::accept(const char* act, const Error& error) {
       break;
     case ErrorCode::StoreFailed:
     case ErrorCode::NoSpace:
+    case ErrorCode::Io:  // LMDB lets nobody read any more when it could not write its meta page
       if (trouble) return;
       break;
     default:
@@ -163,11 +164,11 @@ Deed Client::new_deed(bool counts) {
   return deed;
 }
 
-void Client::placed(int deed, const CommitInfo& info, bool was_sealed) {
+void Client::placed(int deed, const CommitInfo& info, std::uint64_t seal) {
   Scheduler::Undisturbed undisturbed;
   Scheduler::get()->tell("has its place: transaction " + std::to_string(deed) + ", commit " +
                          std::to_string(info.commit_seq));
-  if (was_sealed && ledger_.seal == Ledger::Seal::Sealed) fail("a transaction was done in a sealed store");
+  if (seal != 0 && ledger_.current_seal() == seal) fail("a transaction was done in a sealed store");
   ledger_.sequenced(deed, info);
   ++scene_.placed;
 }
@@ -216,11 +217,11 @@ void Client::settle(const Pending& pending) {
 void Client::submit() {
   const Deed deed = new_deed(false);
   attempt("submit", deed.number, [&] {
-    const bool was_sealed = ledger_.seal == Ledger::Seal::Sealed;
+    const std::uint64_t seal = ledger_.current_seal();
     WriteSet set;
     deed.write(set);
     Outcome<Ticket> outcome = store_.submit(std::move(set), {}, {.level = any_level(), .timeout = any_timeout()});
-    placed(deed.number, outcome->info(), was_sealed);
+    placed(deed.number, outcome->info(), seal);
     follow(*outcome, deed.number);
   });
 }
@@ -229,7 +230,7 @@ void Client::submit() {
 void Client::submit_decided() {
   Deed deed = new_deed(false);
   attempt("a conditional submit", deed.number, [&] {
-    const bool was_sealed = ledger_.seal == Ledger::Seal::Sealed;
+    const std::uint64_t seal = ledger_.current_seal();
     const std::string tag = any_tag();
     const ReadTxn snapshot = store_.read(any_level());
     const EventId version = snapshot.tag_version(tag);
@@ -248,7 +249,7 @@ void Client::submit_decided() {
     Outcome<Ticket> outcome =
         store_.submit(std::move(set), conditions, {.level = any_level(), .timeout = any_timeout()});
     if (!outcome) return ledger_.refused(deed.number);
-    placed(deed.number, outcome->info(), was_sealed);
+    placed(deed.number, outcome->info(), seal);
     follow(*outcome, deed.number);
   });
 }
@@ -257,11 +258,11 @@ void Client::submit_in_bulk() {
   Deed deed = new_deed(false);
   deed.puts.emplace_back(any_key(), limits::kMinSegmentBytes / 2 + random_.below(9'000));
   attempt("a bulk transaction", deed.number, [&] {
-    const bool was_sealed = ledger_.seal == Ledger::Seal::Sealed;
+    const std::uint64_t seal = ledger_.current_seal();
     WriteSet set;
     deed.write(set);
     Outcome<Ticket> outcome = store_.submit(std::move(set), {}, {.level = any_level(), .timeout = any_timeout()});
-    placed(deed.number, outcome->info(), was_sealed);
+    placed(deed.number, outcome->info(), seal);
     ledger_.acknowledged(deed.number, Durability::Durable);
   });
 }
@@ -276,9 +277,9 @@ void Client::command() {
     return store_.submit(std::move(set), {}, {.level = any_level(), .timeout = any_timeout(), .command = Command{id}});
   };
   attempt("a command", deed.number, [&] {
-    const bool was_sealed = ledger_.seal == Ledger::Seal::Sealed;
+    const std::uint64_t seal = ledger_.current_seal();
     Outcome<Ticket> outcome = send(deed);
-    placed(deed.number, outcome->info(), was_sealed);
+    placed(deed.number, outcome->info(), seal);
     follow(*outcome, deed.number);
   });
   const CommitInfo* before = ledger_.place(deed.number);
@@ -296,7 +297,7 @@ void Client::command() {
 void Client::transact() {
   const Deed deed = new_deed(true);
   attempt("a transaction", deed.number, [&] {
-    const bool was_sealed = ledger_.seal == Ledger::Seal::Sealed;
+    const std::uint64_t seal = ledger_.current_seal();
     Transaction transaction = store_.transaction();
     for (const auto& [key, bytes] : deed.puts) transaction.exclusive(key);
     for (const std::string& key : deed.deletes) transaction.exclusive(key);
@@ -311,7 +312,7 @@ void Client::transact() {
     });
     if (fails == end.has_value()) fail(fails ? "a check that fails has passed" : "a check that passes has failed");
     if (!end) return ledger_.refused(deed.number);
-    placed(deed.number, end.commit(), was_sealed);
+    placed(deed.number, end.commit(), seal);
     follow(end.ticket(), deed.number);
   });
 }
@@ -319,14 +320,14 @@ void Client::transact() {
 void Client::write_exclusively() {
   const Deed deed = new_deed(true);
   attempt("a WriteTxn", deed.number, [&] {
-    const bool was_sealed = ledger_.seal == Ledger::Seal::Sealed;
+    const std::uint64_t seal = ledger_.current_seal();
     WriteTxn txn = store_.begin(any_timeout());
     deed.write(txn);
     deed.count(txn);
     if (random_.one_in(4)) std::this_thread::sleep_for(microseconds(random_.below(300)));
     if (random_.one_in(6)) return ledger_.refused(deed.number);
     const Ticket ticket = txn.commit_async(any_level());
-    placed(deed.number, ticket.info(), was_sealed);
+    placed(deed.number, ticket.info(), seal);
     follow(ticket, deed.number);
   });
 }
@@ -406,6 +407,7 @@ void change_seal(Ledger& ledger, Ledger::Seal meanwhile, Ledger::Seal after, Cha
   try {
     change();
     ledger.seal = after;
+    if (after == Ledger::Seal::Sealed) ++ledger.seals;
   } catch (const Error& error) {
     if (!error.outcome_unknown()) ledger.seal = before;
     throw;

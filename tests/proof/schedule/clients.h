@@ -76,8 +76,8 @@ class Client {
   void look_at_marks();
   void make_safe();
 
-  // What became of a deed: it has its place, or was refused.
-  void placed(int deed, const CommitInfo& info, bool was_sealed);
+  // A deed has its place. `seal`: the one that the store was under when it was asked.
+  void placed(int deed, const CommitInfo& info, std::uint64_t seal);
   void follow(const Ticket& ticket, int deed);
   void settle(const Pending& pending);
   template <class Act>

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "anomaly.h"
 #include "real_calls.h"
@@ -21,6 +22,10 @@ constexpr Nanoseconds kMicrosecond = 1'000;
 constexpr Nanoseconds kMillisecond = 1'000'000;
 
 int as_int(long result) { return static_cast<int>(result); }
+
+bool is_zero(std::string_view bytes) {
+  return !bytes.empty() && bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
 
 std::uint64_t inode_of(int fd) {
   struct stat status {};
@@ -64,6 +69,7 @@ void Files::check_model() const {
 
 std::optional<std::string> Files::inside(const char* path) const {
   std::string_view whole = path;
+  if (!root_.empty() && whole == std::string_view(root_).substr(0, root_.size() - 1)) return "";
   if (root_.empty() || !whole.starts_with(root_)) return std::nullopt;
   return std::string(whole.substr(root_.size()));
 }
@@ -159,30 +165,39 @@ int Files::close(int fd) {
 }
 
 ssize_t Files::write(int fd, const iovec* pieces, int count, std::optional<off_t> offset) {
-  auto put = [&] {
+  const Descriptor* file = find(fd);
+  if (file == nullptr) {
     return offset ? real::syscall(SYS_pwritev, fd, pieces, count, *offset, 0L)
                   : real::syscall(SYS_writev, fd, pieces, count);
-  };
-  const Descriptor* file = find(fd);
-  if (file == nullptr) return put();
+  }
   if (!begin_call(OpKind::Write, file->path)) return -1;
-  ssize_t written = 0;
-  bool settles = file->is_synchronous && !anomaly::happens(anomaly::Kind::LyingMeta);
+  const bool settles = file->is_synchronous && !anomaly::happens(anomaly::Kind::LyingMeta);
+  Op op{.kind = OpKind::Write,
+        .flags = settles ? op_flag::kSynchronous : std::uint8_t{0},
+        .inode = file->inode,
+        .offset = static_cast<std::uint64_t>(offset ? *offset : lseek(fd, 0, SEEK_CUR))};
   {
     Scheduler::Undisturbed undisturbed;
-    Op op{.kind = OpKind::Write,
-          .flags = settles ? op_flag::kSynchronous : std::uint8_t{0},
-          .inode = file->inode,
-          .offset = static_cast<std::uint64_t>(offset ? *offset : lseek(fd, 0, SEEK_CUR))};
     for (int i = 0; i < count; ++i) op.data.append(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
-    written = put();
-    if (written != static_cast<ssize_t>(op.data.size())) fail("the memory for files is full");
+    put(fd, op);
+    if (!offset) lseek(fd, static_cast<off_t>(op.data.size()), SEEK_CUR);
     apply(op);
   }
   take_time(settles ? OpKind::Sync : OpKind::Write);
   Scheduler::Undisturbed undisturbed;
   if (settles) disk_->settle();
-  return written;
+  return static_cast<ssize_t>(op.data.size());
+}
+
+// A hole is as good as zeros, and takes no memory.
+void Files::put(int fd, const Op& op) {
+  const auto offset = static_cast<off_t>(op.offset);
+  const auto size = static_cast<off_t>(op.data.size());
+  struct stat status {};
+  const bool is_hole = is_zero(op.data) && fstat(fd, &status) == 0 && status.st_size >= offset + size &&
+                       real::syscall(SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size) == 0;
+  if (is_hole || real::syscall(SYS_pwrite64, fd, op.data.data(), op.data.size(), offset) == size) return;
+  fail("there is no memory for files");
 }
 
 // What is written while a sync is under way may be safe with it, or not.

@@ -72,6 +72,7 @@ class Files {
   // A turn, the trouble that was planned, and an observer's look: false if the call is to fail, with errno set.
   bool begin_call(OpKind kind, std::string_view path);
   int error_of(OpKind kind);
+  static void put(int fd, const Op& op);
   void apply(const Op& op);
   void take_time(OpKind kind);
 

@@ -31,6 +31,9 @@ class Ledger {
   const std::map<std::string, std::array<std::uint64_t, 4>>& numbers() const { return numbers_; }
 
   Seal seal = Seal::Open;
+  std::uint64_t seals = 0;  // how often it was sealed
+  // Which of its seals it is under now; 0 if it is not known to be sealed.
+  std::uint64_t current_seal() const { return seal == Seal::Sealed ? seals : 0; }
 
   // From now on only what is safe at this level is promised; of the rest each commit may be lost, from the last one on.
   void lose_below(Durability level);

@@ -183,6 +183,11 @@ int Scheduler::wake(const void* on, int most) {
   return woken;
 }
 
+bool Scheduler::is_awaited(const void* on) const {
+  return std::any_of(threads_.begin(), threads_.end(),
+                     [&](const Thread& thread) { return thread.waits && thread.on == on; });
+}
+
 void Scheduler::wake_those_in_time() {
   next_deadline_ = kNever;
   for (Thread& thread : threads_) {

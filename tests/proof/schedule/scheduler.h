@@ -80,6 +80,7 @@ class Scheduler {
   bool wait(const void* on, const char* what, Nanoseconds deadline = kNever);
   // Wakes at most so many of those who wait there; how many it were. They go on when they get their turn.
   int wake(const void* on, int most);
+  bool is_awaited(const void* on) const;
   void sleep(Nanoseconds duration) { sleep_until(now_ + duration); }
   void sleep_until(Nanoseconds deadline);
 

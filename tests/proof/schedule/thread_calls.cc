@@ -83,7 +83,7 @@ int wait(pthread_cond_t* condition, pthread_mutex_t* mutex, Nanoseconds deadline
 int wake(const void* on, int most) {
   Scheduler* scheduler = Scheduler::get();
   if (scheduler == nullptr) return 0;
-  if (anomaly::happens(anomaly::Kind::LostWakeUp)) return 0;
+  if (scheduler->is_awaited(on) && anomaly::happens(anomaly::Kind::LostWakeUp)) return 0;
   int woken = scheduler->wake(on, most);
   call();
   return woken;
