@@ -49,6 +49,7 @@ Scenario Scenario::of(Random& random) {
 
 void Scene::accept(const char* act, const Error& error) {
   Scheduler::Undisturbed undisturbed;
+  Scheduler::get()->note(static_cast<std::uint64_t>(error.code()));
   Scheduler::get()->tell(std::string(act) + ": " + error.what());
   const bool trouble = Files::get().had_trouble();
   switch (error.code()) {
@@ -166,6 +167,7 @@ Deed Client::new_deed(bool counts) {
 
 void Client::placed(int deed, const CommitInfo& info, std::uint64_t seal) {
   Scheduler::Undisturbed undisturbed;
+  Scheduler::get()->note(static_cast<std::uint64_t>(deed) << 32 ^ info.commit_seq);
   Scheduler::get()->tell("has its place: transaction " + std::to_string(deed) + ", commit " +
                          std::to_string(info.commit_seq));
   if (seal != 0 && ledger_.current_seal() == seal) fail("a transaction was done in a sealed store");

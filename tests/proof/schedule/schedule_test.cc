@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -115,6 +116,8 @@ struct Planted {
   anomaly::Kind kind;
   std::uint64_t most;  // of the calls that it could befall, one among so many; 0: all
   const char* name;
+
+  friend void PrintTo(const Planted& planted, std::ostream* to) { *to << planted.name; }
 };
 
 class PlantedAnomalyTest : public testing::TestWithParam<Planted> {};

@@ -220,7 +220,6 @@ void Scheduler::note(std::uint64_t what) {
 void Scheduler::note(std::string_view what) { hash_ = checksum64(what, hash_); }
 
 void Scheduler::tell(std::string_view what) {
-  note(what);
   if (writer_ == nullptr) return;
   std::ostringstream line;
   line << steps_ << " +" << (now_ / 1000 - 1'000'000'000) << " us, thread " << current_->number << " " << what << "\n";

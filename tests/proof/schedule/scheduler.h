@@ -94,7 +94,7 @@ class Scheduler {
   // What distinguishes this run from others: everything that is noted goes into its hash.
   void note(std::uint64_t what);
   void note(std::string_view what);
-  // The same, with words for whoever reads.
+  // For whoever reads, in words, which may say what is never the same: a path, an inode.
   void tell(std::string_view what);
   bool is_told() const { return writer_ != nullptr; }
 

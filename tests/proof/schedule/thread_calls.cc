@@ -221,6 +221,9 @@ int clock_gettime(clockid_t clock, timespec* time) noexcept {
   return 0;
 }
 
+// The lock file has it.
+pid_t getpid() noexcept { return Scheduler::get() != nullptr ? 4711 : static_cast<pid_t>(real::syscall(SYS_getpid)); }
+
 ssize_t getrandom(void* to, size_t size, unsigned flags) {
   Scheduler* scheduler = Scheduler::get();
   if (scheduler == nullptr) return real::syscall(SYS_getrandom, to, size, flags);
