@@ -135,9 +135,9 @@ void Disk::write(Node& file, const Op& op, std::size_t number) {
     // What is there already is no choice.
     bool same = file.cached.read(at, bytes.size()) == bytes && file.durable.read(at, bytes.size()) == bytes;
     if (!same) add_pending(file, {Change::Kind::Bytes, at, bytes, number});
-    file.cached.write(at, bytes);
     at = next;
   }
+  file.cached.write(op.offset, op.data);
   if (end > file.cached.size()) resize(file, end, true, number);
   if (!op.has(op_flag::kSynchronous)) return;
   synchronous_ = node(op.inode);

@@ -23,6 +23,12 @@ std::uint64_t mixed(std::uint64_t a, std::uint64_t b) {
   return checksum64({reinterpret_cast<const char*>(&a), sizeof a}, b);
 }
 
+// At most a block.
+bool is_zero(std::string_view bytes) {
+  static constexpr std::array<char, kBlockBytes> kZeros{};
+  return std::memcmp(bytes.data(), kZeros.data(), bytes.size()) == 0;
+}
+
 // The file that a state says, in one go for each run of blocks.
 void write_file(const std::string& path, const DiskState::FileState& file, std::uint64_t garbage) {
   int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -60,16 +66,16 @@ void write_file(const std::string& path, const DiskState::FileState& file, std::
 // --- Image
 
 Image::BlockPtr Image::finish(std::shared_ptr<Block> block) {
-  static constexpr std::array<char, kBlockBytes> kZeros{};
-  if (std::memcmp(block->bytes.data(), kZeros.data(), kBlockBytes) == 0) return nullptr;
-  block->hash = checksum64({block->bytes.data(), kBlockBytes});
+  if (is_zero({block->bytes.data(), kBlockBytes})) return nullptr;
   return block;
 }
 
 void Image::change(std::uint64_t offset, std::string_view bytes) {
   std::size_t index = offset / kBlockBytes;
   if (index >= blocks_.size()) blocks_.resize(index + 1);
+  if (!blocks_[index] && is_zero(bytes)) return;
   auto block = blocks_[index] ? std::make_shared<Block>(*blocks_[index]) : std::make_shared<Block>();
+  block->hash = 0;
   bytes.copy(block->bytes.data() + offset % kBlockBytes, bytes.size());
   blocks_[index] = finish(std::move(block));
 }
@@ -108,7 +114,9 @@ std::string Image::read(std::uint64_t offset, std::size_t bytes) const {
 std::uint64_t Image::hash() const {
   std::uint64_t hash = size_;
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    if (blocks_[i]) hash = mixed(hash ^ i, blocks_[i]->hash);
+    if (!blocks_[i]) continue;
+    if (blocks_[i]->hash == 0) blocks_[i]->hash = checksum64({blocks_[i]->bytes.data(), kBlockBytes});
+    hash = mixed(hash ^ i, blocks_[i]->hash);
   }
   return hash;
 }

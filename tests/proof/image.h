@@ -41,7 +41,7 @@ class Image {
  private:
   struct Block {
     std::array<char, kBlockBytes> bytes{};
-    std::uint64_t hash = 0;
+    mutable std::uint64_t hash = 0;  // 0: nobody has asked for it yet
   };
   using BlockPtr = std::shared_ptr<const Block>;
 

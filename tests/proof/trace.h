@@ -54,9 +54,9 @@ struct Op {
   std::uint8_t flags = 0;
   std::uint64_t inode = 0;
   std::uint64_t offset = 0;
-  std::string path;  // relative to the root; the root itself is empty
-  std::string other;
-  std::string data;
+  std::string path = {};  // relative to the root; the root itself is empty
+  std::string other = {};
+  std::string data = {};
 
   bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
   std::string text() const;  // for people
