@@ -107,10 +107,10 @@ bool Journal::take_spare() {
 
 bool Journal::wait_for_spare(Deadline deadline) {
   std::unique_lock lock(mutex_);
-  std::uint64_t seen = failed_attempts_;
+  const std::uint64_t before = attempt_;  // one that is under way may fail for a reason that is gone
   retry_wanted_ = true;
   keeper_wakes_.notify_one();
-  auto settled = [&] { return refusing_ || granted_ < spares_.size() || failed_attempts_ != seen; };
+  auto settled = [&] { return refusing_ || granted_ < spares_.size() || failed_attempt_ > before; };
   if (deadline == kNoDeadline) {
     spare_ready_.wait(lock, settled);
   } else if (!spare_ready_.wait_until(lock, deadline, settled)) {
@@ -251,6 +251,7 @@ void Journal::keep_spares() {
     keeper_wakes_.wait(lock, [&] { return stopping_ || work_for_keeper(); });
     if (!work_for_keeper()) return;
     retry_wanted_ = false;
+    ++attempt_;
     try {
       if (!trimmed_.empty()) {
         recycle(lock);
@@ -275,7 +276,7 @@ void Journal::note_failure(std::unique_lock<std::mutex>& lock, Error error) {
   lock.lock();
   spare_error_ = std::move(error);
   last_attempt_failed_ = true;
-  ++failed_attempts_;
+  failed_attempt_ = attempt_;
 }
 
 // A trimmed segment becomes a spare under a new number; its old header does not carry that number, so it counts as a

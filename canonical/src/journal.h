@@ -153,7 +153,8 @@ class Journal {
   std::deque<Live> live_;          // ascending; the last is the one written to, or the last of an earlier life
   std::vector<Live> trimmed_;      // to be recycled
   std::uint64_t next_number_;
-  std::uint64_t failed_attempts_ = 0;
+  std::uint64_t attempt_ = 0;         // that is under way, or was the last
+  std::uint64_t failed_attempt_ = 0;  // the last that failed
   std::optional<Error> spare_error_;  // of the last attempt that failed
   bool last_attempt_failed_ = false;
   bool retry_wanted_ = false;
