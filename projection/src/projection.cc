@@ -36,6 +36,7 @@ std::chrono::nanoseconds Backoff::delay(std::uint32_t failures, double random) c
 
 Projection::Projection(std::string name, std::uint32_t version) : name_(std::move(name)), version_(version) {
   check_name(name_);
+  if (version_ == 0) throw Error(ErrorCode::InvalidArgument, "projection " + name_ + ": versions begin at 1");
 }
 
 bool Projection::is_name(std::string_view name) {

@@ -112,6 +112,7 @@ TEST_F(DeclarationTest, WhatIsWrongIsNamedWithItsLine) {
   EXPECT_THAT(wrong("\n-- azoth:on a\n"), StartsWith("x.sql:2: a declaration begins with"));
   EXPECT_THAT(wrong("-- azoth:projection a/b version 1"), HasSubstr("x.sql:1: 'a/b' cannot name"));
   EXPECT_THAT(wrong("-- azoth:projection a version one"), HasSubstr("N is a number"));
+  EXPECT_THAT(wrong("-- azoth:projection a version 0"), StartsWith("x.sql:1: projection a: versions begin at 1"));
   EXPECT_THAT(wrong(head + "-- azoth:no a\n"), StartsWith("x.sql:3: there is no directive azoth:no"));
   EXPECT_THAT(wrong(head + "-- azoth:optional a\n"), StartsWith("x.sql:3: an optional field belongs"));
   EXPECT_THAT(wrong(head + "-- azoth:on a\n"), StartsWith("x.sql:3: nothing is done on a"));

@@ -277,6 +277,11 @@ TEST_F(ProjectorTest, NamesCannotLeaveTheFolder) {
   EXPECT_EQ(code_of([&] { return Projection("A-z_09", 1).version(); }), ErrorCode{});
 }
 
+TEST_F(ProjectorTest, VersionsBeginAtOne) {
+  EXPECT_EQ(code_of([&] { return Projection("p", 0).version(); }), ErrorCode::InvalidArgument);
+  EXPECT_EQ(Projection("p", 1).version(), 1u);
+}
+
 TEST_F(ProjectorTest, APatternIsGivenOnceAndItsStarIsAtTheEnd) {
   auto on = [](std::vector<std::string> patterns) {
     return code_of([&] {

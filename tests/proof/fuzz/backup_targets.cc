@@ -126,11 +126,21 @@ AZOTH_FUZZ(manifest, "a manifest is refused, or encodes to the same bytes") {
   });
 }
 
-AZOTH_FUZZ(sealed_text, "a sealed text is refused, or seals to the same bytes") {
-  accepted([&] {
-    const SealedText opened = open_sealed_text(input, "azoth snapshot set", nullptr, "text");
-    expect(opened.has_authenticator || seal_text(opened.text, "azoth snapshot set", nullptr) == input, "one sealing");
+// Sealed, with a key or without, and then a piece of it replaced by what the input leaves.
+AZOTH_FUZZ(sealed_text, "a sealed text opens as it was sealed, or is refused") {
+  constexpr std::string_view kPurpose = "azoth snapshot set";
+  Input bytes(input);
+  const Key* key = bytes.byte() % 2 == 0 ? nullptr : &fixed_key();
+  const std::string text = std::string(bytes.take(bytes.byte())) + '\n';
+  const std::string was = seal_text(text, kPurpose, key);
+  std::string sealed = was;
+  const std::size_t at = bytes.word() % sealed.size();
+  const std::size_t size = bytes.byte();
+  sealed.replace(at, size, bytes.rest());
+  const bool opened = accepted([&] {
+    expect(open_sealed_text(sealed, kPurpose, key, "text").text == text, "what is opened is what was sealed");
   });
+  expect(opened == (sealed == was), "whatever was changed is refused, and nothing else");
 }
 
 AZOTH_FUZZ(set_files, "SET and next are refused, or read within their bounds") {

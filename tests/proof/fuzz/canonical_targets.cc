@@ -111,14 +111,18 @@ AZOTH_FUZZ(segment_bytes, "recovery refuses any bytes or replays commits without
   check_journal(disk, lmdb_commit);
 }
 
+// What the segments leave of the input damages one byte of them, behind their checksums.
 AZOTH_FUZZ(segments, "recovery refuses segments whose checksums match, or replays commits without a gap") {
   test::SimDisk disk;
   disk.make_directory("/journal");
   Input bytes(input);
   const CommitSeq lmdb_commit = bytes.byte();
-  for (std::uint64_t number = 1, end = 1 + bytes.byte() % 4; number <= end; ++number) {
-    put(disk, segment_name(number), segment_of(bytes, number));
-  }
+  std::vector<std::string> segments(1 + bytes.byte() % 4);
+  for (std::size_t i = 0; i < segments.size(); ++i) segments[i] = segment_of(bytes, i + 1);
+  std::string& damaged = segments[bytes.byte() % segments.size()];
+  char& at = damaged[bytes.word() % damaged.size()];
+  at = static_cast<char>(at ^ bytes.byte());
+  for (std::size_t i = 0; i < segments.size(); ++i) put(disk, segment_name(i + 1), segments[i]);
   check_journal(disk, lmdb_commit);
 }
 

@@ -1,17 +1,17 @@
-// The targets for libFuzzer: AZOTH_FUZZ_TARGET names the one to run.
+// The targets for libFuzzer: AZOTH_FUZZ_TARGET names the one to run. Without a name it lists them.
 #include "target.h"
 
 static const azoth::proof::Target* chosen = nullptr;
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  using namespace azoth::proof;
   const char* name = std::getenv("AZOTH_FUZZ_TARGET");
-  chosen = azoth::proof::find_target(name != nullptr ? name : "");
+  chosen = name != nullptr ? find_target(name) : nullptr;
   if (chosen == nullptr) {
-    std::cerr << "set AZOTH_FUZZ_TARGET to one of:\n";
-    for (const auto& target : azoth::proof::targets())
-      std::cerr << "  " << target.name << ": " << target.promise << '\n';
-    std::exit(2);
+    for (const Target& one : targets()) std::cout << one.name << ": " << one.promise << '\n';
+    std::exit(name != nullptr ? 2 : 0);
   }
+  scratch();  // before anything that uses it, so that it goes last
   return 0;
 }
 

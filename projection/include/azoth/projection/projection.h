@@ -61,7 +61,7 @@ class Projection {
   using Handler = std::function<void(const EventView& event, Sql& sql)>;
   using BatchHook = std::function<void(Sql& sql)>;
 
-  // The name is a part of file names: 1 to 64 letters, digits, _ and -. Throws InvalidArgument.
+  // The name is a part of file names: 1 to 64 letters, digits, _ and -; versions begin at 1. Throws InvalidArgument.
   Projection(std::string name, std::uint32_t version);
   static void check_name(std::string_view name);
   static bool is_name(std::string_view name);
