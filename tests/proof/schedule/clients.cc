@@ -446,9 +446,8 @@ void administer(Scene& scene, std::uint64_t seed) {
   }
 }
 
-void subscribe(Scene& scene) {
+void follow(Scene& scene, Subscription& subscription) {
   try {
-    Subscription subscription = scene.store.subscribe(scene.delivered);
     while (true) {
       std::optional<CommittedEvents> commit = subscription.next();
       if (!commit) fail("a subscription ends by itself");

@@ -95,7 +95,7 @@ class Client {
 
 // Seals and pauses.
 void administer(Scene& scene, std::uint64_t seed);
-// Follows the events until the store is closed.
-void subscribe(Scene& scene);
+// Follows the events, from the first one on, until the store is closed.
+void follow(Scene& scene, Subscription& subscription);
 
 }  // namespace azoth::proof

@@ -126,6 +126,7 @@ void Lives::check_seal(Store& store, Ledger& ledger) {
   using Seal = Ledger::Seal;
   const bool sealed = store.meta().sealed_event.has_value();
   if (sealed ? ledger.seal == Seal::Open : ledger.seal == Seal::Sealed) fail("a seal, or its end, was lost");
+  if (sealed) ledger.seal = Seal::Unsealing;
   while (store.meta().sealed_event) {
     try {
       store.unseal();
@@ -146,8 +147,9 @@ void Lives::use(Store& store, Scene& scene) {
     threads.emplace_back([&client] { client.run(); });
   }
   if (scenario.has_admin) threads.emplace_back([&scene, seed = random_.next()] { administer(scene, seed); });
+  Subscription subscription = store.subscribe();
   std::thread subscriber;
-  if (scenario.has_subscriber) subscriber = std::thread([&scene] { subscribe(scene); });
+  if (scenario.has_subscriber) subscriber = std::thread([&] { follow(scene, subscription); });
   if (scenario.closes_early) {
     std::this_thread::sleep_for(microseconds(random_.below(4'000)));
     close(scene);

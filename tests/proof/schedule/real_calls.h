@@ -24,6 +24,11 @@ inline int pthread_create(pthread_t* handle, const pthread_attr_t* attributes, v
   return function(handle, attributes, body, argument);
 }
 
+inline pthread_t pthread_self() {
+  static auto* const function = find<pthread_t()>("pthread_self");
+  return function();
+}
+
 inline int pthread_join(pthread_t handle, void** result) {
   static auto* const function = find<int(pthread_t, void**)>("pthread_join");
   return function(handle, result);

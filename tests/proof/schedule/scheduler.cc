@@ -8,6 +8,7 @@
 #include <climits>
 #include <cstdlib>
 #include <sstream>
+#include <utility>
 
 #include "azoth/core/digest.h"
 #include "real_calls.h"
@@ -40,7 +41,6 @@ std::string Scheduler::Manner::text() const {
 Scheduler::Scheduler(std::uint64_t seed, Writer writer)
     : random_(seed), manner_(Manner::of(random_)), writer_(writer), hash_(seed) {
   current_ = &add();
-  current_->handle = pthread_self();
   plan_next_switch();
 }
 
@@ -57,17 +57,22 @@ Scheduler::Thread& Scheduler::add() {
 
 void* Scheduler::run(void* argument) {
   Thread& self = *static_cast<Thread*>(argument);
-  await_turn(self);
+  instance_->await_turn(self);
   self.result = self.body(self.argument);
+  instance_->leave(self);
+  return nullptr;
+}
+
+void Scheduler::leave(Thread& self) {
   self.has_ended = true;
-  instance_->wake(&self, 1);
-  instance_->tell("ends");
-  Thread& next = instance_->choose();
-  ++instance_->switches_;
+  wake(&self, INT_MAX);
+  tell("ends");
+  Thread& next = choose();
+  ++switches_;
   ++next.turns;
-  instance_->current_ = &next;
+  current_ = &next;
+  leaving_ = &self;
   give_turn(next);
-  return self.result;
 }
 
 int Scheduler::start(pthread_t* handle, const pthread_attr_t* attributes, void* (*body)(void*), void* argument) {
@@ -76,19 +81,17 @@ int Scheduler::start(pthread_t* handle, const pthread_attr_t* attributes, void* 
   thread.argument = argument;
   int error = real::pthread_create(&thread.handle, attributes, run, &thread);
   if (error != 0) give_up("the system starts no more threads");
-  *handle = thread.handle;
+  *handle = handle_of(thread);
   tell("starts thread " + std::to_string(thread.number));
   call();
   return 0;
 }
 
 int Scheduler::join(pthread_t handle, void** result) {
-  // The system may use a handle again when its thread was joined: the last one is meant.
-  auto found = std::find_if(threads_.rbegin(), threads_.rend(),
-                            [&](const Thread& thread) { return pthread_equal(thread.handle, handle) != 0; });
-  if (found == threads_.rend()) give_up("a thread is joined that was never started");
-  while (!found->has_ended) wait(&*found, "the end of a thread");
-  return real::pthread_join(handle, result);
+  Thread& thread = threads_.at(handle - 1);
+  while (!thread.has_ended) wait(&thread, "the end of a thread");
+  if (result != nullptr) *result = thread.result;
+  return 0;
 }
 
 // --- Turns
@@ -103,6 +106,8 @@ void Scheduler::await_turn(Thread& thread) {
     real::syscall(SYS_futex, &thread.turn, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
   }
   thread.turn.store(0, std::memory_order_relaxed);
+  // What the system does at the end of a thread (it frees memory) must not happen beside anything else.
+  if (leaving_ != nullptr) real::pthread_join(std::exchange(leaving_, nullptr)->handle, nullptr);
 }
 
 void Scheduler::plan_next_switch() { next_switch_ = steps_ + 1 + random_.below(2 * manner_.run); }

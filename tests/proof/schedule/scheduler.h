@@ -87,6 +87,8 @@ class Scheduler {
   int start(pthread_t* handle, const pthread_attr_t* attributes, void* (*body)(void*), void* argument);
   int join(pthread_t handle, void** result);
   int self() const { return current_->number; }
+  // By which the calls for threads know the one that runs.
+  pthread_t handle() const { return handle_of(*current_); }
 
   Nanoseconds now() { return now_ += kClockReading; }
   Random& random() { return random_; }  // for decisions that are part of the schedule
@@ -113,7 +115,7 @@ class Scheduler {
 
   struct Thread {
     int number = 0;
-    pthread_t handle{};
+    pthread_t handle{};  // the system's
     std::atomic<std::uint32_t> turn{0};
     std::uint64_t priority = 0;
     std::uint64_t turns = 0;
@@ -144,7 +146,9 @@ class Scheduler {
   void wake_those_in_time();
   void wake_falsely();
   static void give_turn(Thread& thread);
-  static void await_turn(Thread& thread);
+  void await_turn(Thread& thread);
+  void leave(Thread& self);
+  static pthread_t handle_of(const Thread& thread) { return static_cast<pthread_t>(thread.number) + 1; }
   [[noreturn]] void give_up(const std::string& why);
   std::string describe(const Thread& thread) const;
 
@@ -157,6 +161,7 @@ class Scheduler {
   std::deque<Thread> threads_;
   std::vector<Thread*> ready_;  // to choose from; kept for its memory
   Thread* current_ = nullptr;
+  Thread* leaving_ = nullptr;  // has ended for the others, and not yet for the system
   Nanoseconds now_ = 1'000'000'000'000;
   Nanoseconds next_deadline_ = kNever;
   std::uint64_t least_priority_ = std::uint64_t{1} << 32;

@@ -145,6 +145,11 @@ int pthread_join(pthread_t handle, void** result) {
   return real::pthread_join(handle, result);
 }
 
+pthread_t pthread_self() noexcept {
+  if (Scheduler* scheduler = Scheduler::get()) return scheduler->handle();
+  return real::pthread_self();
+}
+
 int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
   call();
   return azoth::proof::lock(mutex);
