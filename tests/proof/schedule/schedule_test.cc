@@ -157,6 +157,7 @@ int main(int argc, char** argv) {
       personality(static_cast<unsigned long>(persona) | ADDR_NO_RANDOMIZE) >= 0) {
     execv("/proc/self/exe", argv);
   }
+  azoth::proof::prepare_trials();
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

@@ -19,6 +19,9 @@ struct Verdict {
   Sight sight;
 };
 
+// To be called first of all in main(): trials begin with the memory of that moment.
+void prepare_trials();
+
 // What is told goes to the standard error.
 Verdict run_trial(std::uint64_t seed, const anomaly::Plan& plan = {}, bool told = false);
 
