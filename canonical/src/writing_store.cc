@@ -240,6 +240,7 @@ EventId WritingStore::seal(Deadline until) {
       RecordBuilder::put(set, Space::Meta, kSealKey, encode_seal(last));
       sequencer_->change_gate([&](Gate& gate) { gate.set_sealed(last); });
     }
+    std::lock_guard returning(returning_);
     try {
       if (sealing) sequences_->return_rests(set);
       ticket = sequence(set, Durability::Durable, Gate::Writer::Seal);
@@ -345,8 +346,10 @@ std::vector<SequenceInfo> WritingStore::sequences() {
   return all;
 }
 
-// For those who have shut the gate. A store that has failed keeps its rests: they are a gap.
+// For those who have shut the gate. A store that has failed keeps its rests: they are a gap. A close beside a pause waits
+// until that one has returned them, and finds nothing more to do: else its commit could come after the pause has begun.
 void WritingStore::return_rests() {
+  std::lock_guard returning(returning_);
   if (state_.failure.failed()) return;
   WriteSet set;
   sequences_->return_rests(set);

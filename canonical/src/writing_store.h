@@ -125,6 +125,7 @@ class WritingStore : public StoreImpl {
   std::atomic<bool> closed_{false};
   std::atomic<std::uint64_t> rejections_{0};
   std::atomic<std::uint64_t> repeats_{0};  // of commands
+  std::mutex returning_;                   // sequences' rests: by one of seal, pause and close at a time
   std::mutex forgetting_;                  // old_commands_
   OldCommands old_commands_;
   std::unique_ptr<Journal> journal_;
