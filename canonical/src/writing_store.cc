@@ -5,6 +5,7 @@
 
 #include "azoth/core/codec.h"
 #include "azoth/core/error.h"
+#include "azoth/core/fault.h"
 #include "azoth/core/log.h"
 #include "bulk_rows.h"
 #include "recovery.h"
@@ -354,6 +355,7 @@ void WritingStore::return_rests() {
   WriteSet set;
   sequences_->return_rests(set);
   if (set.empty()) return;
+  AZOTH_FAULT("sequences.return");
   sequence(set, Durability::Applied, Gate::Writer::Seal);
   sequences_->rests_returned();
 }

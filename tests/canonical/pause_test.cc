@@ -190,6 +190,22 @@ TEST_F(PauseTest, NothingIsAppliedBetweenPauseAndResume) {
   EXPECT_GE(store->read(Durability::Applied).commit_seq(), static_cast<CommitSeq>(kRounds / 4));
 }
 
+TEST_F(PauseTest, ACloseBesideItReturnsNoRestOfASequenceASecondTime) {
+  TestStore store;
+  store->next_sequence("invoice");
+  const CommitSeq reserved = store->status().applied_seq;
+  test::Hold returning("sequences.return");
+  auto pausing = in_background([&] { return store->pause("backup"); });
+  returning.wait_for_arrivals();
+  auto closing = in_background([&] { store->close(); });
+  std::this_thread::sleep_for(milliseconds{20});  // for it to come as far, if nothing holds it up
+  returning.release();
+  pausing.get();
+  closing.get();
+  store.reopen();
+  EXPECT_EQ(store->status().applied_seq, reserved + 1);
+}
+
 TEST_F(PauseTest, ClosingBesideWritersAndPausesEndsThemAll) {
   const int kRounds = test::rounds(15, 1000);
   TestStore store;
