@@ -1,7 +1,5 @@
 #include "commands.h"
 
-#include <random>
-
 #include "azoth/core/bytes.h"
 #include "azoth/core/codec.h"
 #include "azoth/core/digest.h"
@@ -78,7 +76,7 @@ std::optional<CommitInfo> find_command(const Snapshot& snapshot, const Command& 
   return row.info;
 }
 
-OldCommands::OldCommands() : commands_(std::random_device{}() % (kRowsAtOnce / 2)) {}
+OldCommands::OldCommands() : commands_(Uuid::random().bytes[0] % (kRowsAtOnce / 2)) {}
 
 bool OldCommands::due() {
   if (++commands_ < kRowsAtOnce / 2) return false;

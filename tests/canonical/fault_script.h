@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -65,7 +66,8 @@ inline Promises promises_of_steps() {
 struct Listener {
   std::function<void(int step)> submits;
   std::function<void(CommitSeq commit, int step)> acknowledged;
-  std::function<void()> copied;  // what is told from here on is about the copy
+  std::function<void(std::uint64_t number)> numbered;  // that was handed out, of the sequence "number", at Durable
+  std::function<void()> copied;                        // what is told from here on is about the copy
 };
 
 // The usual one. From several threads.
@@ -79,6 +81,11 @@ class Notes {
     std::lock_guard lock(mutex_);
     now().acknowledged[commit] = step;
   }
+  void numbered(std::uint64_t number) {
+    std::lock_guard lock(mutex_);
+    std::uint64_t& next = now().sequences["number"];
+    next = std::max(next, number + 1);
+  }
   void copied() {
     std::lock_guard lock(mutex_);
     copy_ = store_;
@@ -86,7 +93,8 @@ class Notes {
 
   Listener listener() {
     return {[this](int step) { submits(step); },
-            [this](CommitSeq commit, int step) { acknowledged(commit, step); }, [this] { copied(); }};
+            [this](CommitSeq commit, int step) { acknowledged(commit, step); },
+            [this](std::uint64_t number) { numbered(number); }, [this] { copied(); }};
   }
 
   const Promises& store() const { return store_; }
@@ -125,11 +133,13 @@ class Workload {
       together(store, 30);
       large(store, kLargeSteps + 20);
       bulk(store, kBulkSteps);
+      numbers(store);
       seal(store);
       all_levels(store, 60);
     });
     life(store(), [&](Store& store) {
       bulk(store, kBulkSteps + 20);
+      numbers(store);  // which go on where the seal returned what was left of the reservation
       all_levels(store, 80);
       if (copy_files()) listener_.copied();
     });
@@ -236,6 +246,12 @@ class Workload {
       ticket = txn.commit_async();
     });
     if (ticket) wait(*ticket, Durability::Durable, number);
+  }
+
+  void numbers(Store& store) {
+    for (int i = 0; i < 3; ++i) {
+      attempt([&] { listener_.numbered(store.next_sequence("number")); });
+    }
   }
 
   void seal(Store& store) {

@@ -192,6 +192,7 @@ void run_until_killed(const std::filesystem::path& directory, const std::string&
                                 [&](CommitSeq commit, int step) {
                                   pipe.say("A " + std::to_string(commit) + " " + std::to_string(step));
                                 },
+                                [&](std::uint64_t number) { pipe.say("N " + std::to_string(number)); },
                                 [&] { pipe.say("C"); }});
   fault::arm(point, {.kill = true, .skip = hit - 1});
   workload.run();
@@ -219,6 +220,7 @@ TEST_F(FaultTest, AKillAnywhereLosesNothingThatWasAcknowledged) {
       words >> what >> number >> step;
       if (what == 'S') notes.submits(static_cast<int>(number));
       if (what == 'A') notes.acknowledged(number, step);
+      if (what == 'N') notes.numbered(number);
       if (what == 'C') notes.copied();
     }
     Workload left(directory.path(), {});

@@ -195,7 +195,7 @@ TEST_F(PauseTest, ACloseBesideItReturnsNoRestOfASequenceASecondTime) {
   store->next_sequence("invoice");
   const CommitSeq reserved = store->status().applied_seq;
   test::Hold returning("sequences.return");
-  auto pausing = in_background([&] { return store->pause("backup"); });
+  auto pausing = in_background([&] { Pause pause = store->pause("backup"); });
   returning.wait_for_arrivals();
   auto closing = in_background([&] { store->close(); });
   std::this_thread::sleep_for(milliseconds{20});  // for it to come as far, if nothing holds it up

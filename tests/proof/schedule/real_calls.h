@@ -13,10 +13,16 @@ Function* find(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
 }
 
+using Syscall = long(long, ...);
+
+inline Syscall* find_syscall() {
+  static Syscall* const function = find<Syscall>("syscall");
+  return function;
+}
+
 template <class... Arguments>
 long syscall(long number, Arguments... arguments) {
-  static auto* const function = find<long(long, ...)>("syscall");
-  return function(number, arguments...);
+  return find_syscall()(number, arguments...);
 }
 
 inline int pthread_create(pthread_t* handle, const pthread_attr_t* attributes, void* (*body)(void*), void* argument) {

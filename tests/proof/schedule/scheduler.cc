@@ -44,7 +44,10 @@ Scheduler::Scheduler(std::uint64_t seed, Writer writer)
   plan_next_switch();
 }
 
-void Scheduler::begin(std::uint64_t seed, Writer writer) { instance_ = new Scheduler(seed, writer); }
+void Scheduler::begin(std::uint64_t seed, Writer writer) {
+  real::find_syscall();  // before a thread that waits for its turn could meet another in finding it
+  instance_ = new Scheduler(seed, writer);
+}
 
 // --- Threads
 

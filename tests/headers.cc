@@ -1,0 +1,1 @@
+// Compiles the headers that most tests include, once for all of them (CMakeLists.txt).
