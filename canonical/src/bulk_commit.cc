@@ -11,6 +11,7 @@ Sequencer::Result BulkCommit::commit(WriteSet& set, const Evaluate& evaluate, De
   Timed timed(times_);
   Sequencer::Closure closure(sequencer_, set, deadline, writer);
   flusher_.flush_all(deadline);
+  group_.write_queued();  // the batches of bulk transactions before this one, which the flusher does not wait for
   closure.check();
   CommitSeq before = state_.marks.applied.load();
   if (Rejection rejection = evaluate(); !rejection.failures.empty()) {
@@ -20,6 +21,7 @@ Sequencer::Result BulkCommit::commit(WriteSet& set, const Evaluate& evaluate, De
   write(*closure.place(set));
   flusher_.note_bulk(before + 1);  // while closed: once it is open, the store may be closed and LMDB gone
   Sequencer::Sequenced done = closure.finish();
+  AZOTH_FAULT("bulk.sequenced");
   group_.wait(*done.batch, done.info.commit_seq, Durability::Written, kNoDeadline);
   return done;
 }

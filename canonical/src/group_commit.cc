@@ -135,6 +135,12 @@ void GroupCommit::take_lead() {
   round_waiters_.fetch_sub(1, std::memory_order_seq_cst);
 }
 
+void GroupCommit::write_queued() {
+  take_lead();
+  lead();
+  state_.failure.check();
+}
+
 void GroupCommit::start_segment(CommitSeq first_commit) {
   take_lead();
   try {

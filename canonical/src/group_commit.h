@@ -61,8 +61,9 @@ class GroupCommit {
   // on meanwhile. The syncer's.
   void sync_in_background();
 
-  // Begins a journal segment, with this commit, between two batches; for the one thread that may sequence. Throws
-  // StoreFailed if that fails, and the store has.
+  // For the one thread that may sequence: writes what is queued, at whatever level that is complete already; begins a
+  // journal segment, with this commit, when nothing is queued. Both throw StoreFailed if that fails, and the store has.
+  void write_queued();
   void start_segment(CommitSeq first_commit);
 
   // What callbacks wait for: the syncer's to do.

@@ -121,7 +121,14 @@ bool Journal::wait_for_spare(Deadline deadline) {
   return true;
 }
 
+void Journal::check_continues(CommitSeq first_commit) const {
+  if (first_commit == tail_.last_commit + 1) return;
+  throw Error(ErrorCode::Corruption, "commit " + std::to_string(first_commit) + " does not continue the journal, which ends with " +
+                                         std::to_string(tail_.last_commit) + "; it was not written");
+}
+
 void Journal::start_segment(CommitSeq first_commit) {
+  check_continues(first_commit);
   Spare next{};
   {
     std::lock_guard lock(mutex_);
@@ -147,6 +154,7 @@ void Journal::start_segment(CommitSeq first_commit) {
 }
 
 void Journal::write(std::string& batch, BatchHeader header) {
+  check_continues(header.first_commit);
   header.previous_checksum = tail_.checksum;
   header.encode(batch, seed_);
   if (int error = AZOTH_FAULT("journal.write")) throw_errno(error, "writing the journal");

@@ -87,7 +87,8 @@ class Journal {
   bool wait_for_spare(Deadline deadline);
 
   // --- The leader's part. One thread at a time. An exception means that the journal must not be written any more.
-  // Begins the next segment, for which take_spare() was granted. Everything written before must be synced.
+  // Begins the next segment, for which take_spare() was granted. Everything written before must be synced. Like each
+  // batch it must continue the commits: Corruption otherwise, with nothing written, because recovery would refuse it.
   void start_segment(CommitSeq first_commit);
   // Writes one batch: `batch` begins with room for its header.
   void write(std::string& batch, BatchHeader header);
@@ -124,6 +125,7 @@ class Journal {
     bool only_kept = false;         // nobody but a snapshot set needs it
   };
 
+  void check_continues(CommitSeq first_commit) const;
   void adopt(const JournalFiles& files, CommitSeq keep_behind);
   bool is_done(std::size_t index, CommitSeq through) const;
   std::size_t to_cut() const;

@@ -113,6 +113,61 @@ TEST_F(BulkCommitTest, GoesThroughTheJournalWhileMoreThanItsSizeWaitsInTheDeltas
   EXPECT_EQ(store->status().flushed_seq, 5u) << "nothing was waiting";
 }
 
+// The batch by which the journal is told of one may still be queued when the next one comes: nobody waits for it but the
+// client whose it is.
+class BulkCommitBehindAnother : public BulkCommitTest {
+ protected:
+  static WriteSet bulk(std::string_view key) { return set_of(key, std::string(40'000, 'b')); }  // of segments of 64 KiB
+
+  void with_a_batch_queued(const std::function<void()>& then) {
+    Hold sequenced("bulk.sequenced");
+    auto first = in_background([&] { submit(*store, bulk("first"), Durability::Written); });
+    sequenced.wait_for_arrivals();
+    then();
+    sequenced.release();
+    first.get();
+  }
+
+  void expect_sound() {
+    EXPECT_EQ(store->verify().problems, std::vector<std::string>());
+    test::TempDir copies;
+    test::copy_store(store.directory(), copies.path() / "killed");
+    const auto copy = Store::open(copies.path() / "killed", store.options());
+    EXPECT_EQ(copy->status().recovery.damage, std::vector<std::string>());
+    EXPECT_EQ(copy->status().applied_seq, store->status().applied_seq);
+  }
+
+  TestStore store{test::tiny_options()};
+};
+
+TEST_F(BulkCommitBehindAnother, StartsItsSegmentBehindThatOnesBatch) {
+  constexpr std::size_t kSlots = (std::size_t{64} << 10) / kBatchAlignment - kSegmentHeaderBytes / kBatchAlignment;
+  for (std::size_t slots : {kSlots / 2, kSlots - kSlots / 2 - 1}) {  // which leaves one of the segment
+    const std::size_t value = slots * kBatchAlignment - kBatchHeaderBytes - set_of("key", "").bytes();
+    submit(*store, set_of("key", std::string(value, 'v')), Durability::Durable).wait();
+  }
+  with_a_batch_queued([&] { submit(*store, bulk("second"), Durability::Written); });
+  EXPECT_EQ(store->status().applied_seq, 4u);
+  expect_sound();
+}
+
+TEST_F(BulkCommitBehindAnother, LeavesLmdbAheadOfTheJournalByOneCommitOnly) {
+  put(*store, "a", "1");
+  test::TempDir copies;
+  with_a_batch_queued([&] {
+    Hold committed("bulk.committed");
+    auto second = in_background([&] { submit(*store, bulk("second"), Durability::Written); });
+    committed.wait_for_arrivals();
+    test::copy_store(store.directory(), copies.path() / "killed");
+    committed.release();
+    second.get();
+  });
+  const auto copy = Store::open(copies.path() / "killed", store.options());
+  EXPECT_EQ(copy->status().recovery.damage, std::vector<std::string>());
+  EXPECT_EQ(copy->status().applied_seq, 3u);
+  expect_sound();
+}
+
 TEST_F(BulkCommitTest, OthersWaitInTheOrderInWhichTheyCame) {
   TestStore store;
   Hold bulk_holds("bulk.apply");

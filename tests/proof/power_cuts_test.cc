@@ -18,6 +18,7 @@
 
 #include "explorer.h"
 #include "power_cuts.h"
+#include "support/proof.h"
 #include "support/seed.h"
 #include "support/temp_dir.h"
 #include "workload.h"
@@ -34,7 +35,7 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
 
 std::uint64_t states_to_try() {
   std::uint64_t factor = number_from("AZOTH_TEST_LONG", 0);
-  return number_from("AZOTH_PROOF_STATES", kStates) * (factor == 0 ? 1 : factor == 1 ? 50 : factor);
+  return number_from("AZOTH_PROOF_STATES", test::share_of(kStates)) * (factor == 0 ? 1 : factor == 1 ? 50 : factor);
 }
 
 // NOLINTNEXTLINE: the tests are known by these names

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "azoth/core/limits.h"
+#include "support/proof.h"
 #include "support/seed.h"
 
 namespace azoth::proof {
@@ -123,7 +124,9 @@ Outcome judge_writing(const std::filesystem::path& directory, const Content& con
   }
 }
 
-std::uint64_t mutations(std::uint64_t usual) { return std::getenv("AZOTH_TEST_LONG") != nullptr ? 10 * usual : usual; }
+std::uint64_t mutations(std::uint64_t whole) {
+  return test::share_of(whole) * (std::getenv("AZOTH_TEST_LONG") != nullptr ? 10 : 1);
+}
 
 std::uint64_t first_mutation() {
   return std::getenv("AZOTH_TEST_SEED") != nullptr ? test::test_seed() : std::uint64_t{1};

@@ -37,7 +37,7 @@ Outcome judge_reading(const std::filesystem::path& directory, const Content& con
 Outcome judge_writing(const std::filesystem::path& directory, const Content& content);
 
 // The numbers of mutations are a contract: a failure is repeated with AZOTH_TEST_SEED. AZOTH_TEST_LONG: ten times more.
-std::uint64_t mutations(std::uint64_t usual);
+std::uint64_t mutations(std::uint64_t whole);
 std::uint64_t first_mutation();
 
 }  // namespace azoth::proof

@@ -14,6 +14,7 @@
 
 #include "judge.h"
 #include "run.h"
+#include "support/proof.h"
 #include "support/seed.h"
 
 namespace azoth::proof::histories {
@@ -49,7 +50,7 @@ double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::
 
 Word transactions() {
   const char* given = std::getenv("AZOTH_PROOF_TRANSACTIONS");
-  return given != nullptr ? static_cast<Word>(std::stoul(given)) : 1'000'000;
+  return given != nullptr ? static_cast<Word>(std::stoul(given)) : test::share_of(Word{1'000'000});
 }
 
 // All that there is to know of a run is in memory when it is judged, so a longer test is more runs.

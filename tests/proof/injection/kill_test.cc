@@ -24,7 +24,7 @@ TEST_P(KilledAnywhere, AtACallLosesNothing) {
 TEST_P(KilledAnywhere, AtARandomMomentLosesNothing) {
   const std::uint64_t usual = runner_.microseconds(GetParam());
   std::mt19937_64 random(test::test_seed());
-  for (std::size_t i = per_workload(300, 40) * (test::long_run() ? 10 : 1); i > 0 && !enough(); --i) {
+  for (std::size_t i = test::share_of(per_workload(300, 40)) * (test::long_run() ? 10 : 1); i > 0 && !enough(); --i) {
     note(runner_.run_and_kill(GetParam(), 1 + random() % (usual + usual / 4)));
   }
   std::cout << GetParam() << ": " << runs_ << " runs within " << usual << " us\n";

@@ -22,6 +22,7 @@ class NoMemory : public ProofCase {
   // The first allocation of each call stack; all allocations in the long mode.
   std::vector<std::uint64_t> chosen(const Counts& counts, std::size_t most) {
     if (test::long_run()) return counts.all;
+    most = test::share_of(most);
     std::vector<std::uint64_t> some;
     std::mt19937_64 random(test::test_seed());
     std::sample(counts.first_of_each_stack.begin(), counts.first_of_each_stack.end(), std::back_inserter(some), most,

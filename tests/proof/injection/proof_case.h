@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runner.h"
+#include "support/proof.h"
 #include "support/seed.h"
 
 namespace azoth::inject {

@@ -15,6 +15,8 @@
 #include <sstream>
 #include <unordered_set>
 
+#include "support/proof.h"
+
 namespace azoth::inject {
 
 namespace {
@@ -176,6 +178,7 @@ std::uint64_t Counts::of_kinds(std::uint32_t kinds) const {
 std::vector<std::uint64_t> sample(std::uint64_t count, std::size_t most, std::uint64_t seed) {
   std::vector<std::uint64_t> all;
   for (std::uint64_t number = 1; number <= count; ++number) all.push_back(number);
+  most = test::share_of(std::min(most, all.size()));
   if (all.size() <= most || test::long_run()) return all;
   std::vector<std::uint64_t> some;
   std::mt19937_64 random(seed);

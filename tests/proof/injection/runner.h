@@ -65,7 +65,8 @@ class Runner {
   std::uint64_t last_hits_ = 0;
 };
 
-// Some of 1..count: all if there are no more than `most` of them, or in the long mode; else a random sample.
+// Some of 1..count: all if there are no more than `most` of them, or in the long mode; else a random sample. A share of
+// that where the whole proof is not asked for.
 std::vector<std::uint64_t> sample(std::uint64_t count, std::size_t most, std::uint64_t seed);
 
 }  // namespace azoth::inject

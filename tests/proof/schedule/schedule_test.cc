@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "support/proof.h"
 #include "support/seed.h"
 #include "trial.h"
 
@@ -23,7 +24,7 @@ namespace azoth::proof {
 namespace {
 
 constexpr int kShards = 8;
-constexpr std::uint64_t kSeeds = 20'000;  // of all shards together
+constexpr std::uint64_t kSeeds = 20'000;  // of all shards together, in the whole proof
 constexpr const char* kSeedVariable = "AZOTH_SCHEDULE_SEED";
 
 std::uint64_t seed_of(std::uint64_t number) { return mix(test::test_seed(), number) >> 16; }
@@ -67,7 +68,7 @@ TEST_P(ScheduleTest, NoPromiseIsBrokenByAnySeed) {
   std::uint64_t steps = 0;
   std::uint64_t switches = 0;
   int broken = 0;
-  const std::uint64_t seeds = kSeeds / kShards * scale();
+  const std::uint64_t seeds = test::share_of(kSeeds / kShards) * scale();
   const auto began = std::chrono::steady_clock::now();
   for (std::uint64_t i = 0; i < seeds && broken < 5; ++i) {
     const std::uint64_t seed = seed_of(i * kShards + static_cast<std::uint64_t>(GetParam()));
