@@ -486,6 +486,7 @@ TEST(Journal, SparesAreHandedOutOnceToManyThreads) {
   });
   std::mutex leader;
   CommitSeq started = 0;
+  std::string batch(kBatchHeaderBytes, '\0');
   std::set<std::uint64_t> numbers;
   std::vector<std::thread> clients;
   std::atomic<int> errors{0};
@@ -504,6 +505,7 @@ TEST(Journal, SparesAreHandedOutOnceToManyThreads) {
         ++taken;
         std::lock_guard lock(leader);
         journal.start_segment(++started);
+        journal.write(batch, {.first_commit = started, .last_commit = started});
         numbers.insert(journal.tail().segment_number);
         if (started % 3 == 0) journal.trim(started, started);
       }

@@ -9,16 +9,15 @@
 #include <filesystem>
 #include <memory>
 #include <ostream>
-#include <set>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "azoth/canonical/store.h"
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
+#include "support/copy_store.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
 
@@ -108,29 +107,6 @@ class LmdbIsFull {
  private:
   fault::Armed armed_;
 };
-
-// As a kill at this moment would leave its files, in `to`, which is replaced. The store may be open and its journal's
-// keeper at work, which renames files: then again, until nothing has changed meanwhile.
-inline void copy_store(const std::filesystem::path& from, const std::filesystem::path& to) {
-  auto names = [&] {
-    std::set<std::string> all;
-    std::error_code error;
-    for (std::filesystem::recursive_directory_iterator file(from, error), end; file != end; file.increment(error)) {
-      all.insert(file->path().string());
-    }
-    return all;
-  };
-  std::error_code error;
-  for (int attempts = 0; attempts < 1000; ++attempts) {
-    std::filesystem::remove_all(to);
-    auto before = names();
-    std::filesystem::copy(from, to, std::filesystem::copy_options::recursive, error);
-    if (error || names() != before) continue;
-    std::filesystem::remove(to / "lock");
-    return;
-  }
-  FAIL() << "the store cannot be copied: " << error.message();
-}
 
 using Entries = std::vector<std::pair<std::string, std::string>>;
 

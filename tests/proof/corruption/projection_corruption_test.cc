@@ -8,6 +8,7 @@
 #include "mutation.h"
 #include "subject.h"
 #include "support/child_process.h"
+#include "support/copy_store.h"
 #include "support/temp_dir.h"
 
 namespace azoth::proof {
@@ -60,7 +61,7 @@ class ProjectionCorruption : public testing::Test {
         [&](Db& db) {
           run(db);
           older = rows_of(db);
-          std::filesystem::copy(place("store"), place("before"), std::filesystem::copy_options::recursive);
+          test::copy_store(place("store"), place("before"));
         },
         [&](Db& db) {
           run(db);

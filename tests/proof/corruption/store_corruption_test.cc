@@ -7,6 +7,7 @@
 #include "mutation.h"
 #include "subject.h"
 #include "support/child_process.h"
+#include "support/copy_store.h"
 #include "support/invariants.h"
 #include "support/temp_dir.h"
 
@@ -31,9 +32,7 @@ class StoreCorruption : public testing::TestWithParam<Ending> {
   }
 
   void make() {
-    auto copy = [&](const char* name) {
-      std::filesystem::copy(place("store"), place(name), std::filesystem::copy_options::recursive);
-    };
+    auto copy = [&](const char* name) { test::copy_store(place("store"), place(name)); };
     const std::string history = make_subject(
         place("store"), GetParam(), [&](Db&) { copy("before"); },
         [&](Db& db) {
