@@ -9,9 +9,11 @@
 // checks it again.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <iterator>
+#include <random>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -38,12 +40,18 @@ std::uint64_t states_to_try() {
   return number_from("AZOTH_PROOF_STATES", test::share_of(kStates)) * (factor == 0 ? 1 : factor == 1 ? 50 : factor);
 }
 
+std::vector<std::string> some_of(const std::vector<std::string>& names, std::uint64_t seed) {
+  std::vector<std::string> some;
+  std::sample(names.begin(), names.end(), std::back_inserter(some), 6, std::mt19937_64(seed));
+  return some;
+}
+
 // NOLINTNEXTLINE: the tests are known by these names
 TEST(proof, power_cuts) {
   Campaign campaign;
   campaign.seed = test::test_seed();
   campaign.states = states_to_try();
-  campaign.workloads = Workload::scripted();
+  campaign.workloads = test::whole_proof() ? Workload::scripted() : some_of(Workload::scripted(), campaign.seed);
   const char* keep = std::getenv("AZOTH_PROOF_KEEP");
   campaign.keep = keep != nullptr ? keep : std::filesystem::temp_directory_path() / "azoth-power-cuts";
   if (const char* given = std::getenv("AZOTH_PROOF_WORKLOADS")) {

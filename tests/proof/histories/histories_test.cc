@@ -79,7 +79,7 @@ void run_and_judge(const Plan& plan) {
   EXPECT_GT(verdict.replayed_reads, verdict.writes / 4);
 }
 
-TEST(Histories, OfAMillionTransactionsWithKillsPausesAndBackupsAreSerializable) {
+TEST(Histories, WithKillsPausesAndBackupsAreSerializable) {
   const std::uint64_t seed = test::test_seed() >> 24;
   for (int i = 0; i < runs() && !testing::Test::HasFailure(); ++i)
     run_and_judge({.transactions = transactions(), .backups = 12, .seed = seed + static_cast<std::uint64_t>(i)});

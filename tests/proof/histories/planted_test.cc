@@ -74,12 +74,20 @@ Plant in_backup(const std::function<void(Backup&)>& plant) {
   };
 }
 
-// In what somebody has read, where the list was that long, by a snapshot of this level.
+// The last commit of a life that the next one found.
+Word kept_of(const Evidence& evidence, Word life) {
+  const auto next =
+      std::find_if(evidence.lives.begin(), evidence.lives.end(), [&](const Life& other) { return other.number > life; });
+  return next == evidence.lives.end() ? evidence.content.last_commit : next->last_commit;
+}
+
+// In what somebody has read, where the list was that long, by a snapshot of this level; not what a kill took later.
 Plant in_read(Sight level, std::size_t at_least, const std::function<bool(Values&)>& plant) {
   return [=](Evidence& evidence) {
     std::vector<Attempt>& attempts = level == Sight::Beside ? evidence.beside : evidence.attempts;
     for (auto attempt = attempts.rbegin(); attempt != attempts.rend(); ++attempt) {
       if (!attempt->answer || attempt->appends() || attempt->answer->looks_at != level) continue;
+      if (level == Sight::Applied && attempt->answer->commit > kept_of(evidence, attempt->life)) continue;
       for (Op& op : attempt->answer->ops) {
         const auto same = std::count_if(attempt->answer->ops.begin(), attempt->answer->ops.end(),
                                         [&](const Op& other) { return other.list == op.list; });
@@ -225,9 +233,7 @@ std::vector<Planted> all_plants() {
       {"a stale read of what a kill took later", "life ",
        [](Evidence& e) {
          for (const Life& life : e.lives) {
-           const auto next = std::find_if(e.lives.begin(), e.lives.end(),
-                                          [&](const Life& other) { return other.number > life.number; });
-           const Word kept = next == e.lives.end() ? e.content.last_commit : next->last_commit;
+           const Word kept = kept_of(e, life.number);
            for (Attempt& attempt : e.attempts) {
              if (attempt.life != life.number || attempt.acknowledged() != Sight::Applied) continue;
              if (attempt.appends() || attempt.answer->commit <= kept) continue;
