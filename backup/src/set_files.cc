@@ -186,7 +186,9 @@ std::uint64_t SetFiles::read_next() const {
   const std::string at = path("next").native();
   const SealedText opened = open_sealed_text(read_file(fs_, path("next"), kMaxSmallFile), kNextPurpose, nullptr, at);
   const std::optional<std::uint64_t> ordinal = parse_number(member(opened.text, "next"));
-  if (!ordinal || *ordinal == 0) throw Error(ErrorCode::Corruption, at + " is damaged: it has no ordinal");
+  if (!ordinal || *ordinal == 0 || *ordinal > kMaxOrdinal) {
+    throw Error(ErrorCode::Corruption, at + " is damaged: it has no ordinal");
+  }
   return *ordinal;
 }
 

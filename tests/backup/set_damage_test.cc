@@ -1,6 +1,7 @@
 // Sets in which files were changed, swapped, removed or put.
 #include <sys/stat.h>
 
+#include "sealed_text.h"
 #include "set_fixture.h"
 
 namespace azoth::backup::test {
@@ -176,12 +177,15 @@ TEST_P(Damage, OfTheSetsOwnFilesIsRepairedFromTheCopy) {
 }
 
 TEST_P(Damage, OfTheNextOrdinalIsRepairedFarAboveAllThatMayHaveBeenGivenOut) {
-  put("next", "x");
-  SnapshotSet set = open(key());
-  expect_error([&] { set.begin(SnapshotType::Full, kSmall); }, ErrorCode::Corruption, "repair it");
-  EXPECT_THAT(ordinals(set), ElementsAre(1, 2, 3, 4));
-  set.repair();
-  EXPECT_GE(set.begin(SnapshotType::Full, kSmall).ordinal(), 1000u);
+  const std::string beyond_all = seal_text("{\"next\":\"14888658925962378171\"}\n", "azoth next ordinal", nullptr);
+  for (const std::string& damaged : {std::string("x"), beyond_all}) {
+    put("next", damaged);
+    SnapshotSet set = open(key());
+    expect_error([&] { set.begin(SnapshotType::Full, kSmall); }, ErrorCode::Corruption, "repair it");
+    EXPECT_THAT(ordinals(set), ElementsAre(1, 2, 3, 4));
+    set.repair();
+    EXPECT_GE(set.begin(SnapshotType::Full, kSmall).ordinal(), 1000u);
+  }
 }
 
 TEST_P(Damage, ForeignFilesAreLeftAlone) {
