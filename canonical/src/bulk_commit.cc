@@ -19,9 +19,10 @@ Sequencer::Result BulkCommit::commit(WriteSet& set, const Evaluate& evaluate, De
   }
   if (closure.take_room(deadline)) group_.start_segment(before + 1);
   write(*closure.place(set));
-  flusher_.note_bulk(before + 1);  // while closed: once it is open, the store may be closed and LMDB gone
+  flusher_.note_flushed(before + 1);  // while closed: once it is open, the store may be closed and LMDB gone
   Sequencer::Sequenced done = closure.finish();
   AZOTH_FAULT("bulk.sequenced");
+  flusher_.announce();
   group_.wait(*done.batch, done.info.commit_seq, Durability::Written, kNoDeadline);
   return done;
 }

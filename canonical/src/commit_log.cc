@@ -116,6 +116,7 @@ void CommitLog::read_segment(const JournalFiles& files, const JournalFiles::Segm
       if (!behind || is_dead) damaged(reader.path(), at.offset, next_);
       at = *behind;
       batch = reader.read(at.offset);
+      if (!batch) gone(next_);  // the file is being used again
     }
     if (batch->last_commit >= next_) take_batch(reader, *batch);
     at = {at.offset + align_batch(batch->length), batch->checksum};

@@ -76,14 +76,13 @@ void Flusher::flush_oldest() {
   std::shared_ptr<const Delta> delta = sequencer_.oldest_frozen();
   CommitSeq last_commit = delta->last_commit();
   group_.wait_for_all(last_commit, Durability::Durable, kNoDeadline);
-  if (!try_flush(*delta)) return;
+  if (last_commit > in_lmdb_ && !try_flush(*delta)) return;
   back_off_ = std::chrono::milliseconds{0};
   sequencer_.drop_oldest();
   delta.reset();  // whoever waits for the flush finds its memory free, unless a snapshot has it
   flushes_.fetch_add(1, std::memory_order_relaxed);  // and finds it counted
   state_.marks.flushed.store(last_commit, std::memory_order_release);
-  note_space();
-  retained_.trim(last_commit);
+  note_flushed(last_commit);
   clear_stale_readers_now_and_then();
   std::lock_guard lock(mutex_);
   last_error_.reset();
@@ -99,10 +98,11 @@ bool Flusher::try_flush(const Delta& delta) {
     if (error.code() != ErrorCode::NoSpace && error.code() != ErrorCode::OutOfMemory) throw;
     log(LogLevel::Warning, "commits cannot be moved to LMDB and wait: ", error.what());
     note_failed_attempt(error);
-    environment_.lmdb.clear_stale_readers();
+    clear_stale_readers();
     pause_after_failure();
     return false;
   }
+  in_lmdb_ = delta.last_commit();  // should there be no memory for what follows, it is not flushed again
   if (AZOTH_FAULT("flush.committed")) throw Error(ErrorCode::Io, "a fault was injected after LMDB's commit");
   return true;
 }
@@ -121,10 +121,18 @@ void Flusher::pause_after_failure() {
 }
 
 // Another process may have died in the middle of a snapshot, which would keep pages from being used again.
-void Flusher::clear_stale_readers_now_and_then() {
+void Flusher::clear_stale_readers() noexcept {
+  try {
+    environment_.lmdb.clear_stale_readers();
+  } catch (const std::exception& error) {
+    log(LogLevel::Warning, "readers that have died: ", error.what());
+  }
+}
+
+void Flusher::clear_stale_readers_now_and_then() noexcept {
   Deadline now = std::chrono::steady_clock::now();
   if (now - readers_checked_ < kReaderCheckInterval) return;
-  environment_.lmdb.clear_stale_readers();
+  clear_stale_readers();
   readers_checked_ = now;
 }
 
@@ -133,14 +141,19 @@ void Flusher::note_space() {
   sequencer_.set_lmdb_space(space.used(), space.map_bytes);
 }
 
-// The transaction is committed: what fails here is made up for by the next flush.
-void Flusher::note_bulk(CommitSeq commit) noexcept {
+// LMDB has it: what fails here is made up for by the next flush.
+void Flusher::note_flushed(CommitSeq commit) noexcept {
   try {
     note_space();
     retained_.trim(commit);
   } catch (const std::exception& error) {
-    log(LogLevel::Warning, "after a bulk transaction: ", error.what());
+    log(LogLevel::Warning, "after commits were moved to LMDB: ", error.what());
   }
+}
+
+void Flusher::announce() {
+  std::lock_guard lock(mutex_);
+  flushed_.notify_all();
 }
 
 void Flusher::flush_all(Deadline deadline) {

@@ -34,8 +34,9 @@ class Flusher {
   // attempt's), Closed, Backpressure on the deadline.
   void flush_all(Deadline deadline = kNoDeadline);
 
-  // After a commit has reached LMDB without the flusher, which had nothing to do: sees to space and journal.
-  void note_bulk(CommitSeq commit) noexcept;
+  // After a commit has reached LMDB, also without the flusher, which had nothing to do: sees to space and journal.
+  void note_flushed(CommitSeq commit) noexcept;
+  void announce();  // to those in flush_all, that marks have changed without the flusher
 
   // Flushes everything, if it can, and ends the thread.
   void stop();
@@ -56,7 +57,8 @@ class Flusher {
   void note_failed_attempt(const Error& error);
   void pause_after_failure();
   void note_space();
-  void clear_stale_readers_now_and_then();
+  void clear_stale_readers() noexcept;
+  void clear_stale_readers_now_and_then() noexcept;
 
   Environment& environment_;
   Journal& journal_;
@@ -70,6 +72,7 @@ class Flusher {
   std::atomic<CommitSeq> wanted_{0};  // flush through here now
   std::atomic<bool> stopping_{false};
   std::chrono::milliseconds back_off_{0};
+  CommitSeq in_lmdb_ = 0;  // by a flush of this life
   Deadline readers_checked_ = std::chrono::steady_clock::now();
 
   std::mutex mutex_;

@@ -518,6 +518,11 @@ void LmdbEnv::sync_commits(bool on) {
 
 void LmdbEnv::begin_writing() noexcept { std::ignore = sync_file_range(data_fd_, 0, 0, SYNC_FILE_RANGE_WRITE); }
 
+void LmdbEnv::sync() {
+  if (int error = AZOTH_FAULT("lmdb.sync")) throw_errno(error, "syncing LMDB");
+  check(mdb_env_sync(env_, 1), "syncing LMDB");
+}
+
 void LmdbEnv::clear_stale_readers() {
   int dead = 0;
   check(mdb_reader_check(env_, &dead), "clearing stale LMDB readers");

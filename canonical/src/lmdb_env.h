@@ -141,6 +141,9 @@ class LmdbEnv {
   LmdbReadTxn begin_read();
   std::uint32_t live_readers() const { return live_readers_.load(std::memory_order_relaxed); }
   std::chrono::milliseconds oldest_reader_age();  // of this process; 0 if none is alive
+  // Makes durable what can be seen, whoever has written it.
+  void sync();
+
   void clear_stale_readers();
 
   // While a store is built nobody may use it, and nothing needs to be durable: until it is on again, commits only hand

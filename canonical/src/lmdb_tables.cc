@@ -46,10 +46,12 @@ void apply_versions(LmdbWriteTxn& txn, const Rows& rows, const Delta& delta, Row
   const VersionMap::Node* previous = nullptr;
   std::string system_key;
   for (const auto* node = delta.versions().first(); node != nullptr; node = node->after()) {
+    // Of a commit that there was no memory for, half of which may be here: it hides nothing.
+    if (node->commit_seq > delta.last_commit()) continue;
     // The newest version of a key comes first; the older ones are of no interest to LMDB.
     bool older = previous != nullptr && previous->space == node->space && previous->key() == node->key();
     previous = node;
-    if (older || node->commit_seq > delta.last_commit()) continue;
+    if (older) continue;
     Table table = Table::State;
     std::string_view key = node->key();
     if (node->space != Space::State) {

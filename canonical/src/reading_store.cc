@@ -299,6 +299,7 @@ VerifyReport ReadingStore::verify(const Progress& progress) {
   refresh();
   VerifyReport report;
   std::shared_ptr<const View> view = views_->load();
+  if (!view->environment) throw Error(ErrorCode::Closed, "the store is closed");
   verify_store([&] { return std::make_unique<Snapshot>(0, view); }, *view->environment, fs_, paths_.journal, identity_,
                report, progress);
   return report;

@@ -246,7 +246,7 @@ std::shared_ptr<Batch> Sequencer::batch_after(const Batch& batch) const {
 
 bool Sequencer::freeze() {
   std::lock_guard lock(mutex_);
-  return !delta_->empty() && freeze_locked();
+  return !delta_->empty() && !state_.failure.failed() && freeze_locked();
 }
 
 // The new Delta is in the published view before anything is inserted in it.

@@ -54,7 +54,7 @@ Outcome<Ticket> WritingStore::transact(const TransactionPlan& plan, TransactionW
     answer = run(plan, work, reads);
   }
   if (auto* sequenced = std::get_if<Sequencer::Sequenced>(&answer)) {
-    if (plan.command) forget_old_commands(plan.command->id, plan.until);
+    if (plan.command) forget_old_commands(plan.command->id);
     return TicketMaker::make(sequenced->info, plan.level, std::move(sequenced->batch), group_);
   }
   if (auto* repeated = std::get_if<CommitInfo>(&answer)) {
@@ -193,14 +193,14 @@ Outcome<Ticket> WritingStore::submit(WriteSet set, std::span<const Condition> co
 // --- Old commands
 
 // Now and then, by a thread that has just carried a command out; what fails here is tried again later.
-void WritingStore::forget_old_commands(std::string_view carried_out, Deadline until) {
+void WritingStore::forget_old_commands(std::string_view carried_out) {
   if (options_.command_retention == std::chrono::seconds::zero()) return;
   std::unique_lock lock(forgetting_, std::try_to_lock);
   if (!lock || !old_commands_.due()) return;
   try {
     Timestamp before = clock_of(options_).now() - options_.command_retention;
     auto old = old_commands_.next(*snapshot(applied()), before, carried_out);
-    if (!old.empty()) forget(old, until);
+    if (!old.empty()) forget(old, std::chrono::steady_clock::now());  // whoever is in the way may be waiting for this commit
   } catch (const Error& error) {
     log(LogLevel::Info, "old command ids are kept for now: ", error.what());
   } catch (const std::bad_alloc&) {  // the caller's commit has happened: it must hear of that, and of nothing else

@@ -70,6 +70,9 @@ void refuse_damaged_pages(LmdbEnv& lmdb) {
 // Replays what the journal holds above LMDB's commit, in pieces no larger than a Delta. Nothing is changed before all
 // of it was found readable, and LMDB is given only what is durable in the journal.
 void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
+  // Who was killed while LMDB was being written has left pages that are seen but may not be durable; from here on the
+  // journal is given up for what LMDB says that it has.
+  environment->lmdb.sync();
   Head head;
   {
     LmdbReadTxn txn = environment->lmdb.begin_read();
@@ -233,9 +236,10 @@ EventId WritingStore::seal(Deadline until) {
   {
     Finally release{[this] { end_exclusive(); }};
     WriteSet set;
-    bool sealing = !gate_->sealed();
+    const std::optional<EventId> sealed = gate_->sealed();
+    bool sealing = !sealed;
     if (!sealing) {
-      last = *gate_->sealed();
+      last = *sealed;
     } else {
       last = next_event() - 1;
       RecordBuilder::put(set, Space::Meta, kSealKey, encode_seal(last));
@@ -462,8 +466,8 @@ void WritingStore::checkpoint() {
 VerifyReport WritingStore::verify(const Progress& progress) {
   checkpoint();
   VerifyReport report;
-  verify_store([this] { return lmdb_snapshot(); }, *sequencer_->view()->environment, fs_, paths_.journal, identity_,
-               report, progress);
+  const std::shared_ptr<Environment> open = environment();
+  verify_store([this] { return lmdb_snapshot(); }, *open, fs_, paths_.journal, identity_, report, progress);
   return report;
 }
 

@@ -103,7 +103,7 @@ class WritingStore : public StoreImpl {
   Answer run(const TransactionPlan& plan, TransactionWork& work, LockedReads& reads);
   Answer place(WriteSet& set, const TransactionPlan& plan, LockedReads& reads);
   void wait_for_reason(CommitSeq commit, Durability level);
-  void forget_old_commands(std::string_view carried_out, Deadline until);
+  void forget_old_commands(std::string_view carried_out);
   void forget(const std::vector<OldCommands::Found>& old, Deadline until);
 
   void shut_down();

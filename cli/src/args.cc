@@ -90,6 +90,32 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
                      extra.front());
 }
 
+// CLI11 would misread these: it takes the next argument for the value of `--option=`, and swallows `++`.
+std::optional<std::string> misread(const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    if (argument == "--") break;
+    if (argument == "++") return "\"++\" must come after --";
+    if (argument.starts_with("--") && argument.find('=') == argument.size() - 1) {
+      return fmt::format("{} has no value", argument);
+    }
+  }
+  return std::nullopt;
+}
+
+// It takes "[a,b]" apart, too, where an argument may be given several times, unless there is something behind it.
+constexpr char kBehindBracket = '\x1f';
+
+void keep_whole(std::vector<std::string>& arguments) {
+  for (std::string& argument : arguments) {
+    if (argument.starts_with('[') && argument.ends_with(']')) argument += kBehindBracket;
+  }
+}
+
+std::string as_given(std::string value) {
+  if (value.starts_with('[') && value.ends_with(std::string("]") + kBehindBracket)) value.pop_back();
+  return value;
+}
+
 std::filesystem::path directory_from(const std::optional<std::string>& given) {
   if (given && given->empty()) fail("--db", "the directory's name is empty");
   if (given) return *given;
@@ -100,19 +126,23 @@ std::filesystem::path directory_from(const std::optional<std::string>& given) {
 }  // namespace
 
 CLI::Option* add_text(CLI::App& app, const std::string& name, std::string& target, const std::string& help) {
-  CLI::callback_t take = [&target](const CLI::results_t& values) { return target = values.back(), true; };
+  CLI::callback_t take = [&target](const CLI::results_t& values) { return target = as_given(values.back()), true; };
   return app.add_option(name, take, help)->type_name(name.starts_with('-') ? "TEXT" : "")->take_last();
 }
 
 CLI::Option* add_text(CLI::App& app, const std::string& name, std::optional<std::string>& target,
                       const std::string& help) {
-  CLI::callback_t take = [&target](const CLI::results_t& values) { return target = values.back(), true; };
+  CLI::callback_t take = [&target](const CLI::results_t& values) { return target = as_given(values.back()), true; };
   return app.add_option(name, take, help)->type_name(name.starts_with('-') ? "TEXT" : "");
 }
 
 CLI::Option* add_texts(CLI::App& app, const std::string& name, std::vector<std::string>& target,
                        const std::string& help) {
-  CLI::callback_t take = [&target](const CLI::results_t& values) { return target = values, true; };
+  CLI::callback_t take = [&target](const CLI::results_t& values) {
+    target.clear();
+    for (const std::string& value : values) target.push_back(as_given(value));
+    return true;
+  };
   return app.add_option(name, take, help)->type_name("TEXT")->take_all();
 }
 
@@ -165,8 +195,16 @@ CommandLine parse_command_line(int argc, char** argv, Output& out) {
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
   add_globals(app, line.globals, directory);
   add_commands(app, line.command);
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (auto wrong = misread(arguments)) {
+    write_message(fmt::format("azoth: {}\nazoth: see azoth --help", *wrong));
+    line.exit = Exit::Usage;
+    return line;
+  }
+  keep_whole(arguments);
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
   try {
-    app.parse(argc, argv);
+    app.parse(arguments);
     line.globals.directory = directory_from(directory);
   } catch (const CLI::CallForHelp&) {
     out.write(app.help());  // of the command, if there is one

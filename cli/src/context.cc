@@ -47,13 +47,19 @@ Exit exit_for(const Error& error) {
   }
 }
 
-void write_message(std::string_view text) {
-  std::string line = terminal_safe(text) + '\n';
+namespace {
+
+void write_line(std::string line) {
+  line += '\n';
   try {
     write_all(STDERR_FILENO, line, "writing to standard error");
   } catch (...) {  // there is nowhere left to say so
   }
 }
+
+}  // namespace
+
+void write_message(std::string_view text) { write_line(terminal_safe(text)); }
 
 void report(const Context& context, std::string_view code, std::string_view message) {
   JsonObject object;
@@ -70,7 +76,8 @@ void report(const Context& context, const Error& error) {
 }
 
 void report_object(const Context& context, JsonObject& object, std::string_view text) {
-  write_message(context.json() ? object.finish() : fmt::format("azoth: {}", text));
+  if (context.json()) return write_line(terminal_safe_json(object.finish()));
+  write_message(fmt::format("azoth: {}", text));
 }
 
 void require_store(const Context& context) {

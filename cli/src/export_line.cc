@@ -9,10 +9,13 @@ namespace {
 
 std::string hex_object(std::string_view bytes) { return R"({"hex":")" + to_hex(bytes) + R"("})"; }
 
+constexpr std::size_t kLevelsAround = 3;  // of a payload in a line: the line, its events, the event
+
 // The source text where apply would keep exactly these bytes, else hex.
 std::string source_or_hex(std::string_view bytes, bool only_objects) {
   JsonShape shape = inspect_json(bytes);
-  bool as_it_is = shape.one_line && !shape.only_hex && (shape.object || !only_objects);
+  bool as_it_is = shape.one_line && !shape.only_hex && (shape.object || !only_objects) &&
+                  shape.depth + kLevelsAround <= kMaxJsonDepth;
   return as_it_is ? std::string(bytes) : hex_object(bytes);
 }
 

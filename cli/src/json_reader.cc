@@ -14,7 +14,6 @@
 namespace azoth::cli {
 namespace {
 
-constexpr std::size_t kMaxDepth = 1000;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 // Hands out characters and notes how many: how the parser's place in the text becomes known.
@@ -126,8 +125,8 @@ class Adapter {
   }
 
   bool open(JsonKind kind) {
-    if (open_.size() == kMaxDepth) {
-      throw JsonError(fmt::format("nested deeper than {} levels (byte {})", kMaxDepth, position()));
+    if (open_.size() == kMaxJsonDepth) {
+      throw JsonError(fmt::format("nested deeper than {} levels (byte {})", kMaxJsonDepth, position()));
     }
     open_.emplace_back();
     last_end_ = position();
@@ -153,6 +152,7 @@ class Adapter {
 class ShapeSink : public JsonSink {
  public:
   void open(JsonKind kind, std::size_t begin) override {
+    deepest_ = std::max(deepest_, depth_ + 1);
     if (depth_++ == 0) {
       begin_ = begin;
       object_ = kind == JsonKind::Object;
@@ -173,11 +173,12 @@ class ShapeSink : public JsonSink {
 
   JsonShape shape(std::size_t size) const {
     bool whole = begin_ == 0 && end_ == size;
-    return {.one_line = whole, .object = whole && object_, .only_hex = whole && object_ && only_hex_};
+    return {.one_line = whole, .object = whole && object_, .only_hex = whole && object_ && only_hex_, .depth = deepest_};
   }
 
  private:
   std::size_t depth_ = 0;
+  std::size_t deepest_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   std::size_t members_ = 0;

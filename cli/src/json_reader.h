@@ -38,11 +38,15 @@ class JsonSink {
 // Throws JsonError.
 void read_json(std::string_view text, JsonSink& sink);
 
+// How deep a text may be nested.
+inline constexpr std::size_t kMaxJsonDepth = 1000;
+
 // What some bytes are as JSON.
 struct JsonShape {
   bool one_line = false;  // exactly one JSON value, nothing around it, no line break in it
   bool object = false;    // that value is an object
   bool only_hex = false;  // ... whose only member is named "hex"
+  std::size_t depth = 0;  // of its nesting
 };
 JsonShape inspect_json(std::string_view bytes);
 

@@ -588,6 +588,20 @@ TEST_F(FlusherTest, WithoutMemoryForACommitTheStoreFailsAndTheRecordIsInNoBatch)
   EXPECT_TRUE(store_->verify().ok());
 }
 
+TEST_F(FlusherTest, WithoutMemoryBehindLmdbsCommitTheDeltaIsNotFlushedAgain) {
+  test::TestStore store;
+  {
+    fault::Armed committed("flush.committed", {.run = [] { throw std::bad_alloc(); }});
+    test::put(*store, "k", "1");
+    EXPECT_EQ(code_of([&] { store->checkpoint(); }), ErrorCode::OutOfMemory);
+  }
+  test::put(*store, "k", "2");
+  store->checkpoint();
+  EXPECT_EQ(store->status().flushed_seq, 2u);
+  EXPECT_EQ(store->status().failure, std::nullopt);
+  EXPECT_EQ(store->verify().problems, std::vector<std::string>());
+}
+
 TEST_F(FlusherTest, WhenMemoryRunsOutThoseWhoWaitForRoomAreTold) {
   Hold flush("flush.apply");
   fill_memory(kDurable);

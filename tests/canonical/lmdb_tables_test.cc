@@ -151,6 +151,23 @@ TEST_F(LmdbTables, EveryFlippedBitOfAnEventIsFound) {
   EXPECT_EQ(code_of([&] { rows_.event(78, row, true); }), ErrorCode::Corruption);
 }
 
+TEST_F(LmdbTables, HalfOfACommitThatThereWasNoMemoryForHidesNothing) {
+  Delta delta(1, 1);
+  WriteSet set;
+  set.put("k", "v1");
+  insert(delta, std::move(set));
+  WriteSet half;
+  half.put("k", "v2");
+  half.put("l", "x");
+  RecordBuilder::seal(half, 2, at(2), 1);
+  std::string record = RecordBuilder::take(std::move(half));
+  record.pop_back();
+  EXPECT_ANY_THROW(delta.insert(std::move(record)));
+  ASSERT_EQ(delta.last_commit(), 1u);
+  flush_delta(env_, rows_, delta, {});
+  EXPECT_THAT(state(), ElementsAre("k=v1"));
+}
+
 TEST_F(LmdbTables, TheHeadComesBackWithAndWithoutTheMarkOfACleanClose) {
   for (bool clean : {false, true}) {
     Head head{.last_commit = 1, .last_event = 2, .state_keys = 3, .tag_entries = 4, .clean = std::nullopt};

@@ -159,6 +159,8 @@ TEST_F(StoreCreate, OptionsThatCannotBeMakeNothing) {
   refused([](Options& o) { o.sync_interval = std::chrono::milliseconds::max(); });
   refused([](Options& o) { o.delta_age = std::chrono::milliseconds(-1); });
   refused([](Options& o) { o.delta_age = std::chrono::milliseconds::max(); });
+  refused([](Options& o) { o.command_retention = std::chrono::seconds(-1); });
+  refused([](Options& o) { o.command_retention = std::chrono::seconds::max(); });
 }
 
 // --- Interruptions

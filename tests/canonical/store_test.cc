@@ -66,6 +66,18 @@ TEST_F(StoreTest, OpeningNeverCreates) {
   not_found(parent.path() / "file");
 }
 
+// A writer that was killed may have left pages of LMDB that are seen and are not durable.
+TEST_F(StoreTest, OpeningMakesDurableWhatLmdbShows) {
+  TestStore store;
+  put(*store, "k", "v");
+  store->close();
+  {
+    fault::Armed sync("lmdb.sync", {.fail_with = EIO});
+    EXPECT_EQ(code_of([&] { Store::open(store.directory(), store.options()); }), ErrorCode::Io);
+  }
+  EXPECT_EQ(Store::open(store.directory(), store.options())->read().get("k"), "v");
+}
+
 TEST_F(StoreTest, ADamagedIdentityIsFound) {
   store_.close();
   stdfs::path path = directory() / "identity";

@@ -137,6 +137,15 @@ TEST_F(TransactionTest, WhatTheBodyReturnsIsTheResult) {
   EXPECT_EQ(value("b"), "1500");
 }
 
+TEST_F(TransactionTest, WhatTheBodyReturnedIsNoResultIfTheCommitWasRefused) {
+  auto outcome = store_->transaction().require(Condition::no_event({{.tags = {"t"}}}, 0)).execute([&](Txn&) {
+    in_background([&] { test::append(*store_, "x", {"t"}, ""); }).get();
+    return 1;
+  });
+  EXPECT_FALSE(outcome);
+  EXPECT_EQ(outcome.result(), std::nullopt);
+}
+
 TEST_F(TransactionTest, TheKeySetsAreWhatWasUsed) {
   auto outcome = store_->transaction()
                      .exclusive({"a", "b", "c", "unused"})

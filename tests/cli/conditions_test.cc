@@ -258,6 +258,14 @@ TEST_F(Conditions, AnAppendWithACommandIsDoneOnce) {
   EXPECT_EQ(status()["last_commit"], 2);
 }
 
+TEST_F(Conditions, ARejectionIsJsonWhateverTheKey) {
+  const std::string key = "k\x7f\u200d";
+  store_.ok({"put", key, "1"});
+  const Result refused = store_.run({"put", key, "2", "--if-absent", "--json"});
+  EXPECT_EQ(refused.exit, 3);
+  EXPECT_EQ(Json::parse(refused.err)["key"], key);
+}
+
 TEST_F(Conditions, PutAndDelCompareWithTheValueThatIsThere) {
   EXPECT_EQ(store_.ok({"put", "k", "1", "--if-absent"}).err, "");
   Result there = store_.run({"put", "k", "2", "--if-absent", "--json"});

@@ -36,6 +36,15 @@ TEST(Export, AnEmptyStoreHasNoLines) {
   expect_same_after_round_trip(store);
 }
 
+TEST(Export, APayloadThatIsNestedAsDeeplyAsALineMayBeIsReadBack) {
+  StoreDir store;
+  store.init();
+  for (const std::size_t depth : {std::size_t{997}, std::size_t{998}, std::size_t{1000}}) {
+    store.ok({"append", "t", std::string(depth, '[') + std::string(depth, ']')});
+  }
+  expect_same_after_round_trip(store);
+}
+
 TEST(Export, EventsComeFirstByCommitThenTheState) {
   StoreDir store;
   store.init();

@@ -42,6 +42,13 @@ TEST_F(SqlCommand, NullTextAndBytesAreToldApart) {
             "NULL  'NULL'  x'00ff'  1.0  x\\ny  é  1\n");
 }
 
+TEST_F(SqlCommand, AValueInBracketsIsOneValue) {
+  for (const std::string& value : {"[7]", "[1,2]", "[]", "[a"}) {
+    EXPECT_EQ(out({"SELECT ? AS v, typeof(?) AS t", value, value, "--csv"}),
+              "v,t\r\n" + (value.find(',') != std::string::npos ? '"' + value + '"' : value) + ",text\r\n");
+  }
+}
+
 TEST_F(SqlCommand, CsvIsThatOfTheRfc) {
   EXPECT_EQ(
       out({"--csv",

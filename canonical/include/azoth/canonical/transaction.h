@@ -186,6 +186,7 @@ class Transaction {
     } else {
       std::optional<T> result;
       TransactionEnd end = run([&](Txn& txn) { result.emplace(body(txn)); });
+      if (!end) result.reset();  // of a body whose decision was refused afterwards
       return TransactionResult<T>(std::move(end), std::move(result));
     }
   }
