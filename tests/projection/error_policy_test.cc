@@ -2,6 +2,8 @@
 // database, which is nobody's fault.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "projection_support.h"
 
 namespace azoth::test {
@@ -238,6 +240,86 @@ TEST_F(ErrorPolicyTest, AHandlerThatCatchesItsSqlErrorHasNotFailed) {
   auto projector = projector_with(std::move(projection));
   projector->catch_up("counts");
   EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+}
+
+// --- Statements that roll the whole transaction back, under a handler that goes on
+
+class RolledBackTest : public ErrorPolicyTest {
+ protected:
+  // The second event's `statement` takes the transaction with it; the handler catches that and notes the event.
+  static Projection going_on_after(const std::string& statement) {
+    Projection projection("noted", 1);
+    projection.schema(
+        "CREATE TABLE once (x PRIMARY KEY);"
+        "CREATE TABLE once_in_table (x PRIMARY KEY ON CONFLICT ROLLBACK);"
+        "CREATE TABLE seen (id);"
+        "CREATE TRIGGER second BEFORE INSERT ON once WHEN NEW.x = 'raise' AND EXISTS (SELECT 1 FROM once) "
+        "BEGIN SELECT RAISE(ROLLBACK, 'no second one'); END");
+    projection.on("*", [statement](const EventView& event, Sql& sql) {
+      try {
+        sql.run(statement);
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::SqlFailed);
+      }
+      sql.run("INSERT INTO seen VALUES (?)", static_cast<std::int64_t>(event.id()));
+    });
+    return projection;
+  }
+  Rows seen() { return rows("SELECT id, count(*) FROM seen GROUP BY id", "noted"); }
+};
+
+constexpr std::array kRollBack = {"INSERT OR ROLLBACK INTO once VALUES (1)", "INSERT INTO once_in_table VALUES (1)",
+                                  "INSERT INTO once VALUES ('raise')"};
+
+TEST_F(RolledBackTest, WhatAHandlerDoesAfterItsTransactionWasRolledBackIsRefused) {
+  count(2);
+  for (const char* statement : kRollBack) {
+    {
+      auto projector = projector_with(going_on_after(statement));
+      EXPECT_EQ(code_of([&] { return projector->catch_up("noted"); }), ErrorCode::ProjectionFailed) << statement;
+      EXPECT_EQ(projector->status("noted").cursor, 1u) << statement;
+      EXPECT_THAT(*projector->status("noted").last_error, HasSubstr("rolled back")) << statement;
+    }
+    EXPECT_EQ(seen(), (Rows{{"1", 1}})) << statement;
+    std::filesystem::remove_all(folder());
+  }
+}
+
+TEST_F(RolledBackTest, NothingOfADeadLetterIsLeft) {
+  count(2);
+  for (const char* statement : kRollBack) {
+    {
+      auto projector = projector_with(going_on_after(statement).on_error(kDeadLetter));
+      projector->catch_up("noted");
+      EXPECT_EQ(projector->dead_letters("noted").at(0).event_id, 2u) << statement;
+      EXPECT_EQ(seen(), (Rows{{"1", 1}})) << statement;
+      EXPECT_FALSE(projector->retry_dead_letter("noted", 2)) << statement;
+      EXPECT_EQ(projector->dead_letters("noted").at(0).attempts, 2u) << statement;
+    }
+    EXPECT_EQ(seen(), (Rows{{"1", 1}})) << statement;
+    std::filesystem::remove_all(folder());
+  }
+}
+
+TEST_F(RolledBackTest, AStatementThatWasBegunBeforeGoesOnNoMore) {
+  Projection projection("noted", 1);
+  projection.schema("CREATE TABLE once (x PRIMARY KEY); CREATE TABLE seen (id)").on_error(kDeadLetter);
+  projection.on("*", [](const EventView& event, Sql& sql) {
+    sql.run("INSERT INTO once VALUES (1)");
+    SqlStatement prepared = sql.prepare("INSERT INTO seen VALUES (?)");
+    prepared.bind(1, static_cast<std::int64_t>(event.id()));
+    for (const char* statement : {"INSERT OR ROLLBACK INTO once VALUES (1)", ""}) {
+      try {
+        *statement != '\0' ? sql.run(statement) : prepared.run();
+      } catch (const Error&) {
+      }
+    }
+  });
+  count(2);
+  auto projector = projector_with(std::move(projection));
+  projector->catch_up("noted");
+  EXPECT_EQ(seen(), (Rows{}));
+  EXPECT_EQ(projector->dead_letters("noted").size(), 2u);
 }
 
 // --- The database's errors
