@@ -70,7 +70,8 @@ class Worker {
   bool take_up(Generation number);
   void create(Generation number);
   void reopen();
-  OpenFile& open_file();  // begins anew if that has failed before
+  void open_again();
+  OpenFile& open_file();  // opens it, or begins anew, if that has failed before
   void stamp_timeline();
   void finish_rebuild();
   void remove_old();
@@ -92,7 +93,7 @@ class Worker {
   void follow_events() noexcept;
   bool follow_step(Lock& lock);
   void wait_for_events(EventId after) noexcept;
-  EventId served() const { return rebuild_ ? served_cursor_ : file_ ? file_->applier.cursor().event_id : 0; }
+  EventId served() const { return rebuild_ || closed_ ? served_cursor_ : file_ ? file_->applier.cursor().event_id : 0; }
   ProjectionState state() const;
   void describe_lag(ProjectionStatus& status);
   ProjectionStatus::Rebuild describe_rebuild(EventId newest) const;
@@ -122,8 +123,9 @@ class Worker {
     Deadline since{};
   };
   std::optional<Rebuild> rebuild_;
-  EventId served_cursor_ = 0;    // of the old one
-  std::optional<Misfit> unfit_;  // what was begun anew for and did not come to its end: there is no file_
+  EventId served_cursor_ = 0;         // of the old one, or of the one that is closed
+  std::optional<Generation> closed_;  // what file_ was and could not be opened again; nothing is wrong with it
+  std::optional<Misfit> unfit_;       // what was begun anew for and did not come to its end: there is no file_
   std::optional<std::string> rebuilt_because_;
   std::uint32_t damages_ = 0;
   bool old_left_ = false;

@@ -81,6 +81,7 @@ void Worker::stamp_timeline() {
 // up; otherwise at once, because there is nothing true to show.
 void Worker::begin_anew(const Misfit& misfit, bool continue_unfinished) {
   unfit_ = misfit;
+  closed_.reset();
   file_.reset();
   rebuild_.reset();
   bool taken_up = false;
@@ -111,21 +112,34 @@ void Worker::begin_anew(const Misfit& misfit, bool continue_unfinished) {
 }
 
 Worker::OpenFile& Worker::open_file() {
+  if (closed_) open_again();
   if (unfit_) begin_anew(Misfit(*unfit_), true);
   return *file_;
 }
 
-// After an error of which nobody knows what it has left behind: what the connection holds in memory is given up.
+// After an error of which nobody knows what it has left behind: what the connection holds in memory is given up. That
+// the file cannot be opened now says nothing against what is in it.
 void Worker::reopen() {
-  if (!file_) return;
-  const Generation number = file_->number;
-  file_.reset();
-  try {
-    file_ = std::make_unique<OpenFile>(*this, number);
-  } catch (const Error& error) {
-    unfit_ = Misfit{std::string("its file cannot be opened: ") + error.what(), rebuild_.has_value()};
-    if (!error.corruption()) throw;
+  if (file_) {
+    if (!rebuild_) served_cursor_ = file_->applier.cursor().event_id;
+    closed_ = file_->number;
+    file_.reset();
   }
+  if (closed_) open_again();
+}
+
+void Worker::open_again() {
+  try {
+    if (fs_.exists(generations_.file(*closed_))) {
+      file_ = std::make_unique<OpenFile>(*this, *closed_);
+    } else {
+      unfit_ = Misfit{"its file is gone", rebuild_.has_value()};
+    }
+  } catch (const Error& error) {
+    if (!error.corruption()) throw;
+    unfit_ = Misfit{std::string("its file cannot be opened: ") + error.what(), rebuild_.has_value()};
+  }
+  closed_.reset();
 }
 
 // What an interrupted rebuild left, if it is of this declaration and this log.
@@ -171,6 +185,7 @@ void Worker::finish_rebuild() {
 void Worker::remove_old() { old_left_ = generations_.remove_old() > 0; }
 
 bool Worker::file_is_damaged() const {
+  if (!file_) return false;
   const std::optional<Error>& trouble = file_->file.connection().trouble();
   return trouble && trouble->corruption();
 }

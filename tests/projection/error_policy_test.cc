@@ -377,5 +377,57 @@ TEST_F(ErrorPolicyTest, AnIoErrorStopsItUntilItIsResumed) {
   EXPECT_EQ(rows(), (Rows{{"a", 3}}));
 }
 
+TEST_F(ErrorPolicyTest, HoweverOftenItIsResumedOnABrokenDiskItsTablesStay) {
+  auto projector = projector_with(counting().on_error(kDeadLetter));
+  count(2);
+  projector->catch_up("counts");
+  auto resume = [&] {
+    return code_of([&] {
+      projector->resume("counts");
+      return 0;
+    });
+  };
+  {
+    fault::Armed broken("projection.step", {.fail_with = EIO, .times = -1});
+    count(1);
+    projector->follow("counts");
+    EXPECT_EQ(code_of([&] { return projector->wait_until("counts", 3, seconds{60}); }), ErrorCode::Io);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(resume(), ErrorCode::Io) << i;
+      EXPECT_EQ(code_of([&] { return projector->dead_letters("counts"); }), ErrorCode::Io) << i;
+      EXPECT_EQ(projector->status("counts").state, ProjectionState::Failed) << i;
+      EXPECT_EQ(projector->status("counts").cursor, 2u) << i;
+    }
+  }
+  EXPECT_EQ(projector->dead_letters("counts").size(), 0u);
+  EXPECT_EQ(resume(), ErrorCode{});
+  EXPECT_TRUE(projector->wait_until("counts", 3, seconds{60}));
+  EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+  EXPECT_EQ(projector->status("counts").generation, 1u);
+  EXPECT_FALSE(projector->status("counts").rebuilt_because);
+}
+
+TEST_F(ErrorPolicyTest, AFileThatIsGoneWhenItIsResumedIsMadeAnew) {
+  auto projector = projector_with(counting());
+  count(2);
+  projector->catch_up("counts");
+  {
+    fault::Armed broken("projection.step", {.fail_with = EIO, .times = -1});
+    count(1);
+    projector->follow("counts");
+    EXPECT_EQ(code_of([&] { return projector->wait_until("counts", 3, seconds{60}); }), ErrorCode::Io);
+    EXPECT_EQ(code_of([&] {
+                projector->resume("counts");
+                return 0;
+              }),
+              ErrorCode::Io);
+  }
+  std::filesystem::remove(folder() / "counts.1.db");
+  projector->resume("counts");
+  EXPECT_TRUE(projector->wait_until("counts", 3, seconds{60}));
+  EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+  EXPECT_THAT(projector->status("counts").rebuilt_because.value_or(""), HasSubstr("its file is gone"));
+}
+
 }  // namespace
 }  // namespace azoth::test
