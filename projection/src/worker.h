@@ -64,6 +64,8 @@ class Worker {
 
   // Files.
   void open();
+  template <class Look>
+  static std::optional<Misfit> damage_met_by(Look look);
   std::optional<Misfit> open_current();
   void remove_unfinished();
   void begin_anew(const Misfit& misfit, bool continue_unfinished);
@@ -72,7 +74,7 @@ class Worker {
   void reopen();
   void open_again();
   OpenFile& open_file();  // opens it, or begins anew, if that has failed before
-  void stamp_timeline();
+  static void stamp_timeline(OpenFile& open, const Uuid& timeline);
   void finish_rebuild();
   void remove_old();
   bool file_is_damaged() const;

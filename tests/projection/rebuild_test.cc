@@ -237,6 +237,24 @@ TEST_F(RebuildTest, DamageThatABatchMeets) {
   EXPECT_EQ(rows("SELECT 'n', count(*) FROM counts WHERE times = 2"), (Rows{{"n", 2000}}));
 }
 
+TEST_F(RebuildTest, DamageInTheLogIsNotThatOfTheTables) {
+  build(5);
+  source_.damage_read();
+  EXPECT_EQ(code_of([&] { return projector_with(counting()) == nullptr; }), ErrorCode::Corruption);
+  EXPECT_EQ(rows(), (Rows{{"a", 5}}));
+  auto projector = projector_with(counting());
+  EXPECT_FALSE(projector->status("counts").rebuilt_because);
+  EXPECT_EQ(projector->status("counts").generation, 1u);
+}
+
+TEST_F(RebuildTest, DamageInTheLogIsNotThatOfAnUnfinishedGeneration) {
+  build(5);
+  projector_with(doubled())->run_once("counts");
+  source_.damage_read(1);  // the first is for the tables that serve
+  EXPECT_EQ(code_of([&] { return projector_with(doubled()) == nullptr; }), ErrorCode::Corruption);
+  EXPECT_EQ(projector_with(doubled())->status("counts").rebuild->cursor, 2u);
+}
+
 TEST_F(RebuildTest, OneThatWasAskedForAndInterruptedLeavesNothing) {
   count(3);
   {
