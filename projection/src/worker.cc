@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <new>
 #include <utility>
@@ -23,6 +24,9 @@ void add(RunReport& total, const RunReport& batch) {
   total.cursor = batch.cursor;
   total.up_to_date = batch.up_to_date;
 }
+
+bool is_over(Deadline deadline) { return std::chrono::steady_clock::now() >= deadline; }
+bool never() { return false; }
 
 std::uint64_t seed_of(const ProjectorOptions& options) { return options.seed ? *options.seed : std::random_device{}(); }
 
@@ -90,6 +94,8 @@ void Worker::give_turns(Lock& lock) {
 
 RunReport Worker::one_batch(EventId to) {
   OpenFile& open = open_file();
+  // Before it: under steady writing there would always be another event after it.
+  const EventId newest = rebuild_ ? source_.newest() : kNoEnd;
   BatchResult result = [&] {
     InBatch in_batch(this);
     return open.applier.apply_batch(to);
@@ -100,7 +106,7 @@ RunReport Worker::one_batch(EventId to) {
   if (result.obstacle) met_obstacle(*result.obstacle);
   const EventId cursor = file_->applier.cursor().event_id;
   result.report.up_to_date = result.report.events == 0 && !result.obstacle && cursor >= source_.newest();
-  if (result.report.up_to_date && rebuild_) finish_rebuild();
+  if (rebuild_ && !result.obstacle && cursor >= newest) finish_rebuild();
   live_ = result.report.up_to_date;
   if (failure_noted_ && !result.obstacle) {
     generations_.note_failure("");
@@ -185,9 +191,12 @@ void Worker::check_may_run() const {
   if (failure_) throw Error(*failure_);
 }
 
-void Worker::wait_backoff(Lock& lock) {
+// `over` besides: stopping the thread is nothing to those who wait on another one.
+void Worker::wait_backoff(Lock& lock, Deadline deadline, const std::function<bool()>& over) {
   if (!not_before_) return;
-  pacer_.wait(lock, changed_, *not_before_, [&] { return stop_ || paused_ || !not_before_; });
+  Deadline until = *not_before_;
+  if (deadline != kNoDeadline) until = std::min(until, pacer_.now() + (deadline - std::chrono::steady_clock::now()));
+  pacer_.wait(lock, changed_, until, [&] { return paused_ || !not_before_ || over(); });
   if (not_before_ && pacer_.now() >= *not_before_) not_before_.reset();
 }
 
@@ -198,7 +207,7 @@ RunReport Worker::run_once() {
   RunReport report;
   do {
     check_may_run();
-    wait_backoff(lock);
+    wait_backoff(lock, kNoDeadline, never);
     if (not_before_) continue;
     report = checked_batch(kNoEnd);
     if (failure_ && report.events == 0) throw Error(*failure_);
@@ -206,17 +215,21 @@ RunReport Worker::run_once() {
   return report;
 }
 
-// Until what is served shows event `to`, or there is nothing left.
-RunReport Worker::run_to(Lock& lock, EventId to) {
+// Until what is served shows event `to`, or there is nothing left, or the time is over: one batch is always begun, unless
+// a back-off takes all of it.
+RunReport Worker::run_to(Lock& lock, EventId to, Deadline deadline) {
   RunReport total;
   total.cursor = served();
   while (rebuild_ || served() < to) {
     check_may_run();
-    wait_backoff(lock);
-    if (not_before_) continue;
+    wait_backoff(lock, deadline, never);
+    if (not_before_) {
+      if (is_over(deadline)) break;
+      continue;
+    }
     RunReport batch = checked_batch(rebuild_ ? kNoEnd : to);
     add(total, batch);
-    if (batch.up_to_date) break;
+    if (batch.up_to_date || is_over(deadline)) break;
     give_turns(lock);
   }
   if (old_left_) remove_old();
@@ -226,7 +239,7 @@ RunReport Worker::run_to(Lock& lock, EventId to) {
 RunReport Worker::catch_up() {
   Lock lock = take_turn();
   check_may_run();
-  RunReport report = run_to(lock, source_.newest());
+  RunReport report = run_to(lock, source_.newest(), kNoDeadline);
   report.cursor = served();
   report.up_to_date = served() >= source_.newest();
   return report;
@@ -237,8 +250,9 @@ bool Worker::run_until(EventId event, Deadline deadline) {
     Lock lock = take_turn();
     check_may_run();
     if (served() >= event) return true;
-    run_to(lock, event);
+    run_to(lock, event, deadline);
     if (served() >= event) return true;
+    if (is_over(deadline)) return false;
     if (auto sealed = source_.sealed(); sealed && *sealed < event) return false;
     const EventId after = served();
     lock.unlock();
@@ -291,7 +305,7 @@ void Worker::follow_events() noexcept {
 
 // True if there is nothing to do.
 bool Worker::follow_step(Lock& lock) {
-  wait_backoff(lock);
+  wait_backoff(lock, kNoDeadline, [&] { return stop_.load(); });
   if (not_before_ || stop_ || paused_) return false;
   try {
     const bool up_to_date = checked_batch(kNoEnd).up_to_date;
@@ -322,7 +336,7 @@ bool Worker::wait_until(EventId event, Deadline deadline) {
   while (following_) {
     if (served() >= event) return true;
     if (failure_) throw Error(*failure_);
-    if (std::chrono::steady_clock::now() >= deadline) return false;
+    if (is_over(deadline)) return false;
     if (deadline == kNoDeadline) {
       changed_.wait(lock);
     } else {

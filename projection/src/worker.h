@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -90,8 +91,8 @@ class Worker {
   void fail(const Error& error);
   void changed();
   void check_may_run() const;
-  void wait_backoff(Lock& lock);
-  RunReport run_to(Lock& lock, EventId to);
+  void wait_backoff(Lock& lock, Deadline deadline, const std::function<bool()>& over);
+  RunReport run_to(Lock& lock, EventId to, Deadline deadline);
   void follow_events() noexcept;
   bool follow_step(Lock& lock);
   void wait_for_events(EventId after) noexcept;

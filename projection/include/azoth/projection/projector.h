@@ -170,8 +170,8 @@ class Projector {
   RunReport run_once(std::string_view name);
   // All there is when it is called; a rebuild is brought to its end.
   RunReport catch_up(std::string_view name);
-  // Up to this event, which is waited for if it is not there yet. False if the time is over, or if the log is sealed
-  // before it.
+  // Up to this event, which is waited for if it is not there yet. False if the time is over (a batch that has begun is
+  // brought to its end), or if the log is sealed before it.
   bool run_until(std::string_view name, EventId event, std::optional<std::chrono::nanoseconds> timeout = {});
 
   // On a thread of its own, from now on. It outlasts errors that may pass; after another one it is Failed.
