@@ -32,11 +32,12 @@ std::uint64_t seed_of(const ProjectorOptions& options) { return options.seed ? *
 
 }  // namespace
 
-Worker::Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection, EventSource& source,
-               const ProjectorOptions& options, ProjectionListener listener)
+Worker::Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection,
+               std::shared_ptr<EventSource> source, const ProjectorOptions& options, ProjectionListener listener)
     : fs_(fs),
       projection_(std::move(projection)),
-      source_(source),
+      source_owner_(std::move(source)),
+      source_(*source_owner_),
       clock_(options.clock != nullptr ? *options.clock : Clock::system()),
       pacer_(options.pacer != nullptr ? *options.pacer : Pacer::system()),
       trouble_backoff_(options.trouble_backoff),
@@ -46,14 +47,28 @@ Worker::Worker(FileSystem& fs, const std::filesystem::path& projections, Project
   open();
 }
 
+// Whoever takes it from the projector has closed it.
 Worker::~Worker() {
-  stop();
+  if (generations_.held()) close();
+}
+
+void Worker::close() {
+  check_not_nested();
+  ended_ = true;
+  source_.wake();
+  {
+    std::lock_guard guard(thread_mutex_);
+    end_thread();
+  }
+  Lock lock = take_turn();
+  if (!generations_.held()) return;
   file_.reset();  // nobody reads what only we knew
   try {
     generations_.remove_old();
   } catch (const std::exception& error) {
     log(LogLevel::Warning, "an old generation of a projection stays: ", error.what());
   }
+  generations_.let_go();
 }
 
 // --- Taking turns
@@ -72,7 +87,7 @@ class Worker::InBatch {
   InBatch& operator=(const InBatch&) = delete;
 };
 
-void Worker::check_not_nested() const {
+void Worker::check_not_nested() {
   if (batch_of == nullptr) return;
   throw Error(ErrorCode::NestedUse, "a handler cannot use the projector that runs it: it would wait for itself");
 }
@@ -84,6 +99,17 @@ Worker::Lock Worker::take_turn() {
   wanting_.fetch_sub(1);
   changed_.notify_all();
   return lock;
+}
+
+Worker::Lock Worker::enter() {
+  Lock lock = take_turn();
+  check_open();
+  return lock;
+}
+
+void Worker::check_open() const {
+  if (!ended_) return;
+  throw Error(ErrorCode::Closed, "projection " + projection_.name() + " was released, or its projector was closed");
 }
 
 void Worker::give_turns(Lock& lock) {
@@ -187,6 +213,7 @@ void Worker::changed() {
 }
 
 void Worker::check_may_run() const {
+  check_open();
   if (paused_) throw Error(ErrorCode::Paused, "projection " + projection_.name() + " is paused; resume it");
   if (failure_) throw Error(*failure_);
 }
@@ -196,14 +223,14 @@ void Worker::wait_backoff(Lock& lock, Deadline deadline, const std::function<boo
   if (!not_before_) return;
   Deadline until = *not_before_;
   if (deadline != kNoDeadline) until = std::min(until, pacer_.now() + (deadline - std::chrono::steady_clock::now()));
-  pacer_.wait(lock, changed_, until, [&] { return paused_ || !not_before_ || over(); });
+  pacer_.wait(lock, changed_, until, [&] { return ended_ || paused_ || !not_before_ || over(); });
   if (not_before_ && pacer_.now() >= *not_before_) not_before_.reset();
 }
 
 // --- When told to
 
 RunReport Worker::run_once() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   RunReport report;
   do {
     check_may_run();
@@ -237,7 +264,7 @@ RunReport Worker::run_to(Lock& lock, EventId to, Deadline deadline) {
 }
 
 RunReport Worker::catch_up() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   check_may_run();
   RunReport report = run_to(lock, source_.newest(), kNoDeadline);
   report.cursor = served();
@@ -247,7 +274,7 @@ RunReport Worker::catch_up() {
 
 bool Worker::run_until(EventId event, Deadline deadline) {
   while (true) {
-    Lock lock = take_turn();
+    Lock lock = enter();
     check_may_run();
     if (served() >= event) return true;
     run_to(lock, event, deadline);
@@ -256,7 +283,7 @@ bool Worker::run_until(EventId event, Deadline deadline) {
     if (auto sealed = source_.sealed(); sealed && *sealed < event) return false;
     const EventId after = served();
     lock.unlock();
-    if (!source_.wait(after, deadline, [&] { return paused_.load(); }) && !paused_) return false;
+    if (!source_.wait(after, deadline, [&] { return paused_ || ended_; }) && !paused_ && !ended_) return false;
   }
 }
 
@@ -265,6 +292,7 @@ bool Worker::run_until(EventId event, Deadline deadline) {
 void Worker::follow() {
   check_not_nested();
   std::lock_guard guard(thread_mutex_);
+  check_open();
   if (thread_.joinable()) return;
   thread_ = start_thread([this] { follow_events(); });
   Lock lock = take_turn();
@@ -275,6 +303,10 @@ void Worker::follow() {
 void Worker::stop() {
   check_not_nested();
   std::lock_guard guard(thread_mutex_);
+  end_thread();
+}
+
+void Worker::end_thread() {
   if (!thread_.joinable()) return;
   stop_ = true;
   source_.wake();
@@ -332,8 +364,9 @@ void Worker::wait_for_events(EventId after) noexcept {
 }
 
 bool Worker::wait_until(EventId event, Deadline deadline) {
-  Lock lock = take_turn();
+  Lock lock = enter();
   while (following_) {
+    check_open();
     if (served() >= event) return true;
     if (failure_) throw Error(*failure_);
     if (is_over(deadline)) return false;
@@ -353,12 +386,12 @@ void Worker::pause() {
   check_not_nested();
   paused_ = true;
   source_.wake();
-  Lock lock = take_turn();
+  Lock lock = enter();
   live_ = false;
 }
 
 void Worker::resume() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   paused_ = false;
   if (failure_) reopen();
   failure_.reset();
@@ -368,7 +401,7 @@ void Worker::resume() {
 }
 
 void Worker::rebuild() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   if (!rebuild_) served_cursor_ = open_file().applier.cursor().event_id;
   begin_anew({std::string(kAskedFor), true}, false);
   failure_.reset();
@@ -403,7 +436,7 @@ ProjectionStatus::Rebuild Worker::describe_rebuild(EventId newest) const {
 }
 
 ProjectionStatus Worker::status() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   ProjectionStatus status;
   status.name = projection_.name();
   status.version = projection_.version();
@@ -430,12 +463,12 @@ ProjectionState Worker::state() const {
 }
 
 std::vector<DeadLetter> Worker::dead_letters() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   return open_file().file.dead_letters();
 }
 
 bool Worker::retry_dead_letter(EventId event) {
-  Lock lock = take_turn();
+  Lock lock = enter();
   std::optional<DeadLetter> letter = open_file().file.dead_letter(event);
   if (!letter) {
     throw Error(ErrorCode::NotFound,
@@ -448,7 +481,7 @@ bool Worker::retry_dead_letter(EventId event) {
 }
 
 void Worker::drop_dead_letter(EventId event) {
-  Lock lock = take_turn();
+  Lock lock = enter();
   SqlTransaction transaction(open_file().file.connection());
   if (!file_->file.remove_dead_letter(event)) {
     throw Error(ErrorCode::NotFound,

@@ -25,12 +25,16 @@ inline constexpr std::string_view kAskedFor = "it was asked for";  // why a proj
 
 class Worker {
  public:
-  Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection, EventSource& source,
-         const ProjectorOptions& options, ProjectionListener listener);
+  Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection,
+         std::shared_ptr<EventSource> source, const ProjectorOptions& options, ProjectionListener listener);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  static void check_not_nested();  // NestedUse on a thread that runs handlers
+  // Ends what others do with it, which throws Closed from now on, and gives its files up: they may hold this object for
+  // longer than the projector does. Waits for a batch that has begun.
+  void close();
   RunReport run_once();
   RunReport catch_up();
   bool run_until(EventId event, Deadline deadline);
@@ -59,8 +63,9 @@ class Worker {
   };
 
   class InBatch;  // marks the thread that runs handlers
-  void check_not_nested() const;
   Lock take_turn();
+  Lock enter();  // take_turn(), unless it was closed
+  void check_open() const;
   void give_turns(Lock& lock);
 
   // Files.
@@ -93,6 +98,7 @@ class Worker {
   void check_may_run() const;
   void wait_backoff(Lock& lock, Deadline deadline, const std::function<bool()>& over);
   RunReport run_to(Lock& lock, EventId to, Deadline deadline);
+  void end_thread();
   void follow_events() noexcept;
   bool follow_step(Lock& lock);
   void wait_for_events(EventId after) noexcept;
@@ -103,13 +109,15 @@ class Worker {
 
   FileSystem& fs_;
   const Projection projection_;
+  const std::shared_ptr<EventSource> source_owner_;  // it may be waited on when the projector is gone
   EventSource& source_;
   Clock& clock_;
   Pacer& pacer_;
   const Backoff trouble_backoff_;
   const ProjectionListener listener_;
 
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> ended_{false};  // for good
+  std::atomic<bool> stop_{false};   // the thread
   std::atomic<bool> paused_{false};
   std::atomic<bool> poked_{false};         // another file is being fed: its cursor is another
   std::atomic<std::uint32_t> wanting_{0};  // who waits for mutex_ between two batches
