@@ -402,7 +402,7 @@ void Worker::resume() {
 
 void Worker::rebuild() {
   Lock lock = enter();
-  if (!rebuild_) served_cursor_ = open_file().applier.cursor().event_id;
+  if (!rebuild_ && !closed_) served_cursor_ = open_file().applier.cursor().event_id;
   begin_anew({std::string(kAskedFor), true}, false);
   failure_.reset();
   not_before_.reset();

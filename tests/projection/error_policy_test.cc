@@ -407,6 +407,29 @@ TEST_F(ErrorPolicyTest, HoweverOftenItIsResumedOnABrokenDiskItsTablesStay) {
   EXPECT_FALSE(projector->status("counts").rebuilt_because);
 }
 
+TEST_F(ErrorPolicyTest, OneThatCannotBeOpenedAgainCanBeBuiltAnew) {
+  auto projector = projector_with(counting());
+  count(2);
+  projector->catch_up("counts");
+  {
+    fault::Armed broken("projection.step", {.fail_with = EIO, .times = -1});
+    count(1);
+    projector->follow("counts");
+    EXPECT_EQ(code_of([&] { return projector->wait_until("counts", 3, seconds{60}); }), ErrorCode::Io);
+    EXPECT_EQ(code_of([&] {
+                projector->resume("counts");
+                return 0;
+              }),
+              ErrorCode::Io);
+  }
+  std::filesystem::resize_file(folder() / "counts.1.db", 100);
+  projector->rebuild("counts");
+  projector->resume("counts");
+  EXPECT_TRUE(projector->wait_until("counts", 3, seconds{60}));
+  EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+  EXPECT_EQ(projector->status("counts").generation, 2u);
+}
+
 TEST_F(ErrorPolicyTest, AFileThatIsGoneWhenItIsResumedIsMadeAnew) {
   auto projector = projector_with(counting());
   count(2);
