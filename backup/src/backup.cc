@@ -1,10 +1,14 @@
 #include "azoth/backup/backup.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <new>
 #include <optional>
-#include <set>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
@@ -68,6 +72,85 @@ class Registration {
   const std::optional<RetainedSet> before_;
   bool changed_ = false;
   bool published_ = false;
+};
+
+// Brings projections up to date: those of the projector and, for as long as this lives, the declared ones that nobody
+// has charge of. One that cannot go on is no reason not to back up what it is made of: it is noted, and left as it is.
+class CatchUp {
+ public:
+  CatchUp(Projector* projector, std::vector<std::string>& notes) : projector_(projector), notes_(notes) {}
+  ~CatchUp() {
+    for (const std::string& name : added_) release(name);
+  }
+  CatchUp(const CatchUp&) = delete;
+  CatchUp& operator=(const CatchUp&) = delete;
+
+  // With all there is, however long that takes: back-offs and rebuilds come before anybody is kept from writing.
+  void begin(const Path& store_directory) {
+    if (projector_ == nullptr) return;
+    for (const std::string& name : projector_->names()) catch_up(name);
+    const Declarations declarations(store_directory);
+    for (const std::string& name : declarations.names()) add(name, declarations);
+  }
+
+  // With what was written since, while nobody can write: what takes longer is not waited for.
+  void finish(EventId last) {
+    const Deadline end = deadline_after(kLongestPause);
+    for (const std::string& name : caught_up_) {
+      const auto left = std::max<std::chrono::nanoseconds>(end - std::chrono::steady_clock::now(), {});
+      bool in_time = true;
+      trying(name, [&] { in_time = projector_->run_until(name, last, left); });
+      if (!in_time) note(name, "what is left would have kept everybody from writing for too long");
+    }
+  }
+
+ private:
+  static constexpr std::chrono::seconds kLongestPause{2};
+  static constexpr std::string_view kNotReleased = "a projection was not released after a backup: ";
+
+  template <class Call>
+  bool trying(const std::string& name, Call call) {
+    try {
+      call();
+      return true;
+    } catch (const Error& error) {
+      note(name, error.what());
+      return false;
+    }
+  }
+
+  void note(const std::string& name, const std::string& why) {
+    notes_.push_back("projection " + name + " is in the snapshot as far as it is: " + why);
+  }
+
+  void catch_up(const std::string& name) {
+    if (trying(name, [&] { projector_->catch_up(name); })) caught_up_.push_back(name);
+  }
+
+  // Somebody else, of this process or another, may have charge of it.
+  void add(const std::string& name, const Declarations& declarations) {
+    const std::vector<std::string> there = projector_->names();
+    if (std::ranges::find(there, name) != there.end()) return;
+    if (!trying(name, [&] { projector_->add(declarations.load(name)); })) return;
+    added_.push_back(name);
+    catch_up(name);
+  }
+
+  void release(const std::string& name) noexcept {
+    try {
+      projector_->release(name);
+    } catch (const Error& error) {
+      const bool somebody_else_has = error.code() == ErrorCode::NotFound || error.code() == ErrorCode::Closed;
+      if (!somebody_else_has) log(LogLevel::Warning, kNotReleased, error.what());
+    } catch (const std::bad_alloc&) {
+      log(LogLevel::Warning, kNotReleased, "there is no memory");
+    }
+  }
+
+  Projector* const projector_;
+  std::vector<std::string>& notes_;
+  std::vector<std::string> added_;
+  std::vector<std::string> caught_up_;
 };
 
 class Backup {
@@ -150,62 +233,25 @@ class Backup {
 
   // Copies of projections come first: then none is ahead of the commit.
   void pin() {
+    std::optional<CatchUp> catch_up;
     std::optional<Pause> pause;
     if (options_.seal == SealMode::Store) store_.seal();
-    if (options_.seal == SealMode::Snapshot) pause = store_.pause("backup");
     if (options_.seal != SealMode::None) {
       store_.flush();  // projections see what is durable
-      catch_up();
+      catch_up.emplace(projector_, report_.notes);
+      catch_up->begin(store_directory_);
+      AZOTH_FAULT("backup.caught_up");
     }
+    if (options_.seal == SealMode::Snapshot) {
+      pause = store_.pause("backup");
+      store_.flush();
+      catch_up->finish(store_.read(Durability::Durable).last_event());
+    }
+    catch_up.reset();
     if (!options_.incremental) copy_projections();
     AZOTH_FAULT("backup.pinning");
     content_ = options_.incremental ? source_->recent_content() : source_->content(std::max(options_.threads, 1U));
     if (options_.seal == SealMode::Snapshot) sealed_at_ = content_.totals.last_event;
-  }
-
-  void catch_up() {
-    if (projector_ == nullptr) return;
-    std::set<std::string> names;
-    for (std::string& name : projector_->names()) names.insert(std::move(name));
-    for (const std::string& name : names) try_catching_up(name);
-    Declarations declarations(store_directory_);
-    for (const std::string& name : declarations.names()) {
-      if (names.contains(name) || !try_adding(name, declarations)) continue;
-      try_catching_up(name);
-      release(name);
-    }
-  }
-
-  // A projection that cannot go on is no reason not to back up what it is made of.
-  void note_as_it_is(const std::string& name, const Error& why) {
-    report_.notes.push_back("projection " + name + " is in the snapshot as far as it is: " + why.what());
-  }
-
-  // Somebody else, of this process or another, may have charge of it.
-  bool try_adding(const std::string& name, const Declarations& declarations) {
-    try {
-      projector_->add(declarations.load(name));
-      return true;
-    } catch (const Error& error) {
-      note_as_it_is(name, error);
-      return false;
-    }
-  }
-
-  void try_catching_up(const std::string& name) {
-    try {
-      projector_->catch_up(name);
-    } catch (const Error& error) {
-      note_as_it_is(name, error);
-    }
-  }
-
-  void release(const std::string& name) {
-    try {
-      projector_->release(name);
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::NotFound) throw;
-    }
   }
 
   // With their tables if they are wanted and can be had; their declarations always.

@@ -7,13 +7,31 @@
 
 namespace azoth {
 
-// Made when it is first asked for, by whichever thread.
+// Made when it is first asked for, by whichever thread. It stays until the Db ends: who has got it may be using it while
+// another thread closes the Db.
 struct Db::ReadModels {
   std::mutex mutex;
-  std::unique_ptr<EventSource> source;
   std::unique_ptr<Projector> projector;
   std::unique_ptr<Queries> queries;
+  bool projector_closed = false;
   bool closed = false;
+
+  // Without the mutex, and before the queries: handlers that are waited for may query.
+  void close_projector() {
+    Projector* closing = nullptr;
+    {
+      std::lock_guard lock(mutex);
+      projector_closed = true;
+      closing = projector.get();
+    }
+    if (closing != nullptr) closing->close();
+  }
+  void close() {
+    close_projector();
+    std::lock_guard lock(mutex);
+    closed = true;
+    if (queries) queries->close();
+  }
 };
 
 Db::Db(std::unique_ptr<Store> store, std::filesystem::path directory)
@@ -21,19 +39,22 @@ Db::Db(std::unique_ptr<Store> store, std::filesystem::path directory)
 Db::Db(Db&&) noexcept = default;
 Db& Db::operator=(Db&& other) noexcept {
   if (this == &other) return *this;
+  if (read_models_) read_models_->close_projector();
   read_models_.reset();
   store_ = std::move(other.store_);
   read_models_ = std::move(other.read_models_);
   directory_ = std::move(other.directory_);
   return *this;
 }
-Db::~Db() = default;
+Db::~Db() {
+  if (read_models_) read_models_->close_projector();
+}
 
 Projector& Db::projections() {
   std::lock_guard lock(read_models_->mutex);
   if (!read_models_->projector) {
-    read_models_->source = store_->event_source();
-    read_models_->projector = std::make_unique<Projector>(directory_, *read_models_->source);
+    if (read_models_->projector_closed) throw Error(ErrorCode::Closed, "the store was closed; open it again");
+    read_models_->projector = std::make_unique<Projector>(directory_, store_->event_source());
   }
   return *read_models_->projector;
 }
@@ -81,13 +102,7 @@ bool Db::forget_set(const std::filesystem::path& directory, const Uuid& set_id) 
 }
 
 void Db::close() {
-  {
-    std::lock_guard lock(read_models_->mutex);
-    read_models_->closed = true;
-    read_models_->queries.reset();
-    read_models_->projector.reset();
-    read_models_->source.reset();
-  }
+  read_models_->close();
   store_->close();
 }
 

@@ -182,10 +182,11 @@ void Generations::remove(Generation generation) const {
 }
 
 void Generations::note_failure(std::string_view failure) noexcept {
+  if (!lock_) return;
   failure = failure.substr(0, kMaxNoteBytes - LockFile::kPidBytes);
   // Others are told as well as it goes: what cannot be written here was reported where it happened.
-  if (::ftruncate(lock_.fd(), LockFile::kPidBytes) != 0) return;
-  if (::pwrite(lock_.fd(), failure.data(), failure.size(), LockFile::kPidBytes) < 0) return;
+  if (::ftruncate(lock_->fd(), LockFile::kPidBytes) != 0) return;
+  if (::pwrite(lock_->fd(), failure.data(), failure.size(), LockFile::kPidBytes) < 0) return;
 }
 
 // The declaration goes first, so that nobody begins it anew; then the pointer, so that nobody begins to read. Each file

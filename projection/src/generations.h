@@ -73,12 +73,15 @@ class Generations {
   // Removes the projection: all files of this name, the lock last; with it this object is of no more use. What an
   // interruption leaves is removed by the next call. Throws Locked, with nothing removed, while somebody reads it.
   void remove_all();
+  // Another one may keep it up to date from now on; nothing else is of use after it.
+  void let_go() noexcept { lock_.reset(); }
+  bool held() const { return lock_.has_value(); }
 
  private:
   FileSystem& fs_;
   const std::filesystem::path folder_;
   const std::string name_;
-  LockFile lock_;
+  std::optional<LockFile> lock_;
 };
 
 }  // namespace azoth

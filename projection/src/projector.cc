@@ -41,14 +41,36 @@ std::string_view state_name(ProjectionState state) {
   return "unknown";
 }
 
+Projector::Projector(std::filesystem::path directory, std::shared_ptr<EventSource> source,
+                     const ProjectorOptions& options, FileSystem& fs)
+    : directory_(std::move(directory) / "projections"), source_(std::move(source)), options_(options), fs_(fs) {}
+
 Projector::Projector(std::filesystem::path directory, EventSource& source, const ProjectorOptions& options,
                      FileSystem& fs)
-    : directory_(std::move(directory) / "projections"), source_(source), options_(options), fs_(fs) {}
+    : Projector(std::move(directory), std::shared_ptr<EventSource>(std::shared_ptr<void>(), &source), options, fs) {}
 
-Projector::~Projector() = default;
+Projector::~Projector() { close(); }
+
+// Not under the mutex: a handler that is waited for may ask for names.
+void Projector::close() {
+  Worker::check_not_nested();
+  std::lock_guard one_at_a_time(close_mutex_);
+  std::map<std::string, std::shared_ptr<Worker>, std::less<>> workers;
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    workers.swap(workers_);
+  }
+  for (const auto& [name, worker] : workers) worker->close();
+}
+
+void Projector::check_open() const {
+  if (closed_) throw Error(ErrorCode::Closed, "the projector was closed");
+}
 
 void Projector::add(Projection projection) {
   std::lock_guard lock(mutex_);
+  check_open();
   std::string name = projection.name();
   if (workers_.contains(name)) {
     throw Error(ErrorCode::AlreadyOpen, "there is a projection " + name + " here already; release it first");
@@ -62,13 +84,13 @@ void Projector::listen(ProjectionListener listener) {
 }
 
 std::vector<ProjectionInfo> Projector::inspect() const {
-  return inspect_projections(directory_.parent_path(), source_,
+  return inspect_projections(directory_.parent_path(), *source_,
                              options_.clock != nullptr ? *options_.clock : Clock::system(), fs_);
 }
 
 void Projector::release(std::string_view name) {
   std::shared_ptr<Worker> released = worker(name);
-  released->stop();
+  released->close();
   std::lock_guard lock(mutex_);
   if (auto at = workers_.find(name); at != workers_.end() && at->second == released) workers_.erase(at);
 }
@@ -82,6 +104,7 @@ std::vector<std::string> Projector::names() const {
 
 std::shared_ptr<Worker> Projector::worker(std::string_view name) const {
   std::lock_guard lock(mutex_);
+  check_open();
   auto found = workers_.find(name);
   if (found == workers_.end()) {
     throw Error(ErrorCode::NotFound, "there is no projection " + std::string(name) + " here; add it first");

@@ -142,5 +142,6 @@ SqlResult Queries::run(std::span<const std::string> projections, std::string_vie
 
 std::vector<std::string> Queries::projections() const { return pool_->projections(); }
 void Queries::close_idle() { pool_->close_idle(); }
+void Queries::close() { pool_->close(); }
 
 }  // namespace azoth

@@ -251,7 +251,14 @@ sqlite3_stmt* Connection::prepare_new(std::string_view text, std::string_view* t
   return statement;
 }
 
+void Connection::refuse_after_rollback(std::string_view what) const {
+  if (trouble_) throw Error(*trouble_);
+  throw Error(ErrorCode::SqlFailed, "the transaction was rolled back by a statement before this one, in: " +
+                                        std::string(what.substr(0, 500)));
+}
+
 SqlStatement Connection::prepare(std::string_view text) {
+  if (!may_run()) refuse_after_rollback(text);
   Statements& statements = user_mode_ ? user_statements_ : own_statements_;
   auto at = statements.find(text);
   if (at != statements.end() && !at->second.in_use) {
@@ -387,6 +394,7 @@ std::string_view SqlStatement::parameter_name(int index) const {
 }
 
 bool SqlStatement::step() {
+  if (!connection_->may_run()) connection_->refuse_after_rollback(sqlite3_sql(statement_));
   int fault = AZOTH_FAULT("projection.step");
   int code = fault != 0 ? injected(fault) : sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;

@@ -63,7 +63,8 @@ class Connection {
   void run_script(std::string_view text);
   std::int64_t changes() const;
 
-  // While this lives, statements are the user's: no transactions, no PRAGMA, no changes to azoth_ tables.
+  // While this lives, statements are the user's: no transactions, no PRAGMA, no changes to azoth_ tables. They run in a
+  // transaction or not at all: what one would do after a statement that rolled it back would be committed at once.
   class UserMode {
    public:
     explicit UserMode(Connection& connection) : connection_(connection) { connection_.user_mode_ = true; }
@@ -105,6 +106,8 @@ class Connection {
   void configure(Mode mode);
   sqlite3_stmt* prepare_new(std::string_view text, std::string_view* tail, bool keep);
   void forget_statements();
+  bool may_run() const { return !user_mode_ || in_transaction(); }
+  [[noreturn]] void refuse_after_rollback(std::string_view what) const;
   Error error(int code, std::string_view what);
   [[noreturn]] void fail(int code, std::string_view what);
   static int authorize(void* self, int action, const char* first, const char* second, const char* database,

@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <new>
 #include <utility>
@@ -24,15 +25,19 @@ void add(RunReport& total, const RunReport& batch) {
   total.up_to_date = batch.up_to_date;
 }
 
+bool is_over(Deadline deadline) { return std::chrono::steady_clock::now() >= deadline; }
+bool never() { return false; }
+
 std::uint64_t seed_of(const ProjectorOptions& options) { return options.seed ? *options.seed : std::random_device{}(); }
 
 }  // namespace
 
-Worker::Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection, EventSource& source,
-               const ProjectorOptions& options, ProjectionListener listener)
+Worker::Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection,
+               std::shared_ptr<EventSource> source, const ProjectorOptions& options, ProjectionListener listener)
     : fs_(fs),
       projection_(std::move(projection)),
-      source_(source),
+      source_owner_(std::move(source)),
+      source_(*source_owner_),
       clock_(options.clock != nullptr ? *options.clock : Clock::system()),
       pacer_(options.pacer != nullptr ? *options.pacer : Pacer::system()),
       trouble_backoff_(options.trouble_backoff),
@@ -42,14 +47,28 @@ Worker::Worker(FileSystem& fs, const std::filesystem::path& projections, Project
   open();
 }
 
+// Whoever takes it from the projector has closed it.
 Worker::~Worker() {
-  stop();
+  if (generations_.held()) close();
+}
+
+void Worker::close() {
+  check_not_nested();
+  ended_ = true;
+  source_.wake();
+  {
+    std::lock_guard guard(thread_mutex_);
+    end_thread();
+  }
+  Lock lock = take_turn();
+  if (!generations_.held()) return;
   file_.reset();  // nobody reads what only we knew
   try {
     generations_.remove_old();
   } catch (const std::exception& error) {
     log(LogLevel::Warning, "an old generation of a projection stays: ", error.what());
   }
+  generations_.let_go();
 }
 
 // --- Taking turns
@@ -68,7 +87,7 @@ class Worker::InBatch {
   InBatch& operator=(const InBatch&) = delete;
 };
 
-void Worker::check_not_nested() const {
+void Worker::check_not_nested() {
   if (batch_of == nullptr) return;
   throw Error(ErrorCode::NestedUse, "a handler cannot use the projector that runs it: it would wait for itself");
 }
@@ -82,6 +101,17 @@ Worker::Lock Worker::take_turn() {
   return lock;
 }
 
+Worker::Lock Worker::enter() {
+  Lock lock = take_turn();
+  check_open();
+  return lock;
+}
+
+void Worker::check_open() const {
+  if (!ended_) return;
+  throw Error(ErrorCode::Closed, "projection " + projection_.name() + " was released, or its projector was closed");
+}
+
 void Worker::give_turns(Lock& lock) {
   changed_.wait(lock, [&] { return wanting_.load() == 0; });
 }
@@ -90,6 +120,8 @@ void Worker::give_turns(Lock& lock) {
 
 RunReport Worker::one_batch(EventId to) {
   OpenFile& open = open_file();
+  // Before it: under steady writing there would always be another event after it.
+  const EventId newest = rebuild_ ? source_.newest() : kNoEnd;
   BatchResult result = [&] {
     InBatch in_batch(this);
     return open.applier.apply_batch(to);
@@ -100,7 +132,7 @@ RunReport Worker::one_batch(EventId to) {
   if (result.obstacle) met_obstacle(*result.obstacle);
   const EventId cursor = file_->applier.cursor().event_id;
   result.report.up_to_date = result.report.events == 0 && !result.obstacle && cursor >= source_.newest();
-  if (result.report.up_to_date && rebuild_) finish_rebuild();
+  if (rebuild_ && !result.obstacle && cursor >= newest) finish_rebuild();
   live_ = result.report.up_to_date;
   if (failure_noted_ && !result.obstacle) {
     generations_.note_failure("");
@@ -181,24 +213,28 @@ void Worker::changed() {
 }
 
 void Worker::check_may_run() const {
+  check_open();
   if (paused_) throw Error(ErrorCode::Paused, "projection " + projection_.name() + " is paused; resume it");
   if (failure_) throw Error(*failure_);
 }
 
-void Worker::wait_backoff(Lock& lock) {
+// `over` besides: stopping the thread is nothing to those who wait on another one.
+void Worker::wait_backoff(Lock& lock, Deadline deadline, const std::function<bool()>& over) {
   if (!not_before_) return;
-  pacer_.wait(lock, changed_, *not_before_, [&] { return stop_ || paused_ || !not_before_; });
+  Deadline until = *not_before_;
+  if (deadline != kNoDeadline) until = std::min(until, pacer_.now() + (deadline - std::chrono::steady_clock::now()));
+  pacer_.wait(lock, changed_, until, [&] { return ended_ || paused_ || !not_before_ || over(); });
   if (not_before_ && pacer_.now() >= *not_before_) not_before_.reset();
 }
 
 // --- When told to
 
 RunReport Worker::run_once() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   RunReport report;
   do {
     check_may_run();
-    wait_backoff(lock);
+    wait_backoff(lock, kNoDeadline, never);
     if (not_before_) continue;
     report = checked_batch(kNoEnd);
     if (failure_ && report.events == 0) throw Error(*failure_);
@@ -206,17 +242,21 @@ RunReport Worker::run_once() {
   return report;
 }
 
-// Until what is served shows event `to`, or there is nothing left.
-RunReport Worker::run_to(Lock& lock, EventId to) {
+// Until what is served shows event `to`, or there is nothing left, or the time is over: one batch is always begun, unless
+// a back-off takes all of it.
+RunReport Worker::run_to(Lock& lock, EventId to, Deadline deadline) {
   RunReport total;
   total.cursor = served();
   while (rebuild_ || served() < to) {
     check_may_run();
-    wait_backoff(lock);
-    if (not_before_) continue;
+    wait_backoff(lock, deadline, never);
+    if (not_before_) {
+      if (is_over(deadline)) break;
+      continue;
+    }
     RunReport batch = checked_batch(rebuild_ ? kNoEnd : to);
     add(total, batch);
-    if (batch.up_to_date) break;
+    if (batch.up_to_date || is_over(deadline)) break;
     give_turns(lock);
   }
   if (old_left_) remove_old();
@@ -224,9 +264,9 @@ RunReport Worker::run_to(Lock& lock, EventId to) {
 }
 
 RunReport Worker::catch_up() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   check_may_run();
-  RunReport report = run_to(lock, source_.newest());
+  RunReport report = run_to(lock, source_.newest(), kNoDeadline);
   report.cursor = served();
   report.up_to_date = served() >= source_.newest();
   return report;
@@ -234,15 +274,16 @@ RunReport Worker::catch_up() {
 
 bool Worker::run_until(EventId event, Deadline deadline) {
   while (true) {
-    Lock lock = take_turn();
+    Lock lock = enter();
     check_may_run();
     if (served() >= event) return true;
-    run_to(lock, event);
+    run_to(lock, event, deadline);
     if (served() >= event) return true;
+    if (is_over(deadline)) return false;
     if (auto sealed = source_.sealed(); sealed && *sealed < event) return false;
     const EventId after = served();
     lock.unlock();
-    if (!source_.wait(after, deadline, [&] { return paused_.load(); }) && !paused_) return false;
+    if (!source_.wait(after, deadline, [&] { return paused_ || ended_; }) && !paused_ && !ended_) return false;
   }
 }
 
@@ -251,6 +292,7 @@ bool Worker::run_until(EventId event, Deadline deadline) {
 void Worker::follow() {
   check_not_nested();
   std::lock_guard guard(thread_mutex_);
+  check_open();
   if (thread_.joinable()) return;
   thread_ = start_thread([this] { follow_events(); });
   Lock lock = take_turn();
@@ -261,6 +303,10 @@ void Worker::follow() {
 void Worker::stop() {
   check_not_nested();
   std::lock_guard guard(thread_mutex_);
+  end_thread();
+}
+
+void Worker::end_thread() {
   if (!thread_.joinable()) return;
   stop_ = true;
   source_.wake();
@@ -291,7 +337,7 @@ void Worker::follow_events() noexcept {
 
 // True if there is nothing to do.
 bool Worker::follow_step(Lock& lock) {
-  wait_backoff(lock);
+  wait_backoff(lock, kNoDeadline, [&] { return stop_.load(); });
   if (not_before_ || stop_ || paused_) return false;
   try {
     const bool up_to_date = checked_batch(kNoEnd).up_to_date;
@@ -318,11 +364,12 @@ void Worker::wait_for_events(EventId after) noexcept {
 }
 
 bool Worker::wait_until(EventId event, Deadline deadline) {
-  Lock lock = take_turn();
+  Lock lock = enter();
   while (following_) {
+    check_open();
     if (served() >= event) return true;
     if (failure_) throw Error(*failure_);
-    if (std::chrono::steady_clock::now() >= deadline) return false;
+    if (is_over(deadline)) return false;
     if (deadline == kNoDeadline) {
       changed_.wait(lock);
     } else {
@@ -339,12 +386,12 @@ void Worker::pause() {
   check_not_nested();
   paused_ = true;
   source_.wake();
-  Lock lock = take_turn();
+  Lock lock = enter();
   live_ = false;
 }
 
 void Worker::resume() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   paused_ = false;
   if (failure_) reopen();
   failure_.reset();
@@ -354,8 +401,8 @@ void Worker::resume() {
 }
 
 void Worker::rebuild() {
-  Lock lock = take_turn();
-  if (!rebuild_) served_cursor_ = open_file().applier.cursor().event_id;
+  Lock lock = enter();
+  if (!rebuild_ && !closed_) served_cursor_ = open_file().applier.cursor().event_id;
   begin_anew({std::string(kAskedFor), true}, false);
   failure_.reset();
   not_before_.reset();
@@ -389,7 +436,7 @@ ProjectionStatus::Rebuild Worker::describe_rebuild(EventId newest) const {
 }
 
 ProjectionStatus Worker::status() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   ProjectionStatus status;
   status.name = projection_.name();
   status.version = projection_.version();
@@ -416,12 +463,12 @@ ProjectionState Worker::state() const {
 }
 
 std::vector<DeadLetter> Worker::dead_letters() {
-  Lock lock = take_turn();
+  Lock lock = enter();
   return open_file().file.dead_letters();
 }
 
 bool Worker::retry_dead_letter(EventId event) {
-  Lock lock = take_turn();
+  Lock lock = enter();
   std::optional<DeadLetter> letter = open_file().file.dead_letter(event);
   if (!letter) {
     throw Error(ErrorCode::NotFound,
@@ -434,7 +481,7 @@ bool Worker::retry_dead_letter(EventId event) {
 }
 
 void Worker::drop_dead_letter(EventId event) {
-  Lock lock = take_turn();
+  Lock lock = enter();
   SqlTransaction transaction(open_file().file.connection());
   if (!file_->file.remove_dead_letter(event)) {
     throw Error(ErrorCode::NotFound,

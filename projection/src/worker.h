@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,12 +25,16 @@ inline constexpr std::string_view kAskedFor = "it was asked for";  // why a proj
 
 class Worker {
  public:
-  Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection, EventSource& source,
-         const ProjectorOptions& options, ProjectionListener listener);
+  Worker(FileSystem& fs, const std::filesystem::path& projections, Projection projection,
+         std::shared_ptr<EventSource> source, const ProjectorOptions& options, ProjectionListener listener);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  static void check_not_nested();  // NestedUse on a thread that runs handlers
+  // Ends what others do with it, which throws Closed from now on, and gives its files up: they may hold this object for
+  // longer than the projector does. Waits for a batch that has begun.
+  void close();
   RunReport run_once();
   RunReport catch_up();
   bool run_until(EventId event, Deadline deadline);
@@ -58,20 +63,24 @@ class Worker {
   };
 
   class InBatch;  // marks the thread that runs handlers
-  void check_not_nested() const;
   Lock take_turn();
+  Lock enter();  // take_turn(), unless it was closed
+  void check_open() const;
   void give_turns(Lock& lock);
 
   // Files.
   void open();
+  template <class Look>
+  static std::optional<Misfit> damage_met_by(Look look);
   std::optional<Misfit> open_current();
   void remove_unfinished();
   void begin_anew(const Misfit& misfit, bool continue_unfinished);
   bool take_up(Generation number);
   void create(Generation number);
   void reopen();
-  OpenFile& open_file();  // begins anew if that has failed before
-  void stamp_timeline();
+  void open_again();
+  OpenFile& open_file();  // opens it, or begins anew, if that has failed before
+  static void stamp_timeline(OpenFile& open, const Uuid& timeline);
   void finish_rebuild();
   void remove_old();
   bool file_is_damaged() const;
@@ -87,25 +96,28 @@ class Worker {
   void fail(const Error& error);
   void changed();
   void check_may_run() const;
-  void wait_backoff(Lock& lock);
-  RunReport run_to(Lock& lock, EventId to);
+  void wait_backoff(Lock& lock, Deadline deadline, const std::function<bool()>& over);
+  RunReport run_to(Lock& lock, EventId to, Deadline deadline);
+  void end_thread();
   void follow_events() noexcept;
   bool follow_step(Lock& lock);
   void wait_for_events(EventId after) noexcept;
-  EventId served() const { return rebuild_ ? served_cursor_ : file_ ? file_->applier.cursor().event_id : 0; }
+  EventId served() const { return rebuild_ || closed_ ? served_cursor_ : file_ ? file_->applier.cursor().event_id : 0; }
   ProjectionState state() const;
   void describe_lag(ProjectionStatus& status);
   ProjectionStatus::Rebuild describe_rebuild(EventId newest) const;
 
   FileSystem& fs_;
   const Projection projection_;
+  const std::shared_ptr<EventSource> source_owner_;  // it may be waited on when the projector is gone
   EventSource& source_;
   Clock& clock_;
   Pacer& pacer_;
   const Backoff trouble_backoff_;
   const ProjectionListener listener_;
 
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> ended_{false};  // for good
+  std::atomic<bool> stop_{false};   // the thread
   std::atomic<bool> paused_{false};
   std::atomic<bool> poked_{false};         // another file is being fed: its cursor is another
   std::atomic<std::uint32_t> wanting_{0};  // who waits for mutex_ between two batches
@@ -122,8 +134,9 @@ class Worker {
     Deadline since{};
   };
   std::optional<Rebuild> rebuild_;
-  EventId served_cursor_ = 0;    // of the old one
-  std::optional<Misfit> unfit_;  // what was begun anew for and did not come to its end: there is no file_
+  EventId served_cursor_ = 0;         // of the old one, or of the one that is closed
+  std::optional<Generation> closed_;  // what file_ was and could not be opened again; nothing is wrong with it
+  std::optional<Misfit> unfit_;       // what was begun anew for and did not come to its end: there is no file_
   std::optional<std::string> rebuilt_because_;
   std::uint32_t damages_ = 0;
   bool old_left_ = false;

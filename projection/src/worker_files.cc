@@ -12,6 +12,19 @@ namespace {
 
 constexpr std::uint32_t kMaxDamages = 3;  // in the life of a worker: the device is to blame then
 
+// What is left of an interrupted rebuild and cannot be read is no loss.
+template <class Look>
+bool can_be_used(Look look) {
+  try {
+    look();
+    return true;
+  } catch (const Error& error) {
+    bool useless = error.corruption() || error.code() == ErrorCode::UnsupportedFormat || error.code() == ErrorCode::Io;
+    if (!useless) throw;
+    return false;
+  }
+}
+
 }  // namespace
 
 Worker::OpenFile::OpenFile(Worker& worker, Generation generation)
@@ -23,15 +36,21 @@ Connection::Mode Worker::mode() const {
   return projection_.is_synced() ? Connection::Mode::WriteFull : Connection::Mode::Write;
 }
 
-void Worker::open() {
-  std::optional<Misfit> misfit;
+// Only what looks at the projection's own files: damage that the log meets is no reason to give up its tables.
+template <class Look>
+std::optional<Worker::Misfit> Worker::damage_met_by(Look look) {
   try {
-    current_ = generations_.current();
-    if (current_) misfit = open_current();
+    look();
+    return std::nullopt;
   } catch (const Error& error) {
     if (!error.corruption()) throw;
-    misfit = Misfit{error.what(), false};
+    return Misfit{error.what(), false};
   }
+}
+
+void Worker::open() {
+  std::optional<Misfit> misfit = damage_met_by([&] { current_ = generations_.current(); });
+  if (current_) misfit = open_current();
   if (misfit) {
     begin_anew(*misfit, true);
   } else if (!current_) {
@@ -52,35 +71,36 @@ void Worker::remove_unfinished() {
 // Content first: tables that show what is not in the log may not serve, whatever the declaration.
 std::optional<Worker::Misfit> Worker::open_current() {
   if (!fs_.exists(generations_.file(*current_))) return Misfit{"its file is gone", false};
-  {
-    ProjectionFile file(generations_.file(*current_), mode());
-    const Cursor cursor = file.cursor();
-    if (auto reason = mismatch(cursor, source_)) return Misfit{*reason, false};
-    if (file.name() != projection_.name()) return Misfit{"its file is that of projection " + file.name(), false};
-    served_cursor_ = cursor.event_id;
-    if (auto reason = outdated(file, projection_)) return Misfit{*reason, true};
+  const Uuid timeline = source_.lineage().front().id;
+  std::unique_ptr<OpenFile> open;
+  if (auto damage = damage_met_by([&] { open = std::make_unique<OpenFile>(*this, *current_); })) return damage;
+  if (auto reason = mismatch(open->applier.cursor(), source_)) return Misfit{*reason, false};
+  if (open->file.name() != projection_.name()) {
+    return Misfit{"its file is that of projection " + open->file.name(), false};
   }
-  file_ = std::make_unique<OpenFile>(*this, *current_);
-  stamp_timeline();
+  served_cursor_ = open->applier.cursor().event_id;
+  if (auto reason = outdated(open->file, projection_)) return Misfit{*reason, true};
+  if (auto damage = damage_met_by([&] { stamp_timeline(*open, timeline); })) return damage;
+  file_ = std::move(open);
   return std::nullopt;
 }
 
 // From here on this timeline's events are shown, too.
-void Worker::stamp_timeline() {
-  Cursor cursor = file_->file.cursor();
-  const Uuid timeline = source_.lineage().front().id;
+void Worker::stamp_timeline(OpenFile& open, const Uuid& timeline) {
+  Cursor cursor = open.file.cursor();
   if (cursor.timeline == timeline) return;
   cursor.timeline = timeline;
-  SqlTransaction transaction(file_->file.connection());
-  file_->file.set_cursor(cursor);
+  SqlTransaction transaction(open.file.connection());
+  open.file.set_cursor(cursor);
   transaction.commit();
-  file_->applier.reload_cursor();
+  open.applier.reload_cursor();
 }
 
 // An empty reason: there was none before. While the old one may serve, the new one takes its place when it has caught
 // up; otherwise at once, because there is nothing true to show.
 void Worker::begin_anew(const Misfit& misfit, bool continue_unfinished) {
   unfit_ = misfit;
+  closed_.reset();
   file_.reset();
   rebuild_.reset();
   bool taken_up = false;
@@ -111,38 +131,47 @@ void Worker::begin_anew(const Misfit& misfit, bool continue_unfinished) {
 }
 
 Worker::OpenFile& Worker::open_file() {
+  if (closed_) open_again();
   if (unfit_) begin_anew(Misfit(*unfit_), true);
   return *file_;
 }
 
-// After an error of which nobody knows what it has left behind: what the connection holds in memory is given up.
+// After an error of which nobody knows what it has left behind: what the connection holds in memory is given up. That
+// the file cannot be opened now says nothing against what is in it.
 void Worker::reopen() {
-  if (!file_) return;
-  const Generation number = file_->number;
-  file_.reset();
-  try {
-    file_ = std::make_unique<OpenFile>(*this, number);
-  } catch (const Error& error) {
-    unfit_ = Misfit{std::string("its file cannot be opened: ") + error.what(), rebuild_.has_value()};
-    if (!error.corruption()) throw;
+  if (file_) {
+    if (!rebuild_) served_cursor_ = file_->applier.cursor().event_id;
+    closed_ = file_->number;
+    file_.reset();
   }
+  if (closed_) open_again();
 }
 
-// What an interrupted rebuild left, if it is of this declaration and this log.
-bool Worker::take_up(Generation number) {
+void Worker::open_again() {
   try {
-    auto open = std::make_unique<OpenFile>(*this, number);
-    bool fits = open->file.name() == projection_.name() && open->file.fingerprint() == projection_.fingerprint() &&
-                !mismatch(open->applier.cursor(), source_);
-    if (!fits) return false;
-    file_ = std::move(open);
-    stamp_timeline();
-    return true;
+    if (fs_.exists(generations_.file(*closed_))) {
+      file_ = std::make_unique<OpenFile>(*this, *closed_);
+    } else {
+      unfit_ = Misfit{"its file is gone", rebuild_.has_value()};
+    }
   } catch (const Error& error) {
-    bool useless = error.corruption() || error.code() == ErrorCode::UnsupportedFormat || error.code() == ErrorCode::Io;
-    if (!useless) throw;
-    return false;
+    if (!error.corruption()) throw;
+    unfit_ = Misfit{std::string("its file cannot be opened: ") + error.what(), rebuild_.has_value()};
   }
+  closed_.reset();
+}
+
+// What an interrupted rebuild left, if it is of this declaration and this log. One that cannot be read is of no use; if
+// it is the log that cannot be read, nothing is known of it.
+bool Worker::take_up(Generation number) {
+  const Uuid timeline = source_.lineage().front().id;
+  std::unique_ptr<OpenFile> open;
+  if (!can_be_used([&] { open = std::make_unique<OpenFile>(*this, number); })) return false;
+  bool fits = open->file.name() == projection_.name() && open->file.fingerprint() == projection_.fingerprint() &&
+              !mismatch(open->applier.cursor(), source_);
+  if (!fits || !can_be_used([&] { stamp_timeline(*open, timeline); })) return false;
+  file_ = std::move(open);
+  return true;
 }
 
 void Worker::create(Generation number) {
@@ -171,6 +200,7 @@ void Worker::finish_rebuild() {
 void Worker::remove_old() { old_left_ = generations_.remove_old() > 0; }
 
 bool Worker::file_is_damaged() const {
+  if (!file_) return false;
   const std::optional<Error>& trouble = file_->file.connection().trouble();
   return trouble && trouble->corruption();
 }

@@ -164,6 +164,86 @@ TEST_F(SealedSnapshot, AProjectionThatFailsIsNotedAndHoldsNothingUp) {
   expect_usable();
 }
 
+// Time passes at once, and nobody is kept from writing meanwhile.
+class WritersPacer : public Pacer {
+ public:
+  explicit WritersPacer(Store& store) : store_(store) {}
+  Deadline now() override { return now_; }
+  void wait(std::unique_lock<std::mutex>&, std::condition_variable&, Deadline until,
+            const std::function<bool()>&) override {
+    ++waits;
+    EXPECT_THAT(store_.status().pauses, IsEmpty());
+    now_ = until;
+  }
+  int waits = 0;
+
+ private:
+  Store& store_;
+  Deadline now_{std::chrono::hours{1}};
+};
+
+TEST_F(SealedSnapshot, NobodyIsKeptFromWritingByABackoff) {
+  const auto source = store_->event_source();
+  WritersPacer pacer(*store_);
+  Projector projector(store_path(), *source, {.pacer = &pacer});
+  int failures = 3;
+  Projection slow("slow", 1);
+  slow.schema("CREATE TABLE t (x)").on_error({.retries = 5}).on("*", [&](const EventView&, Sql&) {
+    if (failures-- > 0) throw std::runtime_error("not yet");
+  });
+  projector.add(std::move(slow));
+  const BackupReport report =
+      backup::back_up(*store_, store_path(), &projector, set_path(), {.seal = SealMode::Snapshot});
+  EXPECT_EQ(pacer.waits, 3);
+  EXPECT_THAT(report.notes, IsEmpty());
+  EXPECT_EQ(report.snapshot.manifest->projections.at(0).cursor, 2u);
+  expect_usable();
+}
+
+TEST_F(SealedSnapshot, NobodyIsKeptFromWritingByARebuild) {
+  const auto source = store_->event_source();
+  Projector projector(store_path(), *source);
+  int events = 0;
+  Projection rebuilt("rebuilt", 1);
+  rebuilt.schema("CREATE TABLE t (x)").on("*", [&](const EventView&, Sql&) {
+    ++events;
+    EXPECT_THAT(store_->status().pauses, IsEmpty());
+  });
+  projector.add(std::move(rebuilt));
+  store_->flush();
+  projector.catch_up("rebuilt");
+  projector.rebuild("rebuilt");
+  const BackupReport report =
+      backup::back_up(*store_, store_path(), &projector, set_path(), {.seal = SealMode::Snapshot});
+  EXPECT_EQ(events, 4);
+  EXPECT_THAT(report.notes, IsEmpty());
+  EXPECT_EQ(report.snapshot.manifest->projections.at(0).cursor, 2u);
+}
+
+// Its first attempt at what comes in the last moment fails, and the next one is an hour away.
+TEST_F(SealedSnapshot, WhatCannotBeAppliedWhileNobodyCanWriteIsNoted) {
+  const auto source = store_->event_source();
+  Projector projector(store_path(), *source);
+  for (const std::string name : {"fine", "slow"}) {
+    Projection projection(name, 1);
+    ErrorPolicy policy{.retries = 1};
+    policy.backoff = {.initial = std::chrono::hours{1}, .factor = 1, .max = std::chrono::hours{1}, .jitter = 0};
+    projection.schema("CREATE TABLE t (x)").on_error(policy).on("*", [name](const EventView& event, Sql&) {
+      if (name == "slow" && event.id() > 2) throw std::runtime_error("not yet");
+    });
+    projector.add(std::move(projection));
+  }
+  fault::arm("backup.caught_up", {.run = [&] { append("meanwhile", 1); }});
+  const BackupReport report =
+      backup::back_up(*store_, store_path(), &projector, set_path(), {.seal = SealMode::Snapshot});
+  EXPECT_THAT(report.notes, testing::ElementsAre(HasSubstr("projection slow is in the snapshot as far as it is")));
+  ASSERT_EQ(report.snapshot.manifest->projections.size(), 2u);
+  EXPECT_EQ(report.snapshot.manifest->projections[0].cursor, 3u);
+  EXPECT_EQ(report.snapshot.manifest->projections[1].cursor, 2u);
+  EXPECT_THAT(store_->status().pauses, IsEmpty());
+  expect_usable();
+}
+
 TEST_F(SealedSnapshot, TheStoreIsSealedForGoodIfThatIsAskedFor) {
   const Manifest full = *back_up({.seal = SealMode::Store}).snapshot.manifest;
   EXPECT_TRUE(full.sealed);

@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <latch>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "azoth/core/error.h"
@@ -171,6 +175,92 @@ void append(const std::filesystem::path& store, const std::string& payload) {
   WriteSet set;
   set.append({.type = "t", .tags = {}, .payload = payload});
   db.submit(std::move(set))->wait();
+  db.close();
+}
+
+// --- close, while others use the projections
+
+WriteSet one_event() {
+  WriteSet set;
+  set.append({.type = "t", .tags = {}, .payload = "p"});
+  return set;
+}
+
+TEST(DbClose, EndsTheCallsThatWaitForAProjection) {
+  for (const bool followed : {false, true}) {
+    test::TempDir temp;
+    Db db = Db::create(temp.path() / "ledger", small());
+    db.projections().add(payloads());
+    db.projections().run_until("payloads", 0);
+    if (followed) db.projections().follow("payloads");
+    std::vector<std::thread> waiting;
+    std::atomic<int> begun{0};
+    std::atomic<int> ended{0};
+    for (int i = 0; i < 4; ++i) {
+      waiting.emplace_back([&, i] {
+        ++begun;
+        const ErrorCode code = code_of([&] {
+          if (i % 2 == 0) {
+            db.projections().wait_until("payloads", 1000, std::chrono::minutes{5});
+          } else {
+            db.projections().run_until("payloads", 1000);
+          }
+        });
+        EXPECT_EQ(code, ErrorCode::Closed);
+        ++ended;
+      });
+    }
+    while (begun < 4) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    EXPECT_EQ(ended, 0);
+    db.close();
+    // Nothing is held any more, whatever the others are doing.
+    Db again = Db::open(temp.path() / "ledger", small());
+    again.projections().add(payloads());
+    for (std::thread& thread : waiting) thread.join();
+    EXPECT_EQ(code_of([&] { db.projections().add(payloads()); }), ErrorCode::Closed);
+    EXPECT_EQ(code_of([&] { db.projections().catch_up("payloads"); }), ErrorCode::Closed);
+  }
+}
+
+TEST(DbClose, WaitsForAHandlerWhichMayQueryMeanwhile) {
+  test::TempDir temp;
+  Db db = Db::create(temp.path() / "ledger", small());
+  std::latch in_handler(1);
+  std::latch closing(1);
+  std::atomic<int> rows{-1};
+  Projection asking = payloads();
+  asking.on("t", [&](const EventView&, Sql&) {
+    in_handler.count_down();
+    closing.wait();
+    std::this_thread::sleep_for(std::chrono::milliseconds{100});
+    rows = 0;
+    for (auto row : db.sql("payloads", "SELECT count(*) FROM payloads")) rows = static_cast<int>(row.int64(0));
+  });
+  db.projections().add(std::move(asking));
+  db.projections().follow("payloads");
+  db.submit(one_event())->wait();
+  in_handler.wait();
+  closing.count_down();
+  db.close();
+  EXPECT_EQ(rows, 0) << "the batch is committed after it";
+  Db again = Db::open(temp.path() / "ledger", small());
+  again.projections().add(payloads());
+  EXPECT_EQ(again.projections().status("payloads").dead_letters, 0u);
+}
+
+TEST(DbClose, FromAHandlerIsRefusedAndClosesNothing) {
+  test::TempDir temp;
+  Db db = Db::create(temp.path() / "ledger", small());
+  std::atomic<ErrorCode> code{};
+  Projection closing = payloads();
+  closing.on("t", [&](const EventView&, Sql&) { code = code_of([&] { db.close(); }); });
+  db.projections().add(std::move(closing));
+  db.submit(one_event())->wait();
+  db.projections().catch_up("payloads");
+  EXPECT_EQ(code, ErrorCode::NestedUse);
+  db.submit(one_event())->wait();
+  EXPECT_EQ(db.projections().catch_up("payloads").cursor, 2u);
   db.close();
 }
 

@@ -2,6 +2,8 @@
 // database, which is nobody's fault.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "projection_support.h"
 
 namespace azoth::test {
@@ -240,6 +242,86 @@ TEST_F(ErrorPolicyTest, AHandlerThatCatchesItsSqlErrorHasNotFailed) {
   EXPECT_EQ(rows(), (Rows{{"a", 3}}));
 }
 
+// --- Statements that roll the whole transaction back, under a handler that goes on
+
+class RolledBackTest : public ErrorPolicyTest {
+ protected:
+  // The second event's `statement` takes the transaction with it; the handler catches that and notes the event.
+  static Projection going_on_after(const std::string& statement) {
+    Projection projection("noted", 1);
+    projection.schema(
+        "CREATE TABLE once (x PRIMARY KEY);"
+        "CREATE TABLE once_in_table (x PRIMARY KEY ON CONFLICT ROLLBACK);"
+        "CREATE TABLE seen (id);"
+        "CREATE TRIGGER second BEFORE INSERT ON once WHEN NEW.x = 'raise' AND EXISTS (SELECT 1 FROM once) "
+        "BEGIN SELECT RAISE(ROLLBACK, 'no second one'); END");
+    projection.on("*", [statement](const EventView& event, Sql& sql) {
+      try {
+        sql.run(statement);
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::SqlFailed);
+      }
+      sql.run("INSERT INTO seen VALUES (?)", static_cast<std::int64_t>(event.id()));
+    });
+    return projection;
+  }
+  Rows seen() { return rows("SELECT id, count(*) FROM seen GROUP BY id", "noted"); }
+};
+
+constexpr std::array kRollBack = {"INSERT OR ROLLBACK INTO once VALUES (1)", "INSERT INTO once_in_table VALUES (1)",
+                                  "INSERT INTO once VALUES ('raise')"};
+
+TEST_F(RolledBackTest, WhatAHandlerDoesAfterItsTransactionWasRolledBackIsRefused) {
+  count(2);
+  for (const char* statement : kRollBack) {
+    {
+      auto projector = projector_with(going_on_after(statement));
+      EXPECT_EQ(code_of([&] { return projector->catch_up("noted"); }), ErrorCode::ProjectionFailed) << statement;
+      EXPECT_EQ(projector->status("noted").cursor, 1u) << statement;
+      EXPECT_THAT(*projector->status("noted").last_error, HasSubstr("rolled back")) << statement;
+    }
+    EXPECT_EQ(seen(), (Rows{{"1", 1}})) << statement;
+    std::filesystem::remove_all(folder());
+  }
+}
+
+TEST_F(RolledBackTest, NothingOfADeadLetterIsLeft) {
+  count(2);
+  for (const char* statement : kRollBack) {
+    {
+      auto projector = projector_with(going_on_after(statement).on_error(kDeadLetter));
+      projector->catch_up("noted");
+      EXPECT_EQ(projector->dead_letters("noted").at(0).event_id, 2u) << statement;
+      EXPECT_EQ(seen(), (Rows{{"1", 1}})) << statement;
+      EXPECT_FALSE(projector->retry_dead_letter("noted", 2)) << statement;
+      EXPECT_EQ(projector->dead_letters("noted").at(0).attempts, 2u) << statement;
+    }
+    EXPECT_EQ(seen(), (Rows{{"1", 1}})) << statement;
+    std::filesystem::remove_all(folder());
+  }
+}
+
+TEST_F(RolledBackTest, AStatementThatWasBegunBeforeGoesOnNoMore) {
+  Projection projection("noted", 1);
+  projection.schema("CREATE TABLE once (x PRIMARY KEY); CREATE TABLE seen (id)").on_error(kDeadLetter);
+  projection.on("*", [](const EventView& event, Sql& sql) {
+    sql.run("INSERT INTO once VALUES (1)");
+    SqlStatement prepared = sql.prepare("INSERT INTO seen VALUES (?)");
+    prepared.bind(1, static_cast<std::int64_t>(event.id()));
+    for (const char* statement : {"INSERT OR ROLLBACK INTO once VALUES (1)", ""}) {
+      try {
+        *statement != '\0' ? sql.run(statement) : prepared.run();
+      } catch (const Error&) {
+      }
+    }
+  });
+  count(2);
+  auto projector = projector_with(std::move(projection));
+  projector->catch_up("noted");
+  EXPECT_EQ(seen(), (Rows{}));
+  EXPECT_EQ(projector->dead_letters("noted").size(), 2u);
+}
+
 // --- The database's errors
 
 TEST_F(ErrorPolicyTest, AFullDiskIsNoEventsFault) {
@@ -293,6 +375,81 @@ TEST_F(ErrorPolicyTest, AnIoErrorStopsItUntilItIsResumed) {
   projector->resume("counts");
   EXPECT_TRUE(projector->wait_until("counts", 3, seconds{60}));
   EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+}
+
+TEST_F(ErrorPolicyTest, HoweverOftenItIsResumedOnABrokenDiskItsTablesStay) {
+  auto projector = projector_with(counting().on_error(kDeadLetter));
+  count(2);
+  projector->catch_up("counts");
+  auto resume = [&] {
+    return code_of([&] {
+      projector->resume("counts");
+      return 0;
+    });
+  };
+  {
+    fault::Armed broken("projection.step", {.fail_with = EIO, .times = -1});
+    count(1);
+    projector->follow("counts");
+    EXPECT_EQ(code_of([&] { return projector->wait_until("counts", 3, seconds{60}); }), ErrorCode::Io);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(resume(), ErrorCode::Io) << i;
+      EXPECT_EQ(code_of([&] { return projector->dead_letters("counts"); }), ErrorCode::Io) << i;
+      EXPECT_EQ(projector->status("counts").state, ProjectionState::Failed) << i;
+      EXPECT_EQ(projector->status("counts").cursor, 2u) << i;
+    }
+  }
+  EXPECT_EQ(projector->dead_letters("counts").size(), 0u);
+  EXPECT_EQ(resume(), ErrorCode{});
+  EXPECT_TRUE(projector->wait_until("counts", 3, seconds{60}));
+  EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+  EXPECT_EQ(projector->status("counts").generation, 1u);
+  EXPECT_FALSE(projector->status("counts").rebuilt_because);
+}
+
+TEST_F(ErrorPolicyTest, OneThatCannotBeOpenedAgainCanBeBuiltAnew) {
+  auto projector = projector_with(counting());
+  count(2);
+  projector->catch_up("counts");
+  {
+    fault::Armed broken("projection.step", {.fail_with = EIO, .times = -1});
+    count(1);
+    projector->follow("counts");
+    EXPECT_EQ(code_of([&] { return projector->wait_until("counts", 3, seconds{60}); }), ErrorCode::Io);
+    EXPECT_EQ(code_of([&] {
+                projector->resume("counts");
+                return 0;
+              }),
+              ErrorCode::Io);
+  }
+  std::filesystem::resize_file(folder() / "counts.1.db", 100);
+  projector->rebuild("counts");
+  projector->resume("counts");
+  EXPECT_TRUE(projector->wait_until("counts", 3, seconds{60}));
+  EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+  EXPECT_EQ(projector->status("counts").generation, 2u);
+}
+
+TEST_F(ErrorPolicyTest, AFileThatIsGoneWhenItIsResumedIsMadeAnew) {
+  auto projector = projector_with(counting());
+  count(2);
+  projector->catch_up("counts");
+  {
+    fault::Armed broken("projection.step", {.fail_with = EIO, .times = -1});
+    count(1);
+    projector->follow("counts");
+    EXPECT_EQ(code_of([&] { return projector->wait_until("counts", 3, seconds{60}); }), ErrorCode::Io);
+    EXPECT_EQ(code_of([&] {
+                projector->resume("counts");
+                return 0;
+              }),
+              ErrorCode::Io);
+  }
+  std::filesystem::remove(folder() / "counts.1.db");
+  projector->resume("counts");
+  EXPECT_TRUE(projector->wait_until("counts", 3, seconds{60}));
+  EXPECT_EQ(rows(), (Rows{{"a", 3}}));
+  EXPECT_THAT(projector->status("counts").rebuilt_because.value_or(""), HasSubstr("its file is gone"));
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ class MemorySource : public EventSource {
     sealed_ = bodies_.size();
   }
   void hide(EventId id) { hidden_ = id; }
+  // One read meets damage in the log, after so many that do not.
+  void damage_read(int skip = 0) { damaged_in_ = skip + 1; }
   void set_store(const Uuid& id) { store_id_ = id; }
   // A new timeline that shares with the present one what is up to this event (each event is a commit of its own).
   void fork(EventId last) { lineage_.insert(lineage_.begin(), Timeline{Uuid::random(), lineage_.front().id, last}); }
@@ -56,6 +58,7 @@ class MemorySource : public EventSource {
   }
   void read(EventId after, const SliceLimits& limits, EventSlice& into) override {
     std::lock_guard lock(mutex_);
+    if (damaged_in_ > 0 && --damaged_in_ == 0) throw Error(ErrorCode::Corruption, "the log is damaged");
     into.clear();
     for (EventId id = after + 1; id <= std::min<EventId>(bodies_.size(), limits.to); ++id) {
       if (id != hidden_) into.add({id, id, times_[id - 1], bodies_[id - 1]});
@@ -86,6 +89,7 @@ class MemorySource : public EventSource {
   std::vector<Timestamp> times_;
   std::optional<EventId> sealed_;
   std::atomic<EventId> hidden_{0};
+  std::atomic<int> damaged_in_{0};
 };
 
 }  // namespace azoth::test

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <latch>
 #include <thread>
 
@@ -122,6 +123,82 @@ TEST_F(ProjectorTest, RunUntilGivesUpAtItsTimeout) {
   auto projector = projector_with(counting());
   EXPECT_FALSE(projector->run_until("counts", 2, milliseconds{1}));
   EXPECT_EQ(rows(), (Rows{{"a", 1}}));
+}
+
+// --- Back-offs and timeouts, in real time
+
+class RealTimeTest : public ProjectionTest {
+ protected:
+  // The system's, which says that somebody waits for a back-off.
+  class TellingPacer : public Pacer {
+   public:
+    Deadline now() override { return system().now(); }
+    void wait(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, Deadline until,
+              const std::function<bool()>& over) override {
+      waiting = true;
+      waiting.notify_all();
+      system().wait(lock, changed, until, over);
+    }
+    std::atomic<bool> waiting{false};
+  };
+
+  // Its first event fails once, and is tried again after this time.
+  std::unique_ptr<Projector> failing_once(std::chrono::nanoseconds backoff) {
+    auto made = std::make_unique<Projector>(directory_.path(), source_, ProjectorOptions{.pacer = &telling_});
+    ErrorPolicy policy{.retries = 1};
+    policy.backoff = {.initial = backoff, .factor = 1, .max = backoff, .jitter = 0};
+    Projection projection = counting();
+    projection.on_error(policy).on("*", [failed = std::make_shared<std::atomic<bool>>(false)](const EventView&, Sql&) {
+      if (!failed->exchange(true)) throw std::runtime_error("the first time");
+    });
+    made->add(std::move(projection));
+    return made;
+  }
+  template <class Call>
+  static std::chrono::nanoseconds time_of(Call call) {
+    const auto begin = std::chrono::steady_clock::now();
+    call();
+    return std::chrono::steady_clock::now() - begin;
+  }
+
+  TellingPacer telling_;
+};
+
+TEST_F(RealTimeTest, StoppingDoesNotWaitForABackoffThatSomebodyElseWaitsOut) {
+  const seconds backoff{4};
+  auto projector = failing_once(backoff);
+  count(1);
+  std::vector<std::thread> callers;  // several, so that one of them is first to learn of the stop
+  for (int i = 0; i < 16; ++i) {
+    callers.emplace_back([&] { EXPECT_EQ(projector->catch_up("counts").cursor, 1u); });
+  }
+  telling_.waiting.wait(false);
+  projector->follow("counts");
+  std::this_thread::sleep_for(milliseconds{50});
+  EXPECT_LT(time_of([&] { projector->stop("counts"); }), backoff / 2);
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(rows(), (Rows{{"a", 1}}));
+}
+
+TEST_F(RealTimeTest, ATimeoutEndsInABackoff) {
+  const seconds backoff{4};
+  auto projector = failing_once(backoff);
+  count(1);
+  EXPECT_LT(time_of([&] { EXPECT_FALSE(projector->run_until("counts", 1, milliseconds{20})); }), backoff / 2);
+  EXPECT_LT(time_of([&] { EXPECT_FALSE(projector->wait_until("counts", 1, milliseconds{20})); }), backoff / 2);
+  EXPECT_EQ(rows(), (Rows{}));
+}
+
+TEST_F(RealTimeTest, ATimeoutEndsBetweenTwoBatches) {
+  auto projector = this->projector();
+  Projection slow = counting();
+  slow.batch({.events = 1}).on("*", [](const EventView&, Sql&) { std::this_thread::sleep_for(milliseconds{20}); });
+  projector->add(std::move(slow));
+  count(100);
+  EXPECT_FALSE(projector->run_until("counts", 100, milliseconds{30}));
+  EXPECT_LT(projector->status("counts").cursor, 30u);
+  EXPECT_FALSE(projector->wait_until("counts", 100, milliseconds{30}));
+  EXPECT_LT(projector->status("counts").cursor, 60u);
 }
 
 TEST_F(ProjectorTest, AFollowedProjectionShowsWhatWasWaitedFor) {

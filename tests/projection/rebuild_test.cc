@@ -1,6 +1,7 @@
 // Building a projection anew: by a new version beside the old one, and because its tables do not fit the log.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <fstream>
 
 #include "projection_support.h"
@@ -235,6 +236,56 @@ TEST_F(RebuildTest, DamageThatABatchMeets) {
   EXPECT_THAT(*status.rebuilt_because, HasSubstr("damaged"));
   EXPECT_EQ(status.cursor, 4000u);
   EXPECT_EQ(rows("SELECT 'n', count(*) FROM counts WHERE times = 2"), (Rows{{"n", 2000}}));
+}
+
+TEST_F(RebuildTest, DamageInTheLogIsNotThatOfTheTables) {
+  build(5);
+  source_.damage_read();
+  EXPECT_EQ(code_of([&] { return projector_with(counting()) == nullptr; }), ErrorCode::Corruption);
+  EXPECT_EQ(rows(), (Rows{{"a", 5}}));
+  auto projector = projector_with(counting());
+  EXPECT_FALSE(projector->status("counts").rebuilt_because);
+  EXPECT_EQ(projector->status("counts").generation, 1u);
+}
+
+TEST_F(RebuildTest, DamageInTheLogIsNotThatOfAnUnfinishedGeneration) {
+  build(5);
+  projector_with(doubled())->run_once("counts");
+  source_.damage_read(1);  // the first is for the tables that serve
+  EXPECT_EQ(code_of([&] { return projector_with(doubled()) == nullptr; }), ErrorCode::Corruption);
+  EXPECT_EQ(projector_with(doubled())->status("counts").rebuild->cursor, 2u);
+}
+
+// --- While others write
+
+TEST_F(RebuildTest, EndsThoughTheLogGrowsWithEachBatch) {
+  build(5);
+  Projection growing = doubled();
+  growing.before_commit([this](Sql&) {
+    if (source_.newest() < 200) count(1);
+  });
+  auto projector = projector_with(std::move(growing));
+  projector->catch_up("counts");
+  EXPECT_FALSE(projector->status("counts").rebuild);
+  EXPECT_LT(source_.newest(), 20u);
+  EXPECT_GE(projector->status("counts").cursor, 5u);
+  EXPECT_EQ(projector->status("counts").generation, 2u);
+}
+
+TEST_F(RebuildTest, OnAThreadEndsThoughTheLogGrowsWithEachBatch) {
+  build(5);
+  Projection growing = doubled();
+  std::atomic<EventId> switched_at{0};
+  growing.before_commit([&](Sql&) {
+    if (switched_at == 0 && source_.newest() < 500) count(1);
+  });
+  fault::Armed switched("projection.switched", {.run = [&] { switched_at = source_.newest(); }});
+  auto projector = projector_with(std::move(growing));
+  count(1);
+  projector->follow("counts");
+  EXPECT_TRUE(projector->wait_until("counts", 6, seconds{60}));
+  EXPECT_LT(switched_at.load(), 20u);
+  projector->stop("counts");
 }
 
 TEST_F(RebuildTest, OneThatWasAskedForAndInterruptedLeavesNothing) {

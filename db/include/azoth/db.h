@@ -115,7 +115,8 @@ class Db {
 
   const std::filesystem::path& directory() const { return directory_; }
 
-  // Stops the projections, then closes the store.
+  // Stops the projections, then closes the store. Batches that have begun are waited for; what waits for a projection on
+  // other threads ends with Closed. NestedUse from a handler.
   void close();
 
   Db(Db&&) noexcept;

@@ -4,8 +4,7 @@
 //
 // One process at a time keeps a projection up to date: add() fails with Locked, naming the pid of the other one.
 // All members may be called from any thread; of one projection, one batch runs at a time, whoever asks.
-// Calling them from a handler is NestedUse. The source must
-// outlive the projector. How a projection is stored, rebuilt and recovered is in docs/projections.md.
+// Calling them from a handler is NestedUse. How a projection is stored, rebuilt and recovered is in docs/projections.md.
 #pragma once
 
 #include <chrono>
@@ -148,17 +147,25 @@ class Worker;  // projection/src/worker.h
 class Projector {
  public:
   // The projections are in DIRECTORY/projections, which is made when the first one is added.
+  Projector(std::filesystem::path directory, std::shared_ptr<EventSource> source, const ProjectorOptions& options = {},
+            FileSystem& fs = FileSystem::posix());
+  // The source must outlive the projector, and the calls of it that were going on when it ended.
   Projector(std::filesystem::path directory, EventSource& source, const ProjectorOptions& options = {},
             FileSystem& fs = FileSystem::posix());
-  ~Projector();  // stops all
+  ~Projector();  // as close()
   Projector(const Projector&) = delete;
   Projector& operator=(const Projector&) = delete;
+
+  // Stops all, waits for the batches that have begun, and has charge of none any more. Calls that wait meanwhile, on
+  // other threads, end with Closed, and so does what is called afterwards. Again, it does nothing.
+  void close();
 
   // Takes charge of a projection. Its tables are made, found, or, if they do not fit the declaration or the log, begun
   // anew (status().rebuild says why). AlreadyOpen if it is here already, Locked if another process has it, SqlFailed
   // for a bad schema. Nothing is applied yet.
   void add(Projection projection);
-  void release(std::string_view name);  // stops it; its tables stay
+  // Stops it; its tables stay. Calls that wait for it end with Closed.
+  void release(std::string_view name);
   // Called when the state of a projection that is added from now on becomes another one: on the thread that runs it and
   // in the middle of that. It should only take note: calling the projector would wait for itself. Failures are then not
   // logged.
@@ -170,8 +177,8 @@ class Projector {
   RunReport run_once(std::string_view name);
   // All there is when it is called; a rebuild is brought to its end.
   RunReport catch_up(std::string_view name);
-  // Up to this event, which is waited for if it is not there yet. False if the time is over, or if the log is sealed
-  // before it.
+  // Up to this event, which is waited for if it is not there yet. False if the time is over (a batch that has begun is
+  // brought to its end), or if the log is sealed before it.
   bool run_until(std::string_view name, EventId event, std::optional<std::chrono::nanoseconds> timeout = {});
 
   // On a thread of its own, from now on. It outlasts errors that may pass; after another one it is Failed.
@@ -203,12 +210,15 @@ class Projector {
 
  private:
   std::shared_ptr<Worker> worker(std::string_view name) const;
+  void check_open() const;
 
   const std::filesystem::path directory_;
-  EventSource& source_;
+  const std::shared_ptr<EventSource> source_;  // shared with the workers, whose callers may hold them for longer
   const ProjectorOptions options_;
   FileSystem& fs_;
+  std::mutex close_mutex_;  // before mutex_
   mutable std::mutex mutex_;
+  bool closed_ = false;
   ProjectionListener listener_;
   std::map<std::string, std::shared_ptr<Worker>, std::less<>> workers_;
 };

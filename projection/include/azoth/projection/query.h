@@ -183,6 +183,7 @@ class Queries {
   // Closes the connections that no result uses; they are also closed when they are out of date or idle for a minute, at
   // the next query.
   void close_idle();
+  void close();  // the same, and none is kept from now on
 
  private:
   std::shared_ptr<QueryPool> pool_;
