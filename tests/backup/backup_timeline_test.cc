@@ -140,6 +140,37 @@ TEST_F(BackupTimeline, ARestoreOfARestoreOfARestoreIsStillOneHistory) {
   expect_restored(target(), model_, last_, options_);
 }
 
+// A trial of a restore that was backed up into the set by mistake must not cost the store its backups.
+TEST_F(BackupTimeline, APurgeKeepsTheFullsOfEachHistory) {
+  const auto purge = [&](std::size_t keep) { return SnapshotSet::open(set_path(), {}).purge(keep).removed; };
+  Restored one = restored("one");
+  azoth::test::put(*one.store, "a", "one");
+  put("a", "first");
+  incremental();       // 3
+  one.back_up(false);  // 4
+  EXPECT_THAT(purge(1), testing::IsEmpty());
+  expect_same(one);
+  RestoreTarget first;
+  first.timeline = store_->meta().timeline;
+  restore_to(first);
+  expect_restored(target(), model_, store_->status().visible_seq, options_);
+  incremental();  // nothing was committed
+  back_up();      // 5
+  EXPECT_THAT(purge(1), testing::ElementsAre(3, 2, 1));
+  expect_same(one);
+  restore_to(first);
+  expect_restored(target(), model_, store_->status().visible_seq, options_);
+}
+
+TEST_F(BackupTimeline, APurgeOfAStoreThatWentOnFromTheNewestSnapshotRemovesTheOldTimeline) {
+  Restored one = restored("one");
+  azoth::test::put(*one.store, "a", "one");
+  one.back_up(true);   // 3
+  one.back_up(false);  // 4
+  EXPECT_THAT(SnapshotSet::open(set_path(), {}).purge(1).removed, testing::ElementsAre(3, 2, 1));
+  expect_same(one);
+}
+
 TEST_F(BackupTimeline, TheSetOfAnotherStoreIsRefused) {
   azoth::test::TestStore other(options_);
   const auto back_up_other = [&](bool incremental) {
