@@ -53,6 +53,8 @@ class Registration {
   Registration(const Registration&) = delete;
   Registration& operator=(const Registration&) = delete;
 
+  const std::optional<RetainedSet>& before() const { return before_; }
+
   // The snapshot is there, whatever becomes of this: answers what could not be done. More is kept then than is needed.
   std::optional<std::string> published(const Uuid& timeline, CommitSeq commit) {
     published_ = true;
@@ -186,7 +188,7 @@ class Backup {
                                                      .place = set_directory_.string()});
     AZOTH_FAULT("backup.registered");
     pin();
-    if (base) require_not_behind(*base);
+    if (base) require_same_history(*source_, content_, *base, registration.before(), options_.key);
     if (base && base->manifest->last_commit == content_.totals.last_commit) {
       report_.notes.push_back("nothing was committed since snapshot " + std::to_string(base->ordinal) +
                               "; no snapshot was added");
@@ -218,15 +220,6 @@ class Backup {
     SnapshotSet set = SnapshotSet::create(set_directory_, source_->store_id(), options);
     report_.made_set = true;
     return set;
-  }
-
-  void require_not_behind(const SnapshotInfo& base) const {
-    if (base.manifest->last_commit <= content_.totals.last_commit) return;
-    throw Error(ErrorCode::InvalidArgument,
-                "snapshot " + std::to_string(base.ordinal) + " of the set has commit " +
-                    std::to_string(base.manifest->last_commit) + " of this timeline, but the store ends with commit " +
-                    std::to_string(content_.totals.last_commit) +
-                    ": it is an older copy of the store; restore the set instead, or back this up into another one");
   }
 
   // --- The moment that the snapshot is of

@@ -6,6 +6,8 @@
 #include "azoth/canonical/commit_record.h"
 #include "azoth/core/error.h"
 #include "block_file.h"
+#include "content_sums.h"
+#include "manifest.h"
 #include "parallel.h"
 #include "records.h"
 
@@ -35,7 +37,115 @@ class Facts {
   Manifest facts_;
 };
 
+// Whether the store's commits through the end of a snapshot are those that the snapshot has.
+class SameHistory {
+ public:
+  SameHistory(BackupSource& source, const BackupSource::Content& content, const Manifest& base, const Key* key)
+      : source_(source), content_(content), reader_(content.readers.front()), base_(base), key_(key) {}
+
+  // What is false at once.
+  bool is_another() const {
+    const ContentTotals& totals = content_.totals;
+    if (totals.last_commit < base_.last_commit || totals.last_event < base_.last_event) return true;
+    return totals.last_commit == base_.last_commit ? !same_content() : !same_last_event();
+  }
+  bool is_at_the_end() const { return content_.totals.last_commit == base_.last_commit && !base_.content_sums.empty(); }
+
+  // The base's last commit as the journal has it; nothing if the journal does not reach back so far. It begins with the
+  // timeline, so it has nothing of a base of another one.
+  std::optional<CommitFacts> last_commit_in_journal() const {
+    if (base_.last_commit == 0 || base_.timeline() != source_.lineage().front().id) return std::nullopt;
+    std::optional<CommitFacts> facts;
+    try {
+      source_.for_each_commit(reader_, base_.last_commit - 1, last_event_before(base_.last_commit), base_.last_commit,
+                              [&](std::string_view bytes, bool) {
+                                if (!facts) facts = commit_facts(bytes);
+                              });
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::NotFound && !error.corruption()) throw;
+      return std::nullopt;
+    }
+    return facts;
+  }
+
+  // A commit of another history came after the snapshot was taken, so it is later.
+  bool is_last_commit(const CommitFacts& commit) const {
+    const bool has_last_event = base_.last_event != 0 && base_.last_event_commit == base_.last_commit;
+    return in_range(commit.time) && commit.last_event() == (has_last_event ? base_.last_event : 0);
+  }
+
+ private:
+  bool same_content() const {
+    const ContentTotals& totals = content_.totals;
+    const bool counts = totals.last_event == base_.last_event && totals.last_event_commit == base_.last_event_commit &&
+                        totals.state_rows == base_.state_rows;
+    return counts && (base_.content_sums.empty() || base_.content_sums == content_digest(content_sums(totals), key_));
+  }
+
+  bool same_last_event() const {
+    if (base_.last_event == 0) return events_behind(base_.last_commit, 1);
+    const std::optional<EventView> event = reader_.event(base_.last_event);
+    if (!event || event->commit_seq() != base_.last_event_commit) return false;
+    if (base_.last_event_commit > base_.after_commit && !in_range(event->commit_time())) return false;
+    return events_behind(base_.last_commit, base_.last_event + 1);
+  }
+  bool events_behind(CommitSeq commit, EventId first) const {
+    const std::optional<EventView> event = reader_.event(first);
+    return !event || event->commit_seq() > commit;
+  }
+
+  // Of a full only the end of the range counts.
+  bool in_range(Timestamp time) const {
+    return time <= base_.latest && (base_.type == SnapshotType::Full || time >= base_.earliest);
+  }
+
+  EventId last_event_before(CommitSeq commit) const {
+    EventId before = 0, from = base_.last_event + 1;  // the last that is before it, the first that is not
+    while (from - before > 1) {
+      const EventId middle = before + (from - before) / 2;
+      (reader_.event(middle)->commit_seq() < commit ? before : from) = middle;
+    }
+    return before;
+  }
+
+  BackupSource& source_;
+  const BackupSource::Content& content_;
+  const ReadTxn& reader_;
+  const Manifest& base_;
+  const Key* const key_;
+};
+
+[[noreturn]] void fail_another(const SnapshotInfo& base, const ContentTotals& totals) {
+  const std::string commit = std::to_string(base.manifest->last_commit);
+  const std::string what = totals.last_commit < base.manifest->last_commit
+                               ? "but the store ends with commit " + std::to_string(totals.last_commit)
+                               : "but what the store has through commit " + commit + " is something else";
+  throw Error(ErrorCode::InvalidArgument,
+              "snapshot " + std::to_string(base.ordinal) + " of the set has commit " + commit + " of this timeline, " +
+                  what +
+                  ": it is an older copy of the store; restore the set instead, or back this up into another one");
+}
+
 }  // namespace
+
+// The set registers after each snapshot with that one's end, so a copy that is older than the snapshot is registered
+// with less. So is the store itself when it died in between; then its journal reaches back to the snapshot's end.
+void require_same_history(BackupSource& source, const BackupSource::Content& content, const SnapshotInfo& base,
+                          const std::optional<RetainedSet>& registered, const Key* key) {
+  const Manifest& manifest = *base.manifest;
+  const SameHistory history(source, content, manifest, key);
+  if (history.is_another()) fail_another(base, content.totals);
+  if (history.is_at_the_end()) return;
+  if (const std::optional<CommitFacts> commit = history.last_commit_in_journal()) {
+    if (!history.is_last_commit(*commit)) fail_another(base, content.totals);
+  } else if (registered && registered->timeline == manifest.timeline() && registered->commit < manifest.last_commit) {
+    throw Error(ErrorCode::NotFound,
+                "a differential snapshot cannot be made: the store knows of what the set has through commit " +
+                    std::to_string(registered->commit) + " only, and its journal does not have commit " +
+                    std::to_string(manifest.last_commit) + " any more, so it cannot be told whether snapshot " +
+                    std::to_string(base.ordinal) + " is of this store's history; make a full one");
+  }
+}
 
 SnapshotInfo base_for_diff(const SnapshotSet& set, const Lineage& lineage) {
   std::vector<SnapshotInfo> candidates;
@@ -50,8 +160,10 @@ SnapshotInfo base_for_diff(const SnapshotSet& set, const Lineage& lineage) {
     RestoreTarget target = RestoreTarget::commit(candidate->manifest->last_commit);
     target.timeline = candidate->manifest->timeline();
     try {
-      set.chain(target);
-      return *candidate;
+      // One that runs past the candidate is none that a diff could go on from.
+      const CommitSeq end = set.chain(target).snapshots.back().last_commit;
+      if (end == candidate->manifest->last_commit) return *candidate;
+      why = "no chain of whole snapshots ends with snapshot " + std::to_string(candidate->ordinal);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::NotFound && !error.corruption()) throw;
       why = error.what();

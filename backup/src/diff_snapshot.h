@@ -1,6 +1,8 @@
 // Writing a differential snapshot: the commits behind another snapshot, as the journal has them.
 #pragma once
 
+#include <optional>
+
 #include "azoth/backup/backup.h"
 #include "azoth/canonical/backup_source.h"
 
@@ -9,6 +11,12 @@ namespace azoth::backup {
 // The newest snapshot that a diff of this store can continue, and that a chain of whole ones leads to. NotFound, saying
 // why, if there is none.
 SnapshotInfo base_for_diff(const SnapshotSet& set, const Lineage& lineage);
+
+// Makes sure that the store has what the set has through the end of `base`, and not other commits of the same numbers:
+// a directory that was put back as it once was, and written to since, has. `registered` is how the set was registered
+// before. InvalidArgument if the store is another, NotFound if that it is the same cannot be told.
+void require_same_history(BackupSource& source, const BackupSource::Content& content, const SnapshotInfo& base,
+                          const std::optional<RetainedSet>& registered, const Key* key);
 
 // Writes the commits behind `base` through the content's; answers what the manifest says of them.
 Manifest write_diff(BackupSource& source, const BackupSource::Content& content, PendingSnapshot& pending,

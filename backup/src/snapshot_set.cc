@@ -4,6 +4,7 @@
 
 #include "azoth/core/error.h"
 #include "chain.h"
+#include "purge_plan.h"
 #include "set_impl.h"
 
 namespace azoth::backup {
@@ -147,26 +148,17 @@ PurgeReport SnapshotSet::purge(std::size_t keep_fulls) {
   std::unique_lock hold(impl_->mutex);
   PurgeReport report;
   const std::vector<SnapshotInfo> all = impl_->list(impl_->writing);
-  std::vector<const SnapshotInfo*> fulls;  // newest first
-  for (auto at = all.rbegin(); at != all.rend(); ++at) {
-    if (at->state == SnapshotState::Whole && at->manifest->type == SnapshotType::Full) fulls.push_back(&*at);
-  }
   const Found found = impl_->files.scan();
-  if (fulls.size() >= keep_fulls) {
-    const std::uint64_t oldest_kept = fulls[keep_fulls - 1]->ordinal;
-    const bool anything = std::any_of(all.begin(), all.end(), [&](const SnapshotInfo& info) {
-      return info.ordinal < oldest_kept && info.state != SnapshotState::Unfinished;
-    });
-    if (anything && !impl_->verified.contains(fulls.front()->ordinal)) {
-      impl_->verify(*fulls.front());
-      impl_->verified.insert(fulls.front()->ordinal);
-    }
-    // From the newest of them down: after each step what is left is a chain from its full on, not diffs without one.
-    for (auto at = all.rbegin(); at != all.rend(); ++at) {
-      if (at->ordinal >= oldest_kept || at->state == SnapshotState::Unfinished) continue;
-      impl_->remove(at->ordinal, found.snapshots.at(at->ordinal));
-      report.removed.push_back(at->ordinal);
-    }
+  const PurgePlan plan = plan_purge(all, keep_fulls);
+  for (const SnapshotInfo* full : plan.verify) {
+    if (impl_->verified.contains(full->ordinal)) continue;
+    impl_->verify(*full);
+    impl_->verified.insert(full->ordinal);
+  }
+  // From the newest of them down: after each step what is left is a chain from its full on, not diffs without one.
+  for (const std::uint64_t ordinal : plan.remove) {
+    impl_->remove(ordinal, found.snapshots.at(ordinal));
+    report.removed.push_back(ordinal);
   }
   impl_->remove_unfinished(found, report);
   return report;

@@ -212,9 +212,13 @@ std::unique_ptr<SubscriptionState> ReadingStore::subscribe(EventId after) {
 }
 
 std::unique_ptr<EventSource> ReadingStore::event_source() {
+  refresh();
   std::lock_guard lock(mutex_);
   start_following();
-  return std::make_unique<StoreEventSource>(state_, views_, identity_);
+  return std::make_unique<StoreEventSource>(state_, views_, identity_, [self = self_] {
+    std::lock_guard hold(self->mutex);
+    if (self->store != nullptr) self->store->refresh();
+  });
 }
 
 void ReadingStore::start_following() {
@@ -315,6 +319,10 @@ std::uint64_t ReadingStore::peek_sequence(std::string_view name) {
 std::vector<SequenceInfo> ReadingStore::sequences() { return stored_sequences(*read(Durability::Durable)); }
 
 void ReadingStore::close() {
+  {
+    std::lock_guard hold(self_->mutex);
+    self_->store = nullptr;
+  }
   std::unique_lock lock(mutex_);
   if (!environment_ || state_->closed.exchange(true)) return;
   if (watch_) {

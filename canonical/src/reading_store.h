@@ -58,6 +58,13 @@ class ReadingStore : public StoreImpl {
   void follow();
   void follow_until_gone();
   void fail(const Error& error);
+
+  // For those who may outlive the store and want it to look for more. Its mutex comes before mutex_.
+  struct Self {
+    explicit Self(ReadingStore* open) : store(open) {}
+    std::mutex mutex;
+    ReadingStore* store;  // null once it is closed
+  };
   JournalFiles list_files();
   RecoveryReport to_be_recovered(Environment& environment, const JournalFiles& files) const;
 
@@ -70,11 +77,13 @@ class ReadingStore : public StoreImpl {
   const std::shared_ptr<View> nothing_ = std::make_shared<View>();  // to close with: there may be no memory then
   const std::shared_ptr<ViewHolder> views_ = std::make_shared<ViewHolder>();
 
+  const std::shared_ptr<Self> self_ = std::make_shared<Self>(this);
+
   std::mutex mutex_;  // everything below
   std::shared_ptr<Environment> environment_;
   JournalFollower follower_;
   bool started_ = false;
-  std::optional<Error> unreadable_;  // why the last attempt could not read the journal
+  std::optional<Error> unreadable_;            // why the last attempt could not read the journal
   std::deque<std::shared_ptr<Delta>> deltas_;  // newest first
   EventId next_event_ = 1;
   CommitSeq lmdb_commit_ = 0;

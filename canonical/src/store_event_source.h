@@ -4,7 +4,9 @@
 // source that nobody reads from keeps nobody from reopening the store.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "azoth/core/event_source.h"
 #include "commit_state.h"
@@ -16,15 +18,19 @@ namespace azoth {
 class StoreEventSource : public EventSource {
  public:
   StoreEventSource(std::shared_ptr<CommitState> commits, std::shared_ptr<const ViewHolder> views,
-                   const JournalIdentity& identity)
+                   const JournalIdentity& identity, std::function<void()> refresh = {})
       : commits_(std::move(commits)),
         views_(std::move(views)),
         store_id_(identity.store_id),
-        lineage_(identity.lineage) {}
+        lineage_(identity.lineage),
+        refresh_(std::move(refresh)) {}
 
   Uuid store_id() override { return store_id_; }
   Lineage lineage() override { return lineage_; }
   EventId newest() override;
+  void refresh() override {
+    if (refresh_) refresh_();
+  }
   std::optional<EventId> sealed() override;
   void read(EventId after, const SliceLimits& limits, EventSlice& into) override;
   bool wait(EventId after, Deadline deadline, const std::function<bool()>& interrupted) override;
@@ -35,6 +41,7 @@ class StoreEventSource : public EventSource {
   const std::shared_ptr<const ViewHolder> views_;
   const Uuid store_id_;
   const Lineage lineage_;
+  const std::function<void()> refresh_;  // of a store that is not told of what is written
 };
 
 }  // namespace azoth

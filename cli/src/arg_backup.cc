@@ -171,7 +171,8 @@ removes it. Exit 5 if anything is wrong.)",
   azoth backup prune /backups/ledger --keep 3
 
 Keeps the newest N full snapshots and everything behind the oldest of them. The newest full one is read first: if it is
-damaged nothing is removed; exit 5. Nor is it if there are no more than N.)",
+damaged nothing is removed; exit 5. Nor is it if there are no more than N. If stores of several histories share the set,
+because one was restored out of it, this is done for each history by itself.)",
                                run_backup_prune, declare_prune);
   add_command<BackupRepairArgs>(family, selected, "repair", "Remove what interrupted backups left in a set",
                                 R"(Examples:

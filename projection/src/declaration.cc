@@ -118,7 +118,7 @@ struct Section {
 
 class Parser {
  public:
-  Parser(std::string_view text, std::string file) : text_(text), file_(std::move(file)), database_(":memory:", kMode) {}
+  Parser(std::string_view text, std::string file) : text_(text), file_(std::move(file)) {}
 
   Projection parse() {
     read_directives();
@@ -132,8 +132,6 @@ class Parser {
   }
 
  private:
-  static constexpr Connection::Mode kMode = Connection::Mode::Write;
-
   [[noreturn]] void fail(int line, const std::string& why) const {
     throw Error(ErrorCode::InvalidArgument, file_ + ":" + std::to_string(line) + ": " + why);
   }
@@ -278,7 +276,7 @@ class Parser {
 
   const std::string_view text_;
   const std::string file_;
-  Connection database_;  // empty but for the schema: what prepares here prepares in the file
+  Connection database_{Connection::Bounded{}};  // empty but for the schema: what prepares here prepares in the file
   const SqlTransaction transaction_{database_};  // as there
   std::optional<Projection> projection_;
   std::vector<Section> sections_;

@@ -27,14 +27,18 @@ class Inspection {
     const std::filesystem::path lock = writer_lock_path(folder_, name);
     if (LockFile::is_held(lock)) info.owner = LockFile::last_holder(lock);
     std::optional<Projection> declaration;
+    std::optional<Cursor> shown;
     try {
       info.failure = noted_failure(fs_, folder_, name);
       if (info.declared) declaration = declarations_.load(name);
       if (declaration) info.version = declaration->version();
-      if (auto generation = read_current_generation(fs_, folder_, name)) look_into(info, *generation, declaration);
+      if (auto generation = read_current_generation(fs_, folder_, name)) {
+        shown = look_into(info, *generation, declaration);
+      }
     } catch (const Error& error) {
       info.problem = error.what();
     }
+    if (shown) compare_with_log(info, *shown);
     const Lag lag = lag_behind(source_, info.cursor, clock_.now());
     info.newest = lag.newest;
     info.lag = lag.events;
@@ -42,7 +46,8 @@ class Inspection {
     return info;
   }
 
-  void look_into(ProjectionInfo& info, const ReadGeneration& generation, const std::optional<Projection>& declaration) {
+  Cursor look_into(ProjectionInfo& info, const ReadGeneration& generation,
+                   const std::optional<Projection>& declaration) {
     info.generation = generation.number;
     info.file = generation.file;
     ProjectionFile file(generation.file, Connection::Mode::Read);
@@ -50,10 +55,20 @@ class Inspection {
     info.version = file.version();
     info.cursor = cursor.event_id;
     info.dead_letters = file.dead_letter_count();
-    info.problem = mismatch(cursor, source_);
     if (declaration) info.rebuild = outdated(file, *declaration);
     if (!info.rebuild && info.owner && fs_.exists(generation_file(folder_, info.name, generation.number + 1)))
       info.rebuild = kAskedFor;
+    return cursor;
+  }
+
+  // That the log cannot be looked at now is no problem of the projection.
+  void compare_with_log(ProjectionInfo& info, const Cursor& cursor) {
+    know_through(cursor.event_id, source_);
+    try {
+      info.problem = mismatch(cursor, source_);
+    } catch (const Error& error) {
+      info.problem = error.what();
+    }
   }
 
   const std::filesystem::path folder_;

@@ -87,6 +87,10 @@ Cursor cursor_at(const Cursor& before, const EventView& event) {
   return {before.store_id, before.timeline, event.id(), event.commit_seq(), checksum_of(event)};
 }
 
+void know_through(EventId event, EventSource& source) {
+  if (source.newest() < event) source.refresh();
+}
+
 std::optional<std::string> mismatch(const Cursor& cursor, EventSource& source) {
   if (cursor.store_id != source.store_id()) {
     return "it was built from another store (" + cursor.store_id.text() + ")";
@@ -98,6 +102,7 @@ std::optional<std::string> mismatch(const Cursor& cursor, EventSource& source) {
            ", of which the store's history has only what is up to commit " + std::to_string(*shared);
   }
   if (cursor.event_id == 0) return std::nullopt;
+  know_through(cursor.event_id, source);
   const std::string event = "event " + std::to_string(cursor.event_id);
   EventSlice slice;
   source.read(cursor.event_id - 1, {.events = 1}, slice);

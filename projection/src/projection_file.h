@@ -32,6 +32,9 @@ struct Cursor {
 Cursor start_of(EventSource& source);
 Cursor cursor_at(const Cursor& before, const EventView& event);
 
+// Lets the log look for this event if it does not know of it yet: a cursor may be another process's, which is further.
+void know_through(EventId event, EventSource& source);
+
 // Why a projection with this cursor cannot go on from there: what it shows did not come from this log. Nothing if it
 // can.
 std::optional<std::string> mismatch(const Cursor& cursor, EventSource& source);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <tuple>
 #include <utility>
 
@@ -19,8 +20,23 @@ constexpr std::size_t kKeptStatements = 1000;
 constexpr int kPagesAtATime = 256;  // of a copy
 constexpr std::string_view kOwnPrefix = "azoth_";
 
+// What a bounded database may do: far more than it takes to make tables and fill them with what is always the same.
+constexpr std::chrono::seconds kBoundedTime{10};
+constexpr std::uint64_t kBoundedSteps = 20'000'000;
+constexpr int kStepsBetweenLooks = 100;
+constexpr int kBoundedPages = 16'384;     // 64 MiB
+constexpr int kBoundedCachePages = 4096;  // 16 MiB: what is sorted stays below
+constexpr int kBoundedValueBytes = 100'000;
+constexpr int kBoundedPatternBytes = 1000;
+
 // What a fault point makes of an errno.
 int injected(int errno_value) { return errno_value == ENOSPC ? SQLITE_FULL : SQLITE_IOERR; }
+
+// Interrupted, no page left, no file to move on to, a value too large.
+bool is_beyond_bounds(int code) {
+  const int kind = code & 0xff;
+  return kind == SQLITE_INTERRUPT || kind == SQLITE_FULL || kind == SQLITE_CANTOPEN || kind == SQLITE_TOOBIG;
+}
 
 bool is_own(const char* name) {
   return name != nullptr && sqlite3_strnicmp(name, kOwnPrefix.data(), static_cast<int>(kOwnPrefix.size())) == 0;
@@ -131,6 +147,11 @@ Connection::Connection(File& file, const std::filesystem::path& path) : path_(pa
   open(Mode::Read, file_vfs::name());
 }
 
+Connection::Connection(Bounded) : path_(":memory:") {
+  open(Mode::Write, file_vfs::name());  // which opens no file: what does not fit into the cache is an error
+  bound();
+}
+
 void Connection::open(Mode mode, const char* vfs) {
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW |
               (mode == Mode::Read ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
@@ -166,6 +187,29 @@ void Connection::configure(Mode mode) {
         this);
   }
   sqlite3_set_authorizer(db_, &Connection::authorize, this);
+}
+
+// A step may take as long as a function of the longest values does, so the clock counts, too, and is looked at often.
+void Connection::bound() {
+  try {
+    run_script("PRAGMA temp_store = FILE; PRAGMA cache_size = " + std::to_string(kBoundedCachePages) +
+               "; PRAGMA max_page_count = " + std::to_string(kBoundedPages));
+  } catch (...) {
+    forget_statements();
+    sqlite3_close(db_);
+    throw;
+  }
+  sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, kBoundedValueBytes);
+  sqlite3_limit(db_, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, kBoundedPatternBytes);
+  bounds_ = Bounds{deadline_after(kBoundedTime), kBoundedSteps / kStepsBetweenLooks};
+  sqlite3_progress_handler(
+      db_, kStepsBetweenLooks, [](void* self) { return static_cast<Connection*>(self)->is_over() ? 1 : 0; }, this);
+}
+
+bool Connection::is_over() {
+  if (bounds_->looks_left == 0 || std::chrono::steady_clock::now() >= bounds_->until) return true;
+  --bounds_->looks_left;
+  return false;
 }
 
 Connection::~Connection() {
@@ -226,6 +270,10 @@ Error Connection::error(int code, std::string_view what) {
   // An injected fault is not known to SQLite itself.
   if (db_ != nullptr && (sqlite3_errcode(db_) & 0xff) != (code & 0xff)) said = sqlite3_errstr(code);
   if ((code & 0xff) == SQLITE_AUTH && !refused_.empty()) said = refused_.c_str();
+  if (bounds_ && is_beyond_bounds(code)) {
+    return Error(ErrorCode::SqlFailed,
+                 "it takes more time or memory than it may, in: " + std::string(what.substr(0, 500)));
+  }
   if (auto in_trouble = trouble_code(code)) {
     Error error(*in_trouble, path_ + ": " + said + " (" + std::string(what.substr(0, 200)) + ")");
     trouble_ = error;

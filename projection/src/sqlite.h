@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "azoth/core/clock.h"
 #include "azoth/core/error.h"
 #include "azoth/core/file.h"
 #include "azoth/projection/sql.h"
@@ -41,6 +42,10 @@ class Connection {
   // Reads a file that nobody else has, as it is: nothing is made beside it. It must outlive this; `path` is for
   // messages.
   Connection(File& file, const std::filesystem::path& path);
+  // A database in memory, for statements that nobody vouches for: what they do ends, in bounded time, memory and
+  // without any file. Beyond that is SqlFailed.
+  struct Bounded {};
+  explicit Connection(Bounded);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -104,6 +109,8 @@ class Connection {
 
   void open(Mode mode, const char* vfs);
   void configure(Mode mode);
+  void bound();
+  bool is_over();
   sqlite3_stmt* prepare_new(std::string_view text, std::string_view* tail, bool keep);
   void forget_statements();
   bool may_run() const { return !user_mode_ || in_transaction(); }
@@ -122,6 +129,11 @@ class Connection {
   std::string refused_;  // what the authorizer last said no to
   std::optional<Error> trouble_;
   int wal_pages_ = 0;
+  struct Bounds {
+    Deadline until;
+    std::uint64_t looks_left;
+  };
+  std::optional<Bounds> bounds_;
 };
 
 // BEGIN IMMEDIATE; rolled back unless committed.

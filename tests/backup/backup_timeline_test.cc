@@ -1,5 +1,6 @@
 // Stores that were restored out of one set and share it: each has a history of its own from where it was restored.
 #include "backup_support.h"
+#include "diff_snapshot.h"
 
 namespace azoth::backup::test {
 namespace {
@@ -108,6 +109,20 @@ TEST_F(BackupTimeline, AStoreThatWasRestoredToTheMiddleOfADiffNeedsAFullFirst) {
   }
 }
 
+// The first store has a way around the broken snapshot, which leads past the fork: of no use to the restored one.
+TEST_F(BackupTimeline, AStoreWhoseBaseIsReachedOnlyByADiffThatRunsPastItNeedsAFull) {
+  put("a", "5");
+  incremental();  // 3
+  Restored one = restored("one");
+  std::filesystem::remove(set_path() / list()[1].files[0]);
+  put("a", "6");
+  ASSERT_EQ(incremental().snapshot.manifest->base_ordinal, 1u);
+  azoth::test::put(*one.store, "a", "one");
+  expect_error([&] { one.back_up(true); }, ErrorCode::NotFound, "make a full one");
+  one.back_up(false);
+  expect_same(one);
+}
+
 TEST_F(BackupTimeline, ARestoreOfARestoreOfARestoreIsStillOneHistory) {
   std::string digest;
   for (int i = 0; i < 4; ++i) {
@@ -125,6 +140,37 @@ TEST_F(BackupTimeline, ARestoreOfARestoreOfARestoreIsStillOneHistory) {
   expect_restored(target(), model_, last_, options_);
 }
 
+// A trial of a restore that was backed up into the set by mistake must not cost the store its backups.
+TEST_F(BackupTimeline, APurgeKeepsTheFullsOfEachHistory) {
+  const auto purge = [&](std::size_t keep) { return SnapshotSet::open(set_path(), {}).purge(keep).removed; };
+  Restored one = restored("one");
+  azoth::test::put(*one.store, "a", "one");
+  put("a", "first");
+  incremental();       // 3
+  one.back_up(false);  // 4
+  EXPECT_THAT(purge(1), testing::IsEmpty());
+  expect_same(one);
+  RestoreTarget first;
+  first.timeline = store_->meta().timeline;
+  restore_to(first);
+  expect_restored(target(), model_, store_->status().visible_seq, options_);
+  incremental();  // nothing was committed
+  back_up();      // 5
+  EXPECT_THAT(purge(1), testing::ElementsAre(3, 2, 1));
+  expect_same(one);
+  restore_to(first);
+  expect_restored(target(), model_, store_->status().visible_seq, options_);
+}
+
+TEST_F(BackupTimeline, APurgeOfAStoreThatWentOnFromTheNewestSnapshotRemovesTheOldTimeline) {
+  Restored one = restored("one");
+  azoth::test::put(*one.store, "a", "one");
+  one.back_up(true);   // 3
+  one.back_up(false);  // 4
+  EXPECT_THAT(SnapshotSet::open(set_path(), {}).purge(1).removed, testing::ElementsAre(3, 2, 1));
+  expect_same(one);
+}
+
 TEST_F(BackupTimeline, TheSetOfAnotherStoreIsRefused) {
   azoth::test::TestStore other(options_);
   const auto back_up_other = [&](bool incremental) {
@@ -138,18 +184,117 @@ TEST_F(BackupTimeline, TheSetOfAnotherStoreIsRefused) {
 }
 
 // A copy of the directory that lies behind the set would bring other commits of the same numbers.
-TEST_F(BackupTimeline, AnOlderCopyOfTheStoreGetsNoIncremental) {
-  close();
-  const Path copy = targets() / "copy";
-  std::filesystem::create_directories(targets());
-  std::filesystem::copy(store_path(), copy, std::filesystem::copy_options::recursive);
-  open();
-  put("a", "5");
-  incremental();
-  const std::unique_ptr<Store> older = Store::open(copy, options_);
-  expect_error([&] { backup::back_up(*older, copy, nullptr, set_path(), {.incremental = true}); },
-               ErrorCode::InvalidArgument, "it is an older copy of the store");
-  EXPECT_EQ(list().size(), 3u);
+class OlderCopy : public BackupTimeline {
+ protected:
+  // The copy is of the store before the commit that the set's newest snapshot ends with.
+  void copy_and_go_on(const std::function<void()>& go_on) {
+    close();
+    std::filesystem::create_directories(targets());
+    std::filesystem::copy(store_path(), path(), std::filesystem::copy_options::recursive);
+    open();
+    go_on();
+    incremental();
+    snapshots_ = list().size();
+    older_ = Store::open(path(), options_);
+  }
+  Path path() const { return targets() / "copy"; }
+  BackupReport back_up_older(const BackupOptions& options = {.incremental = true}) {
+    return backup::back_up(*older_, path(), nullptr, set_path(), options);
+  }
+  void expect_no_incremental() {
+    const std::vector<RetainedSet> before = Retention(path()).list();
+    expect_error([&] { back_up_older(); }, ErrorCode::InvalidArgument, "it is an older copy of the store");
+    EXPECT_EQ(list().size(), snapshots_);
+    EXPECT_EQ(Retention(path()).list(), before);
+  }
+
+  std::unique_ptr<Store> older_;
+  std::size_t snapshots_ = 0;
+};
+
+TEST_F(OlderCopy, ThatIsBehindTheSetGetsNoIncremental) {
+  copy_and_go_on([&] { put("a", "5"); });
+  expect_no_incremental();
+}
+
+TEST_F(OlderCopy, ThatEndsWithTheSameNumbersGetsNoIncremental) {
+  copy_and_go_on([&] { put("a", "5"); });
+  azoth::test::put(*older_, "a", "other");
+  expect_no_incremental();
+}
+
+TEST_F(OlderCopy, WithTheEventsOfItsOwnGetsNoIncremental) {
+  copy_and_go_on([&] { append("the first one's"); });
+  azoth::test::append(*older_, "count", {}, "the copy's");
+  expect_no_incremental();
+  for (int i = 0; i < 3; ++i) azoth::test::append(*older_, "count", {}, "the copy's");
+  expect_no_incremental();
+  Retention(path()).forget(list()[0].manifest->set_id);
+  expect_no_incremental();
+}
+
+TEST_F(OlderCopy, WithFewerEventsThanTheSetGetsNoIncremental) {
+  copy_and_go_on([&] { append("the first one's", 3); });
+  for (int i = 0; i < 3; ++i) azoth::test::put(*older_, "a", "other" + std::to_string(i));
+  expect_no_incremental();
+}
+
+// Nothing but the journal tells them apart.
+TEST_F(OlderCopy, WithoutNewEventsOrARegistrationGetsNoIncremental) {
+  copy_and_go_on([&] { put("a", "5"); });
+  Retention(path()).forget(list()[0].manifest->set_id);
+  for (int i = 0; i < 3; ++i) azoth::test::put(*older_, "a", "other" + std::to_string(i));
+  expect_no_incremental();
+}
+
+TEST_F(OlderCopy, WhoseJournalWasTrimmedGetsNoIncremental) {
+  copy_and_go_on([&] { put("a", "5"); });
+  const RetainedSet registered = Retention(path()).list().at(0);
+  Retention(path()).forget(registered.set_id);
+  for (int i = 0; i < 60; ++i) azoth::test::put(*older_, "a", std::string(8000, 'x'));
+  older_->checkpoint();
+  Retention(path()).set(registered);
+  expect_error([&] { back_up_older(); }, ErrorCode::NotFound, "make a full one");
+  EXPECT_EQ(list().size(), snapshots_);
+  EXPECT_EQ(Retention(path()).list().at(0), registered);
+}
+
+// A store whose journal begins right behind the snapshot: nothing but the registration may tell that it is another.
+class Trimmed : public BackupSource {
+ public:
+  explicit Trimmed(BackupSource& source) : source_(source) {}
+  Uuid store_id() const override { return source_.store_id(); }
+  Timestamp created() const override { return source_.created(); }
+  Lineage lineage() const override { return source_.lineage(); }
+  Content content(std::size_t readers) override { return source_.content(readers); }
+  Content recent_content() override { return source_.recent_content(); }
+  void check_space() override {}
+  void for_each_own_row(const ReadTxn&, std::optional<EventId>, const EachOwnRow&) const override {}
+  void for_each_commit(const ReadTxn&, CommitSeq, EventId, CommitSeq, const EachPiece&) override {
+    throw Error(ErrorCode::NotFound, "it was trimmed");
+  }
+  CommitSeq flushed_commit() override { return source_.flushed_commit(); }
+  Retention& retention() override { return source_.retention(); }
+
+ private:
+  BackupSource& source_;
+};
+
+TEST_F(OlderCopy, ThatIsRegisteredWithLessThanASnapshotOfWhichTheJournalHasNothingGetsNoIncremental) {
+  copy_and_go_on([&] { put("a", "5"); });
+  for (int i = 0; i < 3; ++i) azoth::test::put(*older_, "a", "other" + std::to_string(i));
+  const std::unique_ptr<BackupSource> source = older_->backup_source();
+  Trimmed trimmed(*source);
+  const BackupSource::Content content = trimmed.recent_content();
+  const SnapshotInfo base = list().back();
+  std::optional<RetainedSet> registered = Retention(path()).list().at(0);
+  const auto look = [&] { require_same_history(trimmed, content, base, registered, nullptr); };
+  expect_error(look, ErrorCode::NotFound,
+               "it cannot be told whether snapshot 3 is of this store's history; make a full");
+  registered->commit = base.manifest->last_commit;  // it has published it itself
+  EXPECT_NO_THROW(look());
+  registered.reset();
+  EXPECT_NO_THROW(look());
 }
 
 // Files of the store from which it was restored, or of one beside it, lie in its journal: an ancestor's are no longer

@@ -1,5 +1,6 @@
 // Random lives of a set, with forks of the history and power cuts, against a model that knows no files.
 #include <algorithm>
+#include <set>
 
 #include "support.h"
 #include "support/seed.h"
@@ -32,21 +33,35 @@ class Model {
     });
   }
 
+  // What each history keeps, that is each timeline of which another one does not have everything.
   void purge(std::size_t keep) {
-    std::vector<std::uint64_t> fulls;
-    for (const ModelSnapshot& s : snapshots) {
-      if (s.full && !s.broken) fulls.push_back(s.ordinal);
+    std::set<std::uint64_t> kept;
+    for (const ModelSnapshot& end : snapshots) {
+      const bool is_end = std::none_of(snapshots.begin(), snapshots.end(), [&](const ModelSnapshot& other) {
+        return other.lineage.front().id != end.lineage.front().id && has_all(other.lineage, end.lineage.front().id);
+      });
+      if (!is_end) continue;
+      std::size_t fulls = 0;
+      for (auto s = snapshots.rbegin(); s != snapshots.rend() && fulls < keep; ++s) {
+        if (!in_history(end.lineage, *s)) continue;
+        kept.insert(s->ordinal);
+        if (s->full && !s->broken) ++fulls;
+      }
     }
-    if (fulls.size() < keep) return;
-    const std::uint64_t oldest = fulls[fulls.size() - keep];
-    std::erase_if(snapshots, [&](const ModelSnapshot& s) { return s.ordinal < oldest; });
+    std::erase_if(snapshots, [&](const ModelSnapshot& s) { return !kept.contains(s.ordinal); });
   }
 
  private:
-  bool usable(const ModelSnapshot& s) const {
-    const auto shared = shared_through(snapshots.back().lineage, s.lineage.front().id);
-    return !s.broken && shared && s.last <= *shared;
+  static bool in_history(const Lineage& lineage, const ModelSnapshot& s) {
+    const auto shared = shared_through(lineage, s.lineage.front().id);
+    return shared && s.last <= *shared;
   }
+  bool has_all(const Lineage& lineage, const Uuid& timeline) const {
+    return std::all_of(snapshots.begin(), snapshots.end(), [&](const ModelSnapshot& s) {
+      return s.lineage.front().id != timeline || in_history(lineage, s);
+    });
+  }
+  bool usable(const ModelSnapshot& s) const { return !s.broken && in_history(snapshots.back().lineage, s); }
   bool goes_on(CommitSeq at, std::uint64_t ordinal, CommitSeq target) const {
     if (at >= target) return true;
     return std::any_of(snapshots.begin(), snapshots.end(), [&](const ModelSnapshot& s) {

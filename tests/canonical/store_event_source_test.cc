@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "store_support.h"
+#include "support/child_process.h"
 #include "support/temp_dir.h"
 
 namespace azoth::test {
@@ -144,6 +145,40 @@ TEST_F(StoreEventSourceTest, OfAStoreThatIsReadOnlyShowsWhatThereIs) {
   source->read(0, {}, slice);
   EXPECT_EQ(ids(slice), (Ids{1, 2}));
   EXPECT_FALSE(source->wait(2, deadline_after(milliseconds{1}), [] { return false; }));
+}
+
+TEST_F(StoreEventSourceTest, OfAStoreThatIsReadOnlyKnowsWhatIsDurableWhenItIsMadeAndRefreshed) {
+  store_.reset();
+  int begin[2], done[2];
+  ASSERT_EQ(pipe(begin), 0);
+  ASSERT_EQ(pipe(done), 0);
+  char byte = 0;
+  ChildProcess writer([&] {
+    store_ = Store::open(path(), options_);
+    while (read(begin[0], &byte, 1) == 1 && byte != 0) {
+      append();
+      if (write(done[1], &byte, 1) != 1) break;
+    }
+  });
+  const auto append_there = [&](char go_on) { return write(begin[1], &go_on, 1) == 1 && read(done[0], &byte, 1) == 1; };
+  ASSERT_TRUE(append_there(1));
+  auto reading = Store::open_read_only(path(), options_);
+  ASSERT_TRUE(append_there(1));
+  auto source = reading->event_source();
+  EXPECT_EQ(source->newest(), 2u);
+  for (EventId event = 3; event < 10; ++event) {
+    ASSERT_TRUE(append_there(1));
+    source->refresh();
+    EXPECT_EQ(source->newest(), event);
+  }
+  reading->close();
+  source->refresh();
+  EXPECT_EQ(code_of([&] { return source->newest(); }), ErrorCode::Closed);
+  byte = 0;
+  EXPECT_EQ(write(begin[1], &byte, 1), 1);
+  writer.wait();
+  EXPECT_TRUE(writer.succeeded());
+  for (const int end : {begin[0], begin[1], done[0], done[1]}) close(end);
 }
 
 }  // namespace

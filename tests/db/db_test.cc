@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "azoth/core/error.h"
+#include "support/child_process.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
 
@@ -316,6 +317,52 @@ TEST_F(VerifiedProjection, WhosePointerIsDamagedIsFound) {
   EXPECT_NE(problem(store()).find("projection payloads: "), std::string::npos) << problem(store());
 }
 
+// The writer runs the projection, too; the reader's log must not lag behind what that shows.
+TEST(Db, AReaderTakesOverWhatAWriterInAnotherProcessHasShown) {
+  test::TempDir temp;
+  const std::filesystem::path store = temp.path() / "ledger";
+  Db::create(store, small()).close();
+  int begin[2], done[2];
+  ASSERT_EQ(pipe(begin), 0);
+  ASSERT_EQ(pipe(done), 0);
+  char byte = 1;
+  test::ChildProcess writer([&] {
+    Db db = Db::open(store, small());
+    while (read(begin[0], &byte, 1) == 1 && byte != 0) {
+      for (int i = 0; i < 5; ++i) {
+        WriteSet set;
+        set.append({.type = "t", .tags = {}, .payload = "p"});
+        (void)db.submit(std::move(set)).value();
+      }
+      db.flush();
+      db.projections().add(payloads());
+      db.projections().catch_up("payloads");
+      db.projections().release("payloads");
+      if (write(done[1], &byte, 1) != 1) break;
+    }
+  });
+  const auto run_there = [&] {
+    byte = 1;
+    return write(begin[1], &byte, 1) == 1 && read(done[0], &byte, 1) == 1;
+  };
+  ASSERT_TRUE(run_there());
+  Db db = Db::open_read_only(store, small());
+  for (int i = 0; i < 20; ++i) {
+    Projector& projector = db.projections();
+    ASSERT_TRUE(run_there());
+    projector.add(payloads());
+    EXPECT_EQ(projector.status("payloads").rebuilt_because, std::nullopt);
+    EXPECT_EQ(projector.status("payloads").generation, 1u);
+    projector.release("payloads");
+    EXPECT_EQ(db.verify().problems, std::vector<std::string>());
+  }
+  byte = 0;
+  EXPECT_EQ(write(begin[1], &byte, 1), 1);
+  writer.wait();
+  EXPECT_TRUE(writer.succeeded());
+  for (const int end : {begin[0], begin[1], done[0], done[1]}) close(end);
+}
+
 TEST(Db, AReopenedStoreHasTheSameDigest) {
   test::TempDir temp;
   std::string digest;
@@ -323,7 +370,8 @@ TEST(Db, AReopenedStoreHasTheSameDigest) {
     Db db = Db::create(temp.path() / "ledger", small());
     for (int i = 0; i < 100; ++i) {
       WriteSet set;
-      set.put("k" + std::to_string(i % 7), std::to_string(i)).append({.type = "put", .tags = {}, .payload = std::to_string(i)});
+      set.put("k" + std::to_string(i % 7), std::to_string(i))
+          .append({.type = "put", .tags = {}, .payload = std::to_string(i)});
       db.submit(std::move(set)).value();
     }
     digest = db.digest();

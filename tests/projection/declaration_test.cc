@@ -58,6 +58,33 @@ TEST_F(DeclarationTest, AccountsAreKeptWithoutAnyCode) {
   EXPECT_EQ(rows("SELECT memo, 1 FROM accounts WHERE memo NOT NULL", "accounts"), (Rows{{"all of it", 1}}));
 }
 
+// One comes out of a snapshot set, too, of which nobody knows who wrote it.
+TEST_F(DeclarationTest, ASchemaThatWouldGoOnForEverOrTakeAllMemoryIsRefused) {
+  const std::string numbers = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) ";
+  for (const std::string& statement : std::vector<std::string>{
+           numbers + "SELECT count(*) FROM c", "CREATE TABLE t AS " + numbers + "SELECT randomblob(1000000) FROM c",
+           "CREATE TABLE t AS " + numbers + "SELECT randomblob(10000) AS b FROM c",
+           "CREATE TABLE t AS " + numbers + "SELECT randomblob(10000) AS b FROM c ORDER BY b",
+           "CREATE TABLE t AS " + numbers + "SELECT DISTINCT randomblob(10000) AS b FROM c",
+           "CREATE TABLE t AS SELECT zeroblob(1000000000) AS b",
+           "CREATE TABLE t AS SELECT replace(hex(zeroblob(50000)), '0', hex(zeroblob(10000))) AS b"}) {
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_THAT(wrong("-- azoth:projection p version 1\n" + statement + ";\n"),
+                AllOf(StartsWith("x.sql:2: "), HasSubstr("more time or memory than it may")))
+        << statement;
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::minutes{1}) << statement;
+  }
+}
+
+TEST_F(DeclarationTest, ASchemaMayFillTables) {
+  auto projector = projector_with(SqlProjection::from_text(
+      "-- azoth:projection days version 1\nCREATE TABLE days (day TEXT PRIMARY KEY, number INTEGER);\n"
+      "INSERT INTO days WITH RECURSIVE d(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM d WHERE n < 36524)\n"
+      "  SELECT date('2000-01-01', n || ' days'), n FROM d ORDER BY 1;\n"
+      "-- azoth:on x\nDELETE FROM days WHERE day = :day;\n"));
+  EXPECT_EQ(rows("SELECT max(day), count(*) FROM days", "days"), (Rows{{"2099-12-31", 36525}}));
+}
+
 TEST_F(DeclarationTest, AMissingFieldIsTheEventsError) {
   auto projector = projector_with(SqlProjection::from_text(kAccounts));
   source_.append("deposited", R"({"account":"alice","amuont":100})");

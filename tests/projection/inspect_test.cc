@@ -53,6 +53,17 @@ TEST_F(InspectTest, SaysWhatIsWrong) {
   EXPECT_THAT(inspect().at(0).problem.value_or(""), HasSubstr("does not name a generation"));
 }
 
+// Another process writes the log and runs the projection, and this one's log has not heard of it yet.
+TEST_F(InspectTest, ALogThatHasNotHeardOfTheNewestEventsIsNoProblem) {
+  count(5);
+  projector_with(counting())->catch_up("counts");
+  source_.lag(2);
+  const ProjectionInfo info = inspect().at(0);
+  EXPECT_EQ(info.problem, std::nullopt);
+  EXPECT_EQ(info.cursor, 5u);
+  EXPECT_EQ(info.lag, 0u);
+}
+
 TEST_F(InspectTest, FilesAreTheOwnersOnly) {
   count(1);
   auto projector = projector_with(counting());

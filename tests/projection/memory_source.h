@@ -38,6 +38,11 @@ class MemorySource : public EventSource {
     std::lock_guard lock(mutex_);
     sealed_ = bodies_.size();
   }
+  // Until refresh() it knows only what is up to this event.
+  void lag(EventId last) {
+    std::lock_guard lock(mutex_);
+    lag_ = last;
+  }
   void hide(EventId id) { hidden_ = id; }
   // One read meets damage in the log, after so many that do not.
   void damage_read(int skip = 0) { damaged_in_ = skip + 1; }
@@ -50,7 +55,11 @@ class MemorySource : public EventSource {
   Lineage lineage() override { return lineage_; }
   EventId newest() override {
     std::lock_guard lock(mutex_);
-    return bodies_.size();
+    return known();
+  }
+  void refresh() override {
+    std::lock_guard lock(mutex_);
+    lag_.reset();
   }
   std::optional<EventId> sealed() override {
     std::lock_guard lock(mutex_);
@@ -60,20 +69,20 @@ class MemorySource : public EventSource {
     std::lock_guard lock(mutex_);
     if (damaged_in_ > 0 && --damaged_in_ == 0) throw Error(ErrorCode::Corruption, "the log is damaged");
     into.clear();
-    for (EventId id = after + 1; id <= std::min<EventId>(bodies_.size(), limits.to); ++id) {
+    for (EventId id = after + 1; id <= std::min(known(), limits.to); ++id) {
       if (id != hidden_) into.add({id, id, times_[id - 1], bodies_[id - 1]});
       if (into.size() >= limits.events || into.bytes() >= limits.bytes) break;
     }
   }
   bool wait(EventId after, Deadline deadline, const std::function<bool()>& interrupted) override {
     std::unique_lock lock(mutex_);
-    auto over = [&] { return interrupted() || bodies_.size() > after; };
+    auto over = [&] { return interrupted() || known() > after; };
     if (deadline == kNoDeadline) {
       changed_.wait(lock, over);
     } else {
       changed_.wait_until(lock, deadline, over);
     }
-    return bodies_.size() > after;
+    return known() > after;
   }
   void wake() override {
     std::lock_guard lock(mutex_);
@@ -81,6 +90,8 @@ class MemorySource : public EventSource {
   }
 
  private:
+  EventId known() const { return std::min<EventId>(bodies_.size(), lag_.value_or(bodies_.size())); }
+
   std::mutex mutex_;
   std::condition_variable changed_;
   Uuid store_id_ = Uuid::random();
@@ -88,6 +99,7 @@ class MemorySource : public EventSource {
   std::vector<std::string> bodies_;
   std::vector<Timestamp> times_;
   std::optional<EventId> sealed_;
+  std::optional<EventId> lag_;
   std::atomic<EventId> hidden_{0};
   std::atomic<int> damaged_in_{0};
 };

@@ -42,6 +42,16 @@ class RebuildTest : public ProjectionTest {
   }
 };
 
+// Another process has run the projection until now, and this one's log has not heard of its last events yet.
+TEST_F(RebuildTest, ALogThatHasNotHeardOfTheNewestEventsIsNoReason) {
+  build(5);
+  source_.lag(2);
+  auto projector = projector_with(counting());
+  EXPECT_EQ(projector->status("counts").rebuilt_because, std::nullopt);
+  EXPECT_EQ(projector->status("counts").generation, 1u);
+  EXPECT_EQ(rows(), (Rows{{"a", 5}}));
+}
+
 TEST_F(RebuildTest, ANewVersionIsBuiltBesideTheOldOneWhichServesMeanwhile) {
   build(5);
   auto projector = projector_with(doubled());

@@ -119,9 +119,11 @@ class SnapshotSet {
   std::unique_ptr<BlockFileReader> read(const Manifest& manifest, const ManifestFile& file,
                                         Reads reads = Reads::Hashed) const;
 
-  // Keeps the newest `keep_fulls` whole full snapshots and everything above the oldest of them; the rest is removed,
-  // and the remains of unfinished snapshots. Before that the newest full is verified, unless this object has published
-  // it; when it is damaged, or there are not so many, no published snapshot is removed.
+  // Of each history in the set, keeps the newest `keep_fulls` whole full snapshots and everything above the oldest of
+  // them; the rest is removed, and the remains of unfinished snapshots. Before that the newest full is verified, unless
+  // this object has published it; when one is damaged, no published snapshot is removed, and of a history that has not
+  // so many none is. A timeline is a history of its own unless another one goes on from it with all that the set has of
+  // it: stores that share a set, because one was restored out of it, take nothing from each other.
   PurgeReport purge(std::size_t keep_fulls);
 
   // Removes the remains of unfinished snapshots, if asked also broken ones, and puts the set's own small files right.

@@ -56,8 +56,11 @@ class EventSource {
   virtual Uuid store_id() = 0;
   virtual Lineage lineage() = 0;  // the timeline it is on, then its ancestors
 
-  // The newest durable event; 0 if there is none.
+  // The newest durable event, as far as the source knows; 0 if there is none.
   virtual EventId newest() = 0;
+  // Looks for what came since: from then on the source knows every event that was durable before the call. For sources
+  // that are not told of it, such as a log that another process writes.
+  virtual void refresh() {}
   // The last event there will be, if the log is sealed.
   virtual std::optional<EventId> sealed() = 0;
 

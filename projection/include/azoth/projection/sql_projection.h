@@ -15,6 +15,9 @@
 // `optional` for that `on`: then it is NULL. Numbers are integers of 64 bits or doubles (a larger integer is the
 // event's error), true and false are 1 and 0, objects and arrays their JSON text.
 //
+// The schema is run once more when the declaration is read, on a database in memory, within limits: 64 MiB, values of
+// 100 kB, a second or so of work. It makes tables, and may fill them with what is always the same.
+//
 // Always there, and reserved: :event_id :commit_seq :event_type :event_time (RFC 3339) :tags (a JSON array) :payload.
 #pragma once
 
@@ -28,7 +31,7 @@ namespace azoth {
 
 struct SqlProjection {
   // Throws InvalidArgument naming file and line for a directive that is unknown or misplaced, for SQL that does not
-  // prepare, and for names that clash.
+  // prepare or goes beyond the limits, and for names that clash.
   static Projection from_file(const std::filesystem::path& file);
   static Projection from_text(std::string_view text, const std::string& file = "declaration");
 };

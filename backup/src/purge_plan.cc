@@ -1,0 +1,90 @@
+#include "purge_plan.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "azoth/core/timeline.h"
+
+namespace azoth::backup {
+namespace {
+
+// A timeline and of its ancestors what it goes on from.
+class History {
+ public:
+  History(const std::vector<SnapshotInfo>& snapshots, Lineage lineage, std::size_t keep_fulls)
+      : lineage_(std::move(lineage)) {
+    std::size_t fulls = 0;
+    for (auto at = snapshots.rbegin(); at != snapshots.rend() && fulls < keep_fulls; ++at) {
+      if (at->state != SnapshotState::Whole || at->manifest->type != SnapshotType::Full || !has(*at)) continue;
+      if (newest_full_ == nullptr) newest_full_ = &*at;
+      oldest_kept_ = ++fulls == keep_fulls ? at->ordinal : 0;
+    }
+  }
+
+  const Uuid& timeline() const { return lineage_.front().id; }
+  bool has(const SnapshotInfo& snapshot) const {
+    if (!snapshot.manifest) return false;
+    const auto shared = shared_through(lineage_, snapshot.manifest->timeline());
+    return shared && snapshot.manifest->last_commit <= *shared;
+  }
+  // 0: it has too few fulls for anything to go.
+  std::uint64_t oldest_kept() const { return oldest_kept_; }
+  const SnapshotInfo* newest_full() const { return newest_full_; }
+
+ private:
+  Lineage lineage_;
+  std::uint64_t oldest_kept_ = 0;
+  const SnapshotInfo* newest_full_ = nullptr;
+};
+
+// One that another goes on from with all that the set has of it is part of that one.
+std::vector<History> histories_of(const std::vector<SnapshotInfo>& snapshots, std::size_t keep_fulls) {
+  std::map<std::string, History> all;
+  for (const SnapshotInfo& snapshot : snapshots) {
+    if (!snapshot.manifest) continue;
+    all.try_emplace(snapshot.manifest->timeline().text(), snapshots, snapshot.manifest->lineage, keep_fulls);
+  }
+  const auto goes_on_from = [&](const History& history, const History& earlier) {
+    return history.timeline() != earlier.timeline() &&
+           std::all_of(snapshots.begin(), snapshots.end(), [&](const SnapshotInfo& snapshot) {
+             const bool of_it = snapshot.manifest && snapshot.manifest->timeline() == earlier.timeline();
+             return !of_it || history.has(snapshot);
+           });
+  };
+  std::vector<History> own;
+  for (const auto& [name, history] : all) {
+    const bool is_part = std::any_of(all.begin(), all.end(), [&](const auto& other) {
+      return goes_on_from(other.second, history);
+    });
+    if (!is_part) own.push_back(history);
+  }
+  return own;
+}
+
+}  // namespace
+
+PurgePlan plan_purge(const std::vector<SnapshotInfo>& snapshots, std::size_t keep_fulls) {
+  const std::vector<History> histories = histories_of(snapshots, keep_fulls);
+  // What cannot be read may be of any history.
+  const auto concerns = [](const History& history, const SnapshotInfo& snapshot) {
+    return !snapshot.manifest || history.has(snapshot);
+  };
+  PurgePlan plan;
+  for (auto at = snapshots.rbegin(); at != snapshots.rend(); ++at) {
+    const bool kept = histories.empty() || at->state == SnapshotState::Unfinished ||
+                      std::any_of(histories.begin(), histories.end(), [&](const History& history) {
+                        return concerns(history, *at) && at->ordinal >= history.oldest_kept();
+                      });
+    if (kept) continue;
+    plan.remove.push_back(at->ordinal);
+    for (const History& history : histories) {
+      const bool noted = std::find(plan.verify.begin(), plan.verify.end(), history.newest_full()) != plan.verify.end();
+      if (concerns(history, *at) && !noted) plan.verify.push_back(history.newest_full());
+    }
+  }
+  return plan;
+}
+
+}  // namespace azoth::backup
