@@ -278,7 +278,7 @@ class Parser {
 
   const std::string_view text_;
   const std::string file_;
-  Connection database_;  // empty but for the schema: what prepares here prepares in the file
+  Connection database_;                          // empty but for the schema: what prepares here prepares in the file
   const SqlTransaction transaction_{database_};  // as there
   std::optional<Projection> projection_;
   std::vector<Section> sections_;
