@@ -7,8 +7,8 @@
 
 namespace azoth {
 
-// Made when it is first asked for, by whichever thread. It stays until the Db ends: who has got it may be using it while
-// another thread closes the Db.
+// Made when it is first asked for, by whichever thread. It stays until the Db ends: who has got it may be using it
+// while another thread closes the Db.
 struct Db::ReadModels {
   std::mutex mutex;
   std::unique_ptr<Projector> projector;

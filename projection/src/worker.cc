@@ -242,8 +242,8 @@ RunReport Worker::run_once() {
   return report;
 }
 
-// Until what is served shows event `to`, or there is nothing left, or the time is over: one batch is always begun, unless
-// a back-off takes all of it.
+// Until what is served shows event `to`, or there is nothing left, or the time is over: one batch is always begun,
+// unless a back-off takes all of it.
 RunReport Worker::run_to(Lock& lock, EventId to, Deadline deadline) {
   RunReport total;
   total.cursor = served();

@@ -37,9 +37,9 @@ using StepProgress = std::function<void(const Step&)>;
 enum class SealMode {
   None,
   // The projections of this process and the declared ones are brought up to date, writing is paused, the rest of the
-  // events is applied (what takes longer than two seconds is a note), and the snapshot says that its history ends there;
-  // writing goes on as soon as its commit is pinned. Two of them of one store are equal if the store is. Needs the store
-  // open for writing.
+  // events is applied (what takes longer than two seconds is a note), and the snapshot says that its history ends
+  // there; writing goes on as soon as its commit is pinned. Two of them of one store are equal if the store is. Needs
+  // the store open for writing.
   Snapshot,
   Store,  // the store itself is sealed first, for good
 };

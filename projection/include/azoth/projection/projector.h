@@ -4,7 +4,8 @@
 //
 // One process at a time keeps a projection up to date: add() fails with Locked, naming the pid of the other one.
 // All members may be called from any thread; of one projection, one batch runs at a time, whoever asks.
-// Calling them from a handler is NestedUse. How a projection is stored, rebuilt and recovered is in docs/projections.md.
+// Calling them from a handler is NestedUse. How a projection is stored, rebuilt and recovered is in
+// docs/projections.md.
 #pragma once
 
 #include <chrono>

@@ -9,9 +9,9 @@
 //
 // A text is prepared once and kept: write values as parameters, not into the text. Everything throws
 // Error: SqlFailed for what the statement itself does wrong; NoSpace, Io, Corruption, OutOfMemory, Locked if the
-// database is in trouble. A handler may catch the former; the latter end the batch whatever it does. What rolls the whole
-// transaction back (OR ROLLBACK, ON CONFLICT ROLLBACK, RAISE(ROLLBACK)) may be caught, too, but no statement runs after
-// it and the event has failed.
+// database is in trouble. A handler may catch the former; the latter end the batch whatever it does. What rolls the
+// whole transaction back (OR ROLLBACK, ON CONFLICT ROLLBACK, RAISE(ROLLBACK)) may be caught, too, but no statement runs
+// after it and the event has failed.
 //
 // Transactions, savepoints, PRAGMA, ATTACH and temporary tables are refused, and so is changing tables whose names
 // begin with azoth_: a batch is one transaction, and it belongs to the projector.
