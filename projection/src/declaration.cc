@@ -278,7 +278,6 @@ class Parser {
   const std::string file_;
   Connection database_{Connection::Bounded{}};  // empty but for the schema: what prepares here prepares in the file
   const SqlTransaction transaction_{database_};  // as there
-  const SqlTransaction transaction_{database_};  // as there
   std::optional<Projection> projection_;
   std::vector<Section> sections_;
 };
