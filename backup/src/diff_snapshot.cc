@@ -103,7 +103,9 @@ class SameHistory {
     EventId before = 0, from = base_.last_event + 1;  // the last that is before it, the first that is not
     while (from - before > 1) {
       const EventId middle = before + (from - before) / 2;
-      (reader_.event(middle)->commit_seq() < commit ? before : from) = middle;
+      const std::optional<EventView> event = reader_.event(middle);
+      if (!event) throw Error(ErrorCode::Corruption, "event " + std::to_string(middle) + " is missing");
+      (event->commit_seq() < commit ? before : from) = middle;
     }
     return before;
   }

@@ -123,7 +123,8 @@ bool Journal::wait_for_spare(Deadline deadline) {
 
 void Journal::check_continues(CommitSeq first_commit) const {
   if (first_commit == tail_.last_commit + 1) return;
-  throw Error(ErrorCode::Corruption, "commit " + std::to_string(first_commit) + " does not continue the journal, which ends with " +
+  throw Error(ErrorCode::Corruption, "commit " + std::to_string(first_commit) +
+                                         " does not continue the journal, which ends with commit " +
                                          std::to_string(tail_.last_commit) + "; it was not written");
 }
 

@@ -143,7 +143,6 @@ class LmdbEnv {
   std::chrono::milliseconds oldest_reader_age();  // of this process; 0 if none is alive
   // Makes durable what can be seen, whoever has written it.
   void sync();
-
   void clear_stale_readers();
 
   // While a store is built nobody may use it, and nothing needs to be durable: until it is on again, commits only hand

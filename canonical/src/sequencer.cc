@@ -246,7 +246,7 @@ std::shared_ptr<Batch> Sequencer::batch_after(const Batch& batch) const {
 
 bool Sequencer::freeze() {
   std::lock_guard lock(mutex_);
-  return !delta_->empty() && !state_.failure.failed() && freeze_locked();
+  return !delta_->empty() && freeze_locked();
 }
 
 // The new Delta is in the published view before anything is inserted in it.
@@ -353,10 +353,11 @@ Sequencer::Sequenced Sequencer::Closure::finish() {
   s.next_event_ += info_.events;
   s.delta_ = std::move(next_delta_);
   s.publish(std::move(next_view_));
-  for (auto* mark :
-       {&s.state_.marks.applied, &s.state_.marks.visible, &s.state_.marks.durable, &s.state_.marks.flushed}) {
+  for (auto* mark : {&s.state_.marks.applied, &s.state_.marks.visible, &s.state_.marks.durable}) {
     mark->store(info_.commit_seq);
   }
+  AZOTH_FAULT("bulk.marks");
+  s.state_.marks.flushed.store(info_.commit_seq);
   s.state_.failure.durable_has_moved();
   s.queue_batch(batch_);
   s.finish_open_batch();

@@ -173,7 +173,8 @@ class ShapeSink : public JsonSink {
 
   JsonShape shape(std::size_t size) const {
     bool whole = begin_ == 0 && end_ == size;
-    return {.one_line = whole, .object = whole && object_, .only_hex = whole && object_ && only_hex_, .depth = deepest_};
+    const bool object = whole && object_;
+    return {.one_line = whole, .object = object, .only_hex = object && only_hex_, .depth = deepest_};
   }
 
  private:

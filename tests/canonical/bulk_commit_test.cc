@@ -168,6 +168,20 @@ TEST_F(BulkCommitBehindAnother, LeavesLmdbAheadOfTheJournalByOneCommitOnly) {
   expect_sound();
 }
 
+// Whoever asks for a checkpoint while its marks change sleeps, and the flusher has nothing to do that would wake him.
+TEST_F(BulkCommitTest, ACheckpointThatCameInBetweenIsToldOfIt) {
+  TestStore store;
+  Hold marks("bulk.marks");
+  auto committing = in_background([&] { submit(*store, bulk_of("key"), Durability::Applied); });
+  marks.wait_for_arrivals();
+  auto checkpoint = in_background([&] { store->checkpoint(); });
+  std::this_thread::sleep_for(milliseconds{50});  // for it to fall asleep
+  marks.release();
+  committing.get();
+  checkpoint.get();
+  EXPECT_EQ(store->status().flushed_seq, 1u);
+}
+
 TEST_F(BulkCommitTest, OthersWaitInTheOrderInWhichTheyCame) {
   TestStore store;
   Hold bulk_holds("bulk.apply");

@@ -55,6 +55,21 @@ TEST_F(CloseTest, AWriteTxnThatIsOpenMeanwhileFailsAtItsCommit) {
   EXPECT_FALSE(store->read().exists("k"));
 }
 
+TEST_F(CloseTest, AVerifyThatIsOvertakenByItIsToldSo) {
+  TestStore store;
+  Hold sync("journal.sync");
+  auto leader = in_background([&] { submit(*store, set_of("k", "v"), Durability::Durable).wait(); });
+  sync.wait_for_arrivals();
+  Hold sleep("group.sleep");
+  auto verifying = in_background([&] { return code_of([&] { store->verify(); }); });
+  sleep.wait_for_arrivals();
+  sync.release();
+  leader.get();
+  store->close();
+  sleep.release();
+  EXPECT_EQ(verifying.get(), ErrorCode::Closed);
+}
+
 TEST_F(CloseTest, AThousandShortLives) {
   TestStore store(tiny_options());
   for (int i = rounds(200, 1000); i > 0; --i) {

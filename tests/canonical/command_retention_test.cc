@@ -109,6 +109,25 @@ TEST_F(CommandRetentionTest, TheRemovalKeepsToTheDeadlineOfTheCall) {
   EXPECT_TRUE(carried_out("old0")) << "it was removed later";
 }
 
+// Its commit is in its place: a transaction that somebody has begun since, and that waits for this one, is not in the way.
+TEST_F(CommandRetentionTest, NobodyWaitsForTheRemoval) {
+  Options options = quiet_options();
+  options.timeout = std::chrono::hours(1);
+  open_with(options);
+  carry_out("old", 0, 1);
+  store_->checkpoint();
+  clock_.set(2000);
+  Hold removal("commands.forget");
+  auto commanding = in_background([&] {
+    for (int i = 0; removal.arrivals() == 0; ++i) carried_out("new" + std::to_string(i));
+  });
+  removal.wait_for_arrivals();
+  WriteTxn txn = store_->begin();
+  removal.release();
+  commanding.get();
+  txn.abort();
+}
+
 // A store that is opened for a few commands at a time (by a program that ends) must not grow for ever.
 TEST_F(CommandRetentionTest, ShortLivesOfTheStoreRemoveThemToo) {
   carry_out("old", 0, 300);

@@ -50,8 +50,9 @@ std::set<std::string> points_in_sources() {
   return points;
 }
 
-// Points that the write path has no use for; the tests of core and of what backups stand on reach them.
-const std::set<std::string> kNotOfTheWritePath = {"backup.snapshot", "builder.journal", "builder.lmdb", "file.truncate"};
+// Points that the write path has no use for; the tests of core, of what backups stand on and of command ids reach them.
+const std::set<std::string> kNotOfTheWritePath = {"backup.snapshot", "builder.journal", "builder.lmdb",
+                                                  "commands.forget", "file.truncate"};
 
 class FaultTest : public test::WritePath {
  protected:

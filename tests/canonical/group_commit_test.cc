@@ -1,14 +1,11 @@
 // Group commit: levels, who leads, what is visible when, and that nobody sleeps for ever.
-//
-// The stores of these tests do nothing by age: the syncer comes after an hour, so whoever is not woken hangs, and the
-// watchdog tells.
 #include "group_commit.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <barrier>
+#include <cerrno>
 #include <chrono>
 #include <random>
 #include <set>
@@ -16,17 +13,17 @@
 #include <thread>
 #include <vector>
 
+#include "group_commit_support.h"
 #include "support/seed.h"
-#include "write_path_support.h"
 
 namespace azoth {
 namespace {
 
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
-using test::await;
 using test::event_of;
 using test::fails_with_unknown_outcome;
+using test::GroupCommitTest;
 using test::Hold;
 using test::in_background;
 using test::is_refused_for_good;
@@ -37,13 +34,6 @@ using test::submit;
 constexpr auto kApplied = Durability::Applied;
 constexpr auto kWritten = Durability::Written;
 constexpr auto kDurable = Durability::Durable;
-
-class GroupCommitTest : public test::WritePath {
- protected:
-  CommitSeq visible() { return store_->read().commit_seq(); }
-
-  test::TestStore store_;
-};
 
 // --- Levels
 
@@ -434,147 +424,6 @@ TEST_F(GroupCommitTest, CommitsAreOrderedAsTheyWereSubmittedAcrossThreads) {
   EXPECT_EQ(store_->read().get("k"), "3");
 }
 
-// --- Nobody waits
-
-TEST(GroupCommitSyncer, TicketsNobodyWaitsForBecomeDurableByThemselves) {
-  test::Watchdog watchdog;
-  Options options = test::quiet_options();
-  options.sync_interval = milliseconds{1};
-  test::TestStore store(options);
-  for (Durability level : {kApplied, kWritten, kDurable}) {
-    for (int i = 0; i < 5; ++i) {
-      Ticket ticket = submit(*store, set_of("a"), level);
-      await([&] { return ticket.reached(kDurable); });  // asks, and does nothing
-    }
-  }
-  submit(*store, set_of("a"), kApplied);
-  await([&] { return store->status().durable_seq == 16; });
-}
-
-TEST(GroupCommitSyncer, AWrittenCommitThatWasWaitedForBecomesDurableByItself) {
-  test::Watchdog watchdog;
-  Options options = test::quiet_options();
-  options.sync_interval = milliseconds{1};
-  test::TestStore store(options);
-  Ticket ticket = submit(*store, set_of("a"), kWritten);
-  ticket.wait();
-  await([&] { return ticket.reached(kDurable); });
-}
-
-// The syncer syncs without holding the lead.
-class SyncBesideWriters : public test::WritePath {
- protected:
-  static Options options() {
-    Options options = test::quiet_options();
-    options.sync_interval = milliseconds{1};
-    return options;
-  }
-
-  test::TestStore store_{options()};
-};
-
-TEST_F(SyncBesideWriters, WrittenCommitsGoOnWhileTheSyncerSyncs) {
-  Hold sync("journal.sync");
-  submit(*store_, set_of("a"), kApplied);
-  sync.wait_for_arrivals();
-  for (int i = 0; i < 10; ++i) submit(*store_, set_of("b"), kWritten).wait();
-  EXPECT_EQ(store_->read().commit_seq(), 11u);
-  EXPECT_EQ(store_->status().durable_seq, 0u);
-}
-
-TEST_F(SyncBesideWriters, WhatIsWrittenWhileTheDeviceSyncsIsNotDurableYet) {
-  Hold synced("group.synced");
-  Ticket first = submit(*store_, set_of("a"), kApplied);
-  synced.wait_for_arrivals();
-  Ticket second = submit(*store_, set_of("b"), kWritten);
-  second.wait();
-  Hold next_sync("journal.sync");
-  synced.release();
-  next_sync.wait_for_arrivals();
-  EXPECT_TRUE(first.reached(kDurable));
-  EXPECT_FALSE(second.reached(kDurable));
-  EXPECT_EQ(store_->read(kDurable).commit_seq(), 1u);
-  next_sync.release();
-  second.wait(kDurable);
-}
-
-TEST_F(SyncBesideWriters, ASyncThatWasWaitedForIsNotRepeated) {
-  Hold sync("journal.sync");
-  Ticket ticket = submit(*store_, set_of("a"), kApplied);
-  sync.wait_for_arrivals();
-  auto waiter = in_background([&] { ticket.wait(kDurable); });
-  sync.release();
-  waiter.get();
-  EXPECT_EQ(store_->status().syncs, 1u);
-}
-
-TEST_F(SyncBesideWriters, AFailureOfTheSyncerFailsWhatWaitsForASyncOfItsOwn) {
-  Hold sync("journal.sync", {.fail_with = EIO});
-  Ticket first = submit(*store_, set_of("a"), kApplied);
-  sync.wait_for_arrivals();
-  Ticket second = submit(*store_, set_of("b"), kDurable);
-  auto waiter = in_background([&] { return fails_with_unknown_outcome([&] { return second.wait(); }); });
-  auto first_waiter = in_background([&] { return fails_with_unknown_outcome([&] { return first.wait(kDurable); }); });
-  sync.release();
-  EXPECT_TRUE(waiter.get());
-  EXPECT_TRUE(first_waiter.get());
-  EXPECT_TRUE(is_refused_for_good([&] { return submit(*store_, set_of("c"), kApplied); }));
-  EXPECT_EQ(sync.arrivals(), 1);
-  EXPECT_EQ(store_->status().durable_seq, 0u);
-}
-
-// It is behind what could not be synced, so it must not be acknowledged, though its own write succeeds.
-TEST_F(SyncBesideWriters, ABatchThatIsBeingWrittenWhenTheSyncerFailsIsNotAcknowledged) {
-  Hold sync("journal.sync", {.fail_with = EIO});
-  submit(*store_, set_of("a"), kApplied);
-  sync.wait_for_arrivals();
-  Hold write("journal.write");
-  Ticket second = submit(*store_, set_of("b"), kWritten);
-  auto leader = in_background([&] { return fails_with_unknown_outcome([&] { return second.wait(); }); });
-  write.wait_for_arrivals();
-  sync.release();
-  await([&] { return store_->status().failure.has_value(); });
-  write.release();
-  EXPECT_TRUE(leader.get());
-  EXPECT_FALSE(second.reached(kWritten));
-  EXPECT_EQ(store_->read().commit_seq(), 1u);
-}
-
-TEST_F(GroupCommitTest, WhoeverWokeTheSyncerForAWriteDoesNotMakeItSyncBeforeItsTime) {
-  const auto nothing = [](const CommitInfo&, const Error*) {};
-  Ticket ticket = submit(*store_, set_of("a"), kApplied);
-  Hold write("journal.write");
-  ticket.then(kWritten, nothing);
-  write.wait_for_arrivals();
-  ticket.then(kWritten, nothing);  // says that the syncer is wanted, which is at it already
-  write.release();
-  await([&] { return ticket.reached(kWritten); });
-  std::this_thread::sleep_for(milliseconds{20});
-  EXPECT_FALSE(ticket.reached(kDurable));
-  EXPECT_EQ(store_->status().syncs, 0u);
-}
-
-TEST_F(GroupCommitTest, ACallbackMakesTheSyncerLeadAtOnce) {
-  Ticket written = submit(*store_, set_of("a"), kApplied);
-  written.future(kWritten).get();
-  EXPECT_EQ(store_->status().syncs, 0u);
-  Ticket durable = submit(*store_, set_of("b"), kApplied);
-  EXPECT_EQ(durable.future(kDurable).get().commit_seq, 2u);
-  EXPECT_TRUE(written.reached(kDurable));
-}
-
-TEST_F(GroupCommitTest, CallbacksThatAreAskedForWhileOthersLeadAreServed) {
-  const int kCommits = rounds(500, 20'000);
-  auto waiting = in_background([&] {
-    for (int i = 0; i < kCommits; ++i) submit(*store_, set_of("a"), kWritten).wait();
-  });
-  for (int i = 0; i < kCommits; ++i) {
-    Ticket ticket = submit(*store_, set_of("b"), kApplied);
-    ticket.future(i % 2 == 0 ? kWritten : kDurable).get();
-  }
-  waiting.get();
-}
-
 // --- Tickets outlive the store
 
 TEST_F(GroupCommitTest, TicketsAreReadableAfterCloseAndAfterTheStoreIsGone) {
@@ -651,147 +500,6 @@ TEST_F(GroupCommitTest, TheEndOfTheStoreWaitsForAClientThatLeads) {
   store_.open();
   EXPECT_FALSE(store_->read().exists("b"));
   EXPECT_TRUE(store_->verify().ok());
-}
-
-// --- Failure
-
-TEST_F(GroupCommitTest, AFailedWriteFailsItsBatchAndAllBehindIt) {
-  Hold write("journal.write", {.fail_with = EIO});
-  Ticket first = submit(*store_, set_of("a"), kWritten);
-  auto leader = in_background([&] { return fails_with_unknown_outcome([&] { return first.wait(); }); });
-  write.wait_for_arrivals();
-  Ticket second = submit(*store_, set_of("b"), kWritten);
-  Ticket third = submit(*store_, set_of("c"), kDurable);
-  Ticket applied = submit(*store_, set_of("d"), kApplied);
-  auto waiter = in_background([&] { return fails_with_unknown_outcome([&] { return second.wait(); }); });
-  auto flush = in_background([&] { return fails_with_unknown_outcome([&] { return store_->flush(), 0; }); });
-  auto future = third.future(kDurable);
-  write.release();
-  EXPECT_TRUE(leader.get());
-  EXPECT_TRUE(waiter.get());
-  EXPECT_TRUE(flush.get());
-  EXPECT_TRUE(fails_with_unknown_outcome([&] { return future.get(); }));
-  EXPECT_TRUE(fails_with_unknown_outcome([&] { return third.wait(); }));
-  EXPECT_TRUE(fails_with_unknown_outcome([&] { return third.wait_for(kWritten, milliseconds{0}); }));
-  EXPECT_EQ(applied.wait().commit_seq, 4u) << "it was applied, and no more was asked for";
-  EXPECT_EQ(visible(), 0u);
-}
-
-TEST_F(GroupCommitTest, AFailedStoreRefusesWritesAndGoesOnReading) {
-  submit(*store_, set_of("a"), kDurable).wait();
-  fault::Armed sync("journal.sync", {.fail_with = EIO});
-  Ticket lost = submit(*store_, set_of("b"), kDurable);
-  EXPECT_TRUE(fails_with_unknown_outcome([&] { return lost.wait(); }));
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    EXPECT_TRUE(is_refused_for_good([&] { return submit(*store_, set_of("c"), kApplied); }));
-    EXPECT_TRUE(is_refused_for_good([&] { return store_->begin().exists("a"); }));
-    EXPECT_NE(test::code_of([&] { return store_->flush(), 0; }), ErrorCode{});
-    EXPECT_NE(test::code_of([&] { return store_->checkpoint(), 0; }), ErrorCode{});
-  }
-  for (Durability level : {kApplied, kWritten, kDurable}) {
-    EXPECT_EQ(store_->read(level).commit_seq(), 1u);
-    EXPECT_TRUE(store_->read(level).exists("a"));
-    EXPECT_FALSE(store_->read(level).exists("b"));
-  }
-  ASSERT_TRUE(store_->status().failure.has_value());
-  EXPECT_NE(store_->status().failure->find("syncing the journal"), std::string::npos);
-  EXPECT_EQ(test::code_of([&] { return store_->close(), 0; }), ErrorCode::StoreFailed);
-}
-
-TEST_F(GroupCommitTest, AStoreWhoseWriteHasFailedRefusesWrites) {
-  {
-    fault::Armed write("journal.write", {.fail_with = ENOSPC});
-    Ticket lost = submit(*store_, set_of("a"), kDurable);
-    EXPECT_TRUE(fails_with_unknown_outcome([&] { return lost.wait(); }));
-  }
-  EXPECT_TRUE(is_refused_for_good([&] { return submit(*store_, set_of("b"), kApplied); }));
-}
-
-TEST_F(GroupCommitTest, AFailedSyncIsNeverRetried) {
-  std::atomic<int> syncs{0};
-  submit(*store_, set_of("a"), kWritten).wait();
-  fault::Armed fails("journal.sync", {.fail_with = EIO, .run = [&] { ++syncs; }, .times = -1});
-  Ticket ticket = submit(*store_, set_of("b"), kDurable);
-  std::vector<std::future<void>> waiters;
-  for (int i = 0; i < 8; ++i) {
-    waiters.push_back(in_background([&] { EXPECT_TRUE(fails_with_unknown_outcome([&] { return ticket.wait(); })); }));
-  }
-  for (auto& one : waiters) one.get();
-  EXPECT_NE(test::code_of([&] { return store_->flush(), 0; }), ErrorCode{});
-  EXPECT_NE(test::code_of([&] { return store_->checkpoint(), 0; }), ErrorCode{});
-  EXPECT_NE(test::code_of([&] { return store_->close(), 0; }), ErrorCode{});
-  store_.close();
-  EXPECT_EQ(syncs, 1);
-}
-
-TEST_F(GroupCommitTest, WhatWasAcknowledgedAsWrittenStaysSoWhenALaterSyncFails) {
-  Ticket written = submit(*store_, set_of("a"), kWritten);
-  written.wait();
-  fault::Armed sync("journal.sync", {.fail_with = EIO});
-  Ticket lost = submit(*store_, set_of("b"), kDurable);
-  EXPECT_TRUE(fails_with_unknown_outcome([&] { return lost.wait(); }));
-  EXPECT_EQ(written.wait(kWritten).commit_seq, 1u);
-  EXPECT_TRUE(fails_with_unknown_outcome([&] { return written.wait(kDurable); }));
-  EXPECT_FALSE(lost.reached(kWritten));
-  for (Durability level : {kApplied, kWritten}) EXPECT_EQ(store_->read(level).commit_seq(), 1u);
-  store_.reopen();
-  EXPECT_TRUE(store_->read().exists("a"));
-}
-
-TEST_F(GroupCommitTest, CallbacksAreToldWhenTheStoreFailsWhileTheyWait) {
-  Hold write("journal.write");
-  Ticket first = submit(*store_, set_of("a"), kWritten);
-  auto leader = in_background([&] { return fails_with_unknown_outcome([&] { return first.wait(); }); });
-  write.wait_for_arrivals();
-  Ticket second = submit(*store_, set_of("b"), kApplied);
-  auto future = second.future(kDurable);
-  {
-    fault::Armed no_memory("sequencer.insert", {.fail_with = ENOMEM});
-    EXPECT_TRUE(is_refused_for_good([&] { return submit(*store_, set_of("c"), kApplied); }));
-  }
-  EXPECT_TRUE(fails_with_unknown_outcome([&] { return future.get(); })) << "while the leader is still at work";
-  write.release();
-  EXPECT_TRUE(leader.get());
-}
-
-TEST(GroupCommitSegments, WhatAChangeOfSegmentsHasSyncedIsDurableEvenIfTheNextSegmentCannotBeStarted) {
-  test::Watchdog watchdog;
-  test::TestStore store(test::tiny_options());
-  std::string half_a_segment(30'000, 'v');
-  Hold write("journal.write");
-  Ticket first = submit(*store, set_of("a"), kWritten);
-  auto leader = in_background([&] { first.wait(); });
-  write.wait_for_arrivals();
-  Ticket second = submit(*store, set_of("b", half_a_segment), kDurable);
-  Ticket third = submit(*store, set_of("c", half_a_segment), kDurable);
-  Ticket fourth = submit(*store, set_of("d", half_a_segment), kDurable);
-  write.release();
-  leader.get();
-  fault::Armed start("journal.start_segment", {.fail_with = EIO});
-  EXPECT_TRUE(fails_with_unknown_outcome([&] { return fourth.wait(); }));
-  for (const Ticket& ticket : {first, second, third, fourth}) {
-    EXPECT_EQ(ticket.reached(kDurable), test::code_of([&] { return ticket.wait(kDurable); }) == ErrorCode{})
-        << "commit " << ticket.info().commit_seq;
-  }
-  EXPECT_TRUE(second.reached(kDurable));
-  EXPECT_FALSE(fourth.reached(kDurable));
-  store.reopen();
-  EXPECT_GE(store->status().applied_seq, second.info().commit_seq);
-}
-
-TEST(GroupCommitSegments, AChangeOfSegmentsSyncsWhatWasOnlyWritten) {
-  test::Watchdog watchdog;
-  test::TestStore store(test::tiny_options());
-  std::string half_a_segment(30'000, 'v');
-  Ticket first = submit(*store, set_of("a", half_a_segment), kWritten);
-  first.wait();
-  Ticket second = submit(*store, set_of("b", half_a_segment), kWritten);
-  second.wait();
-  EXPECT_FALSE(first.reached(kDurable));
-  Ticket third = submit(*store, set_of("c", half_a_segment), kWritten);
-  third.wait();
-  EXPECT_TRUE(second.reached(kDurable));
-  EXPECT_FALSE(third.reached(kDurable));
 }
 
 }  // namespace

@@ -68,11 +68,9 @@ TEST_F(DeclarationTest, ASchemaThatWouldGoOnForEverOrTakeAllMemoryIsRefused) {
            "CREATE TABLE t AS " + numbers + "SELECT DISTINCT randomblob(10000) AS b FROM c",
            "CREATE TABLE t AS SELECT zeroblob(1000000000) AS b",
            "CREATE TABLE t AS SELECT replace(hex(zeroblob(50000)), '0', hex(zeroblob(10000))) AS b"}) {
-    const auto begin = std::chrono::steady_clock::now();
     EXPECT_THAT(wrong("-- azoth:projection p version 1\n" + statement + ";\n"),
                 AllOf(StartsWith("x.sql:2: "), HasSubstr("more time or memory than it may")))
         << statement;
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::minutes{1}) << statement;
   }
 }
 

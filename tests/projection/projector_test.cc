@@ -154,38 +154,32 @@ class RealTimeTest : public ProjectionTest {
     made->add(std::move(projection));
     return made;
   }
-  template <class Call>
-  static std::chrono::nanoseconds time_of(Call call) {
-    const auto begin = std::chrono::steady_clock::now();
-    call();
-    return std::chrono::steady_clock::now() - begin;
-  }
+  static constexpr std::chrono::hours kForEver{1};
 
   TellingPacer telling_;
 };
 
 TEST_F(RealTimeTest, StoppingDoesNotWaitForABackoffThatSomebodyElseWaitsOut) {
-  const seconds backoff{4};
-  auto projector = failing_once(backoff);
+  auto projector = failing_once(kForEver);
   count(1);
   std::vector<std::thread> callers;  // several, so that one of them is first to learn of the stop
   for (int i = 0; i < 16; ++i) {
-    callers.emplace_back([&] { EXPECT_EQ(projector->catch_up("counts").cursor, 1u); });
+    callers.emplace_back([&] { EXPECT_EQ(code_of([&] { return projector->catch_up("counts"); }), ErrorCode::Closed); });
   }
   telling_.waiting.wait(false);
   projector->follow("counts");
   std::this_thread::sleep_for(milliseconds{50});
-  EXPECT_LT(time_of([&] { projector->stop("counts"); }), backoff / 2);
+  projector->stop("counts");
+  projector->close();  // which ends the callers' wait
   for (std::thread& caller : callers) caller.join();
-  EXPECT_EQ(rows(), (Rows{{"a", 1}}));
+  EXPECT_EQ(rows(), (Rows{}));
 }
 
 TEST_F(RealTimeTest, ATimeoutEndsInABackoff) {
-  const seconds backoff{4};
-  auto projector = failing_once(backoff);
+  auto projector = failing_once(kForEver);
   count(1);
-  EXPECT_LT(time_of([&] { EXPECT_FALSE(projector->run_until("counts", 1, milliseconds{20})); }), backoff / 2);
-  EXPECT_LT(time_of([&] { EXPECT_FALSE(projector->wait_until("counts", 1, milliseconds{20})); }), backoff / 2);
+  EXPECT_FALSE(projector->run_until("counts", 1, milliseconds{20}));
+  EXPECT_FALSE(projector->wait_until("counts", 1, milliseconds{20}));
   EXPECT_EQ(rows(), (Rows{}));
 }
 
