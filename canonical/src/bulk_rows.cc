@@ -84,6 +84,11 @@ bool was_bulk(const LmdbReadTxn& txn, CommitSeq commit) {
   return txn.get(Table::System, piece_key(commit, 0)).has_value();
 }
 
+CommitSeq last_not_bulk(const LmdbReadTxn& txn, CommitSeq commit) {
+  while (was_bulk(txn, commit)) --commit;
+  return commit;
+}
+
 std::optional<std::string> bulk_record(const LmdbReadTxn& txn, const Rows& rows, CommitSeq commit) {
   std::string record;
   for_each_bulk_piece(txn, rows, commit, [&](std::string_view piece) { record.append(piece); });

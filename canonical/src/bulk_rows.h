@@ -31,6 +31,8 @@ std::optional<BulkPiece> bulk_piece(std::string_view system_key);
 // A record whose header counts the events that it does not hold; nothing if the commit was no bulk transaction, or the
 // journal has gone on.
 bool was_bulk(const LmdbReadTxn& txn, CommitSeq commit);
+// The last commit up to `commit` that was none.
+CommitSeq last_not_bulk(const LmdbReadTxn& txn, CommitSeq commit);
 std::optional<std::string> bulk_record(const LmdbReadTxn& txn, const Rows& rows, CommitSeq commit);
 // The same, piece by piece; the first one has the whole header.
 void for_each_bulk_piece(const LmdbReadTxn& txn, const Rows& rows, CommitSeq commit,

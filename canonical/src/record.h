@@ -73,6 +73,7 @@ class RecordReader {
 // What a WriteSet lets the store do, and its users not.
 class RecordBuilder {
  public:
+  static void make_room(WriteSet& set, std::size_t bytes) { set.make_room(bytes); }
   static void put(WriteSet& set, Space space, std::string_view key, std::string_view value);
   static void del(WriteSet& set, Space space, std::string_view key);
   // The row of the command that the set carries out (commands.h); one at most.

@@ -34,13 +34,13 @@ std::string bad_header_of_flushed(const SegmentReader& reader) {
 class Planner {
  public:
   Planner(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-          const JournalFiles& files, CommitSeq lmdb_commit, bool lmdb_ends_in_bulk)
+          const JournalFiles& files, CommitSeq lmdb_commit, CommitSeq told_through)
       : fs_(fs),
         directory_(directory),
         identity_(identity),
         files_(files),
         lmdb_commit_(lmdb_commit),
-        last_told_(lmdb_ends_in_bulk ? lmdb_commit - 1 : lmdb_commit) {}
+        last_told_(std::min(told_through, lmdb_commit)) {}
 
   ReplayPlan plan() {
     collect_chain();
@@ -146,7 +146,7 @@ class Planner {
       check_lmdb(reader, found->offset, found->header);
       CommitSeq first = found->header.first_commit;
       if (expected_ <= lmdb_commit_ && expected_ <= first && first <= lmdb_commit_ + 1) {
-        note_damage(reader, offset, first - 1);
+        if (expected_ <= last_told_) note_damage(reader, offset, first - 1);
         expected_ = first;
         return found->offset;
       }
@@ -188,7 +188,7 @@ class Planner {
   const JournalIdentity& identity_;
   const JournalFiles& files_;
   const CommitSeq lmdb_commit_;
-  const CommitSeq last_told_;  // of what LMDB holds, what the journal has been told of
+  const CommitSeq last_told_;  // of what LMDB holds, what the journal has been told of durably
   std::vector<const JournalFiles::Segment*> chain_;
   // Segments behind the last one with a header were used, and all in them is in LMDB. Then the last one's end, which a
   // successor's header would tell, is not known, and what looks like commits above M in it is not.
@@ -228,7 +228,7 @@ std::vector<std::string> check_spares_are_unused(FileSystem& fs, const std::file
 
 ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                          const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean,
-                         bool lmdb_ends_in_bulk) {
+                         CommitSeq told_through) {
   refuse_strangers(fs, directory, identity, files, lmdb_commit);
   const JournalFiles::Segment* newest = files.newest();
   if (clean && newest != nullptr && newest->number == clean->segment_number && clean->last_commit == lmdb_commit) {
@@ -237,7 +237,7 @@ ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory,
     plan.tail = *clean;
     return plan;
   }
-  return Planner(fs, directory, identity, files, lmdb_commit, lmdb_ends_in_bulk).plan();
+  return Planner(fs, directory, identity, files, lmdb_commit, told_through).plan();
 }
 
 bool is_done_with(const JournalIdentity& identity, const JournalFiles::Segment& segment) {

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,11 +41,11 @@ struct ReplayPlan {
 };
 
 // `clean` is where the journal ended when the store was last closed, if it was: while no newer segment exists, nothing
-// was written since and nothing needs to be read. `lmdb_ends_in_bulk`: LMDB's last commit was a bulk transaction, of
-// which the journal need not know yet.
+// was written since and nothing needs to be read. `told_through`: what LMDB holds behind that commit are bulk
+// transactions, which are durable before the journal is told of them; that they are not in it is no damage.
 ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                          const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean,
-                         bool lmdb_ends_in_bulk = false);
+                         CommitSeq told_through = std::numeric_limits<CommitSeq>::max());
 
 // Whether a segment of another timeline only waits to be recycled: one of an ancestor, of which everything is in LMDB or
 // lies behind the fork and is dead; or any from before the timeline began, which repair has seen and given up.

@@ -57,7 +57,7 @@ class Repair {
       row_ = rows.store(txn);
       check_store_id(row_, store_id_, paths_);
       head_ = rows.head(txn);
-      ends_in_bulk_ = was_bulk(txn, head_.last_commit);
+      told_through_ = last_not_bulk(txn, head_.last_commit);
     });
     identity_ = {store_id_, row_.timeline(), row_.lineage, row_.first_segment};
     report_.timeline = row_.lineage.front();
@@ -74,7 +74,7 @@ class Repair {
   std::optional<std::string> why_open_refuses() {
     try {
       ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files_, head_.last_commit, head_.clean,
-                                      ends_in_bulk_);
+                                      told_through_);
       report_.kept_event = head_.last_event;
       replay(fs_, paths_.journal, identity_, plan, head_.last_commit,
              [this](std::string_view record) { report_.kept_event += RecordReader(record).header().events; });
@@ -177,7 +177,7 @@ class Repair {
   const Uuid store_id_;
   StoreRow row_;
   Head head_;
-  bool ends_in_bulk_ = false;  // LMDB
+  CommitSeq told_through_ = 0;  // what LMDB holds behind it are bulk transactions
   JournalIdentity identity_;
   JournalFiles files_;
   Salvage salvage_;

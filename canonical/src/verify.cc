@@ -277,7 +277,7 @@ void verify_journal(FileSystem& fs, const std::filesystem::path& directory, cons
     try {
       JournalFiles files = list_journal(fs, directory, identity);
       ReplayPlan plan = plan_recovery(fs, directory, identity, files, in_lmdb, std::nullopt,
-                                      was_bulk(environment.lmdb.begin_read(), in_lmdb));
+                                      last_not_bulk(environment.lmdb.begin_read(), in_lmdb));
       report.journal_segments = files.segments.size();
       report.journal_batches = plan.batches;
       report.notes = plan.damage;

@@ -38,7 +38,7 @@ WriteSet& WriteSet::append(const Event& event) {
   event_codec::append(record_, event);
   ++counts_.events;
   counts_.tags += event.tags.size();
-  counts_.largest_event = std::max(counts_.largest_event, size);
+  counts_.largest_event = std::max(counts_.largest_event, event_codec::limited_size(event));
   return *this;
 }
 

@@ -5,6 +5,7 @@
 #include "azoth/core/bytes.h"
 #include "azoth/core/error.h"
 #include "key.h"
+#include "record.h"
 #include "writing_store.h"
 
 namespace azoth {
@@ -39,22 +40,24 @@ class WriteTxnState {
   void put(BytesView key, BytesView value) {
     check_key(key);
     store_.check_value(key, value);
-    check_room(kSetBytes + key.size() + value.size());
+    make_room(kSetBytes + key.size() + value.size());
     char* copy = arena_.allocate(value.size() + 1);  // never null: that would be a deletion
     value.view().copy(copy, value.size());
+    own_.insert(Space::State, key, operations_ + 1, copy, static_cast<std::uint32_t>(value.size()));
     set_.put(key, value);
-    own_.insert(Space::State, key, ++operations_, copy, static_cast<std::uint32_t>(value.size()));
+    ++operations_;
   }
 
   void del(BytesView key) {
     check_key(key);
-    check_room(kUnsetBytes + key.size());
+    make_room(kUnsetBytes + key.size());
+    own_.insert(Space::State, key, operations_ + 1, nullptr, 0);
     set_.del(key);
-    own_.insert(Space::State, key, ++operations_, nullptr, 0);
+    ++operations_;
   }
 
   EventId append(const Event& event) {
-    check_room(kEventBytes + store_.check_event(event));
+    make_room(kEventBytes + store_.check_event(event));
     set_.append(event);
     return next_event_ + set_.events() - 1;
   }
@@ -69,7 +72,12 @@ class WriteTxnState {
   }
 
  private:
-  void check_room(std::size_t bytes) const { store_.check_room(set_, bytes); }
+  // In the set, whose part of an operation cannot fail behind this: it is done last, so that an operation that throws
+  // is not committed.
+  void make_room(std::size_t bytes) {
+    store_.check_room(set_, bytes);
+    RecordBuilder::make_room(set_, bytes);
+  }
 
   WritingStore& store_;
   bool locked_ = true;

@@ -81,7 +81,7 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   }
   JournalFiles files = list_journal(fs_, paths_.journal, identity_);
   ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files, head.last_commit, head.clean,
-                                  was_bulk(environment->lmdb.begin_read(), head.last_commit));
+                                  last_not_bulk(environment->lmdb.begin_read(), head.last_commit));
   recovery_.clean = head.clean && head.clean->segment_number == plan.tail.segment_number;
   recovery_.damage = plan.damage;
   recovery_.last_commit = plan.tail.last_commit;
@@ -145,8 +145,8 @@ void WritingStore::check_value(std::string_view key, std::string_view value) con
 
 std::size_t WritingStore::check_event(const Event& event) const {
   event_codec::validate(event);
-  std::size_t size = event_codec::encoded_size(event);
-  if (size <= options_.max_event_bytes) return size;
+  std::size_t size = event_codec::limited_size(event);
+  if (size <= options_.max_event_bytes) return event_codec::encoded_size(event);
   throw Error(ErrorCode::EventTooLarge, "the event has " + std::to_string(size) + " bytes and may have " +
                                             std::to_string(options_.max_event_bytes));
 }

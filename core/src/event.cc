@@ -116,8 +116,10 @@ void validate(const Event& event) {
   }
 }
 
-std::size_t encoded_size(const Event& event) {
-  std::size_t size = kFixedBytes + (event.time ? kTimeBytes : 0) + event.type.size() + event.payload.size();
+std::size_t encoded_size(const Event& event) { return limited_size(event) + (event.time ? kTimeBytes : 0); }
+
+std::size_t limited_size(const Event& event) {
+  std::size_t size = kFixedBytes + event.type.size() + event.payload.size();
   for (std::string_view tag : event.tags) size += 1 + tag.size();
   if (!event.metadata.empty()) size += sizeof(std::uint32_t) + event.metadata.size();
   return size;

@@ -191,6 +191,22 @@ TEST(Recovery, ReportsDamageWithNothingBehindIt) {
   EXPECT_EQ(recovered.plan.tail.last_commit, 2u);
 }
 
+TEST(Recovery, ThatABatchOfABulkTransactionIsNotThereIsNoDamage) {
+  Journaled j;
+  j.durable().durable().durable().durable().die();
+  for (CommitSeq lost : {3, 4}) j.damage_batch(lost);
+  const JournalFiles files = list_journal(j.disk, kJournalDirectory, test_identity());
+  const auto damage = [&](CommitSeq told_through) {
+    return plan_recovery(j.disk, kJournalDirectory, test_identity(), files, 4, std::nullopt, told_through).damage.size();
+  };
+  EXPECT_EQ(damage(2), 0u);
+  EXPECT_EQ(damage(3), 1u);
+  EXPECT_EQ(damage(4), 1u);
+  j.damage_batch(4);  // whole again: behind what is not there
+  EXPECT_EQ(damage(2), 0u);
+  EXPECT_EQ(damage(3), 1u);
+}
+
 TEST(Recovery, ReportsDamageOfEverythingLmdbHolds) {
   Journaled j;
   j.durable().durable().durable().batch().die();

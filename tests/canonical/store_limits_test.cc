@@ -56,8 +56,12 @@ TEST_F(StoreLimits, AnEvent) {
   std::string payload(1000 - event_codec::encoded_size(event), 'x');
   event.payload = payload;
   commit(*store_, WriteSet().append(event));
+  event.time = Timestamp(std::chrono::microseconds(1));  // as it is imported elsewhere
+  commit(*store_, WriteSet().append(event));
   payload += 'x';
   event.payload = payload;
+  refused(WriteSet().put("k", "v").append(event), ErrorCode::EventTooLarge, 1001, 1000);
+  event.time.reset();
   refused(WriteSet().put("k", "v").append(event), ErrorCode::EventTooLarge, 1001, 1000);
 }
 

@@ -472,8 +472,9 @@ TEST_F(WriteTxnLimits, WhatExceedsOneChangesNothing) {
 
 TEST_F(WriteTxnLimits, AValueAndAnEventMayBeExactlyAsLargeAsAllowed) {
   txn_->put("v", std::string(1000, 'x'));
-  std::size_t overhead = event_codec::encoded_size(event("t", ""));
-  txn_->append(event("t", std::string(500 - overhead, 'x')));
+  const std::string payload(500 - event_codec::encoded_size(event("t", "")), 'x');
+  txn_->append(event("t", payload));
+  txn_->append({.type = "t", .tags = {}, .payload = payload, .time = Timestamp(std::chrono::microseconds(1))});
   txn_->commit();
   EXPECT_EQ(store_->read().get("v")->size(), 1000u);
 }

@@ -29,7 +29,7 @@ struct Options {
 
   // Limits of one transaction; exceeding one is an error of its own and changes nothing.
   std::size_t max_value_bytes = limits::kDefaultMaxValueBytes;
-  std::size_t max_event_bytes = limits::kDefaultMaxEventBytes;
+  std::size_t max_event_bytes = limits::kDefaultMaxEventBytes;  // encoded, without a time of its own
   std::size_t max_transaction_bytes = limits::kDefaultMaxTransactionBytes;
 
   // Sequences. How many numbers a reservation takes: one commit in so many numbers, and the largest gap that a crash

@@ -44,7 +44,7 @@ class WriteSet {
   std::uint32_t events() const { return counts_.events; }
   std::size_t bytes() const { return record_.size(); }  // as the journal will hold it
   std::size_t largest_value() const { return counts_.largest_value; }
-  std::size_t largest_event() const { return counts_.largest_event; }
+  std::size_t largest_event() const { return counts_.largest_event; }  // without a time of its own
   std::size_t tags() const { return counts_.tags; }  // over all events
 
  private:

@@ -93,6 +93,8 @@ namespace event_codec {
 // Checks the limits that do not depend on configuration; throws EventTypeInvalid, TagInvalid, TooManyTags.
 void validate(const Event& event);
 std::size_t encoded_size(const Event& event);
+// What limits are about: without a time of its own, with which an event that got none is imported elsewhere.
+std::size_t limited_size(const Event& event);
 void append(std::string& to, const Event& event);  // of a valid event
 
 // Whether these bytes are a body that EventView can read; nothing is read outside them.
