@@ -126,7 +126,7 @@ void CommitLog::read_segment(const JournalFiles& files, const JournalFiles::Segm
 // What is damaged in front of the next commit does not matter.
 std::optional<CommitLog::Place> CommitLog::place_behind_damage(SegmentReader& reader, std::uint64_t offset) const {
   const auto found = reader.search(offset);
-  if (!found || found->header.first_commit > next_) return std::nullopt;
+  if (!found || found->offset == offset || found->header.first_commit > next_) return std::nullopt;
   return Place{found->offset, found->header.previous_checksum};
 }
 

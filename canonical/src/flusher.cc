@@ -81,8 +81,9 @@ void Flusher::flush_oldest() {
   sequencer_.drop_oldest();
   delta.reset();  // whoever waits for the flush finds its memory free, unless a snapshot has it
   flushes_.fetch_add(1, std::memory_order_relaxed);  // and finds it counted
+  note_space_anew();  // before a bulk transaction that waits for the flush goes on, and takes more
   state_.marks.flushed.store(last_commit, std::memory_order_release);
-  note_flushed(last_commit);
+  retained_.trim(last_commit);
   clear_stale_readers_now_and_then();
   std::lock_guard lock(mutex_);
   last_error_.reset();
@@ -141,14 +142,19 @@ void Flusher::note_space() {
   sequencer_.set_lmdb_space(space.used(), space.map_bytes);
 }
 
-// LMDB has it: what fails here is made up for by the next flush.
-void Flusher::note_flushed(CommitSeq commit) noexcept {
+// What fails here is made up for by the next flush.
+void Flusher::note_space_anew() noexcept {
   try {
     note_space();
-    retained_.trim(commit);
   } catch (const std::exception& error) {
     log(LogLevel::Warning, "after commits were moved to LMDB: ", error.what());
   }
+}
+
+// LMDB has it.
+void Flusher::note_flushed(CommitSeq commit) noexcept {
+  note_space_anew();
+  retained_.trim(commit);
 }
 
 void Flusher::announce() {
@@ -187,6 +193,7 @@ void Flusher::stop() {
 }
 
 void Flusher::mark_clean(const JournalTail& tail) {
+  if (int error = AZOTH_FAULT("flush.clean")) throw_errno(error, "noting where the journal ends");
   LmdbWriteTxn txn(environment_.lmdb);
   Head head = environment_.rows.head(txn);
   if (head.last_commit != tail.last_commit) return;

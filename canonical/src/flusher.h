@@ -57,6 +57,7 @@ class Flusher {
   void note_failed_attempt(const Error& error);
   void pause_after_failure();
   void note_space();
+  void note_space_anew() noexcept;
   void clear_stale_readers() noexcept;
   void clear_stale_readers_now_and_then() noexcept;
 

@@ -271,12 +271,18 @@ LmdbCursor LmdbWriteTxn::cursor(Table table) const {
   return LmdbCursor(txn_, env_.dbis_[static_cast<unsigned>(table)]);
 }
 
+// A failure is never NoSpace or OutOfMemory, after which the same is tried again: whether anything has changed is not
+// known, and what a failed sync has lost, a second one does not write. So its message must not want for memory.
 void LmdbWriteTxn::commit(CommitSeq last_commit) {
+  const Error failed(ErrorCode::Io, "committing to LMDB");
   env_.publish(mdb_txn_id(txn_), last_commit);
-  int rc = AZOTH_FAULT("lmdb.commit");
-  if (rc == 0) rc = mdb_txn_commit(std::exchange(txn_, nullptr));
-  // Never NoSpace, which says that nothing has changed: after a failed commit that is not known.
-  if (rc != MDB_SUCCESS) throw Error(ErrorCode::Io, std::string("committing to LMDB: ") + mdb_strerror(rc));
+  try {
+    int rc = AZOTH_FAULT("lmdb.commit");
+    if (rc == 0) rc = mdb_txn_commit(std::exchange(txn_, nullptr));
+    if (rc != MDB_SUCCESS) throw Error(ErrorCode::Io, std::string("committing to LMDB: ") + mdb_strerror(rc));
+  } catch (const std::bad_alloc&) {
+    throw failed;
+  }
   env_.extend_to_end();
 }
 
@@ -317,6 +323,7 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
     if (mode == Mode::Write) finish_for_dead_writer();
     if (mode != Mode::Create) check_entrance(mode == Mode::Write);
     open_tables(mode == Mode::Create);
+    most_pooled_ = std::clamp(settings.max_readers / 4, 1u, 64u);
     own_reader_ = begin_fresh_read();
     mdb_txn_reset(own_reader_);
   } catch (...) {
@@ -343,12 +350,19 @@ void LmdbEnv::check_whole() {
                                          std::to_string(end) + ": it was cut; restore it from a copy or a backup");
 }
 
-// A snapshot of LMDB's, and what its meta page says: until `check` is through, none of its pages changes.
+// A snapshot of LMDB's, and what its meta page says: until `check` is through, none of its pages changes. Nothing if a
+// writer has committed twice since it was taken. If none has, the file is not the one that lock.mdb tells of.
 template <class Check>
-std::optional<LmdbCheck> check_transaction(int fd, const std::filesystem::path& data, MDB_txn* txn, Check check) {
-  LmdbFile file(fd, data);
-  std::optional<LmdbMeta> meta = file.of_transaction(mdb_txn_id(txn));
-  return meta ? std::optional(check(file, *meta)) : std::nullopt;
+std::optional<LmdbCheck> LmdbEnv::check_transaction(MDB_txn* txn, Check check) {
+  LmdbFile file(data_fd_, data_file_);
+  const std::size_t id = mdb_txn_id(txn);
+  if (std::optional<LmdbMeta> meta = file.of_transaction(id)) return check(file, *meta);
+  std::unique_ptr<MDB_txn, decltype(&mdb_txn_abort)> newest(begin_fresh_read(), mdb_txn_abort);
+  if (mdb_txn_id(newest.get()) != id) return std::nullopt;
+  throw Error(ErrorCode::Corruption,
+              data_file_.string() + " does not have transaction " + std::to_string(id) +
+                  ", which lock.mdb beside it tells of: it was replaced while a process had the store open. End that "
+                  "process before a store is put in place");
 }
 
 // What command ids there are may take long to look at, and is not needed to open a store.
@@ -360,7 +374,7 @@ void LmdbEnv::check_entrance(bool writing) {
   std::optional<LmdbCheck> found;
   while (!found) {
     std::unique_ptr<MDB_txn, decltype(&mdb_txn_abort)> txn(begin_fresh_read(), mdb_txn_abort);
-    found = check_transaction(data_fd_, data_file_, txn.get(), [&](const LmdbFile& file, const LmdbMeta& meta) {
+    found = check_transaction(txn.get(), [&](const LmdbFile& file, const LmdbMeta& meta) {
       return check_lmdb_entrance(file, meta, kTableNames[static_cast<unsigned>(Table::System)], skip, writing);
     });
   }
@@ -368,8 +382,8 @@ void LmdbEnv::check_entrance(bool writing) {
   throw Error(ErrorCode::Corruption, found->problems.front() + "; nothing was changed, restore the store from a backup");
 }
 
-std::optional<LmdbCheck> LmdbEnv::check_pages(const LmdbReadTxn& snapshot) const {
-  return check_transaction(data_fd_, data_file_, snapshot.txn_, check_lmdb);
+std::optional<LmdbCheck> LmdbEnv::check_pages(const LmdbReadTxn& snapshot) {
+  return check_transaction(snapshot.txn_, check_lmdb);
 }
 
 // A writer that is killed while LMDB syncs its last page has committed, but has not told: as long as a reader keeps
@@ -483,7 +497,12 @@ void LmdbEnv::give_back(LmdbReader* reader) noexcept {
   LmdbReader* none = nullptr;
   if (spare_reader_.compare_exchange_strong(none, reader, std::memory_order_release, std::memory_order_relaxed)) return;
   std::lock_guard lock(pool_mutex_);
-  pool_.push_back(reader);  // there is room
+  if (pool_.size() < most_pooled_) {
+    pool_.push_back(reader);  // there is room
+    return;
+  }
+  mdb_txn_abort(reader->txn);  // its place is for whoever needs one, in any process
+  std::erase_if(readers_, [&](const auto& one) { return one.get() == reader; });
 }
 
 // LMDB tells of its readers only in text: a title, then for each slot a process, a thread, and a transaction or "-".
@@ -528,6 +547,14 @@ void LmdbEnv::clear_stale_readers() {
   check(mdb_reader_check(env_, &dead), "clearing stale LMDB readers");
 }
 
+// Without taking room for it. An errno, or 0.
+int LmdbEnv::lengthen(std::uint64_t bytes) const {
+  struct stat status {};
+  if (fstat(data_fd_, &status) != 0) return errno;
+  const auto end = static_cast<off_t>(bytes);
+  return status.st_size >= end || ftruncate(data_fd_, end) == 0 ? 0 : errno;
+}
+
 void LmdbEnv::reserve_disk(std::uint64_t bytes) {
   constexpr std::uint64_t kStep = std::uint64_t{1} << 20;
   std::uint64_t end = (end_bytes() + bytes + kStep - 1) / kStep * kStep;
@@ -536,7 +563,10 @@ void LmdbEnv::reserve_disk(std::uint64_t bytes) {
     error = AZOTH_FAULT("lmdb.reserve");
     if (error == 0 && end > reserved_disk_ && fallocate(data_fd_, 0, 0, static_cast<off_t>(end)) != 0) error = errno;
   } while (error == EINTR);  // a signal of the program's; some file systems give up for any
-  if (error != 0 && error != EOPNOTSUPP && error != ENOSYS) throw_errno(error, "extending data.mdb");
+  // Then at least its length is there before LMDB relies on it, and LMDB's own sync makes it durable.
+  const bool cannot = error == EOPNOTSUPP || error == ENOSYS;
+  if (cannot) error = lengthen(end);
+  if (error != 0) throw_errno(error, "extending data.mdb");
   reserved_disk_ = std::max(reserved_disk_, end);
 }
 

@@ -173,7 +173,7 @@ class LmdbEnv {
   std::uint64_t leaf_pages(Table table);  // pages that hold the table's entries
 
   // Looks at all pages of a snapshot, without LMDB. Nothing if it is not the newest or the one before it any more.
-  std::optional<LmdbCheck> check_pages(const LmdbReadTxn& snapshot) const;
+  std::optional<LmdbCheck> check_pages(const LmdbReadTxn& snapshot);
 
  private:
   friend class LmdbReadTxn;
@@ -189,6 +189,9 @@ class LmdbEnv {
 
   void check_whole();
   void check_entrance(bool writing);
+  template <class Check>
+  std::optional<LmdbCheck> check_transaction(MDB_txn* txn, Check check);
+  int lengthen(std::uint64_t bytes) const;
   void extend_to_end() noexcept;
   void finish_for_dead_writer();
   void raise_map_size(std::uint64_t bytes);
@@ -213,6 +216,7 @@ class LmdbEnv {
 
   std::mutex pool_mutex_;
   std::vector<std::unique_ptr<LmdbReader>> readers_;  // all that there are
+  std::size_t most_pooled_ = 0;  // each keeps one of the slots that all processes share
   std::vector<LmdbReader*> pool_;                     // of them, reset and ready to be renewed
 };
 

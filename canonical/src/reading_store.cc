@@ -222,7 +222,7 @@ std::unique_ptr<EventSource> ReadingStore::event_source() {
 }
 
 void ReadingStore::start_following() {
-  if (!environment_) throw Error(ErrorCode::Closed, "the store is closed");
+  if (!environment_ || state_->closed.load()) throw Error(ErrorCode::Closed, "the store is closed");
   if (following_.joinable()) return;
   // Before the first look, so that nothing is missed.
   auto watch = std::make_unique<DirectoryWatch>(paths_.journal);
@@ -333,7 +333,7 @@ void ReadingStore::close() {
   }
   environment_->claim->store_closed();
   environment_.reset();
-  views_->store(nothing_);
+  views_->retire(nothing_);
   state_->followers.announce();
 }
 

@@ -219,7 +219,8 @@ void Sequencer::publish(std::shared_ptr<const View> view) {
 
 void Sequencer::retire_view() {
   std::lock_guard lock(mutex_);
-  publish(nothing_);
+  view_ = nothing_;
+  views_->retire(nothing_);
 }
 
 EventId Sequencer::next_event() const {

@@ -12,12 +12,12 @@ namespace {
 constexpr std::size_t kLengthBytes = sizeof(std::uint16_t);
 constexpr std::size_t kBufferBytes = std::size_t{64} << 10;
 static_assert(kBufferBytes < (std::size_t{1} << 17));
-}  // namespace
+constexpr std::size_t kMostAtOnce = 64;  // runs that are read: each takes a descriptor and a buffer
 
 // A file that is read front to back.
-class SortedRuns::Run {
+class RunReader {
  public:
-  Run(FileSystem& fs, const std::filesystem::path& path) : file_(fs.open(path, FileSystem::Mode::Read)) {}
+  RunReader(FileSystem& fs, const std::filesystem::path& path) : file_(fs.open(path, FileSystem::Mode::Read)) {}
 
   bool next() {
     if (!fill(kLengthBytes)) return false;
@@ -49,18 +49,69 @@ class SortedRuns::Run {
   std::string_view current_;
 };
 
+// Several runs as one.
+class Merge {
+ public:
+  void add(FileSystem& fs, const std::filesystem::path& path) {
+    readers_.push_back(std::make_unique<RunReader>(fs, path));
+    if (readers_.back()->next()) next_.push(readers_.back().get());
+  }
+  bool empty() const { return next_.empty(); }
+  std::string_view first() const { return next_.top()->current(); }
+  void pop() {
+    RunReader* reader = next_.top();
+    next_.pop();
+    if (reader->next()) next_.push(reader);
+  }
+
+ private:
+  struct Later {
+    bool operator()(const RunReader* a, const RunReader* b) const { return a->current() > b->current(); }
+  };
+  std::vector<std::unique_ptr<RunReader>> readers_;
+  std::priority_queue<RunReader*, std::vector<RunReader*>, Later> next_;
+};
+
+}  // namespace
+
+class SortedRuns::Writer {
+ public:
+  Writer(FileSystem& fs, const std::filesystem::path& path) : file_(fs.open(path, FileSystem::Mode::Create)) {}
+
+  void add(std::string_view bytes) {
+    codec::append(buffer_, static_cast<std::uint16_t>(bytes.size()));
+    buffer_.append(bytes);
+    if (buffer_.size() >= kBufferBytes) finish();
+  }
+  void finish() {
+    file_->write_at(written_, buffer_);
+    written_ += buffer_.size();
+    buffer_.clear();
+  }
+
+ private:
+  std::unique_ptr<File> file_;
+  std::uint64_t written_ = 0;
+  std::string buffer_;
+};
+
 SortedRuns::SortedRuns(FileSystem& fs, std::filesystem::path file, std::size_t run_bytes)
     : fs_(fs), file_(std::move(file)), run_bytes_(run_bytes) {}
 
 SortedRuns::~SortedRuns() {
   try {
-    for (std::size_t run = 0; run < files_; ++run) fs_.remove(path(run));
+    for (const std::size_t run : runs_) fs_.remove(path(run));
   } catch (const std::exception&) {  // whoever gave them a place clears it
   }
 }
 
 std::filesystem::path SortedRuns::path(std::size_t run) const {
   return file_.string() + "." + std::to_string(run) + ".tmp";
+}
+
+SortedRuns::Writer SortedRuns::begin_run() {
+  runs_.push_back(next_run_++);  // first, so that the file is removed whatever becomes of it
+  return Writer(fs_, path(runs_.back()));
 }
 
 std::string_view SortedRuns::at(std::size_t offset) const {
@@ -100,44 +151,40 @@ void SortedRuns::sort() {
 
 void SortedRuns::spill() {
   sort();
-  const std::unique_ptr<File> file = fs_.open(path(files_), FileSystem::Mode::Create);
-  ++files_;
-  std::string buffer;
-  std::uint64_t written = 0;
-  const auto write = [&] {
-    file->write_at(written, buffer);
-    written += buffer.size();
-    buffer.clear();
-  };
-  for (const std::uint32_t offset : offsets_) {
-    buffer.append(bytes_, offset, kLengthBytes + at(offset).size());
-    if (buffer.size() >= kBufferBytes) write();
-  }
-  write();
+  Writer run = begin_run();
+  for (const std::uint32_t offset : offsets_) run.add(at(offset));
+  run.finish();
   bytes_.clear();
   offsets_.clear();
 }
 
+// The oldest ones, which are the shortest that there are.
+void SortedRuns::merge_some() {
+  Merge merge;
+  for (std::size_t i = 0; i < kMostAtOnce; ++i) merge.add(fs_, path(runs_[i]));
+  Writer run = begin_run();
+  for (; !merge.empty(); merge.pop()) run.add(merge.first());
+  run.finish();
+  for (std::size_t i = 0; i < kMostAtOnce; ++i) {
+    fs_.remove(path(runs_.front()));
+    runs_.pop_front();
+  }
+}
+
 void SortedRuns::for_each(const std::function<void(std::string_view)>& each) {
   sort();
-  std::vector<std::unique_ptr<Run>> runs;
-  const auto later = [](const Run* a, const Run* b) { return a->current() > b->current(); };
-  std::priority_queue<Run*, std::vector<Run*>, decltype(later)> next(later);
-  for (std::size_t run = 0; run < files_; ++run) {
-    runs.push_back(std::make_unique<Run>(fs_, path(run)));
-    if (runs.back()->next()) next.push(runs.back().get());
-  }
+  while (runs_.size() > kMostAtOnce) merge_some();
+  Merge merge;
+  for (const std::size_t run : runs_) merge.add(fs_, path(run));
   auto in_memory = offsets_.begin();
-  while (!next.empty() || in_memory != offsets_.end()) {
-    const bool memory = in_memory != offsets_.end() && (next.empty() || at(*in_memory) <= next.top()->current());
+  while (!merge.empty() || in_memory != offsets_.end()) {
+    const bool memory = in_memory != offsets_.end() && (merge.empty() || at(*in_memory) <= merge.first());
     if (memory) {
       each(at(*in_memory++));
-      continue;
+    } else {
+      each(merge.first());
+      merge.pop();
     }
-    Run* run = next.top();
-    next.pop();
-    each(run->current());
-    if (run->next()) next.push(run);
   }
 }
 

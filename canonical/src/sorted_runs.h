@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -14,7 +15,8 @@ namespace azoth {
 
 class SortedRuns {
  public:
-  // The files are named FILE.0.tmp, FILE.1.tmp, ...; there are none while all strings fit into `run_bytes`.
+  // The files are named FILE.0.tmp, FILE.1.tmp, ...; there are none while all strings fit into `run_bytes`. However many
+  // they become, few are open at once.
   SortedRuns(FileSystem& fs, std::filesystem::path file, std::size_t run_bytes = std::size_t{8} << 20);
   ~SortedRuns();  // removes the files
   SortedRuns(const SortedRuns&) = delete;
@@ -25,17 +27,20 @@ class SortedRuns {
   void for_each(const std::function<void(std::string_view)>& each);
 
  private:
-  class Run;
+  class Writer;
 
+  Writer begin_run();
   void sort();
   void spill();
+  void merge_some();
   std::filesystem::path path(std::size_t run) const;
   std::string_view at(std::size_t offset) const;
 
   FileSystem& fs_;
   const std::filesystem::path file_;
   const std::size_t run_bytes_;
-  std::size_t files_ = 0;
+  std::deque<std::size_t> runs_;  // the numbers of their files
+  std::size_t next_run_ = 0;
   std::string bytes_;                   // u16 length and bytes each
   std::vector<std::uint32_t> offsets_;  // of each in them
 };

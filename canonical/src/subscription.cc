@@ -18,8 +18,8 @@ std::unique_ptr<SubscriptionState> make_subscription(std::shared_ptr<CommitState
                                                      std::shared_ptr<const ViewHolder> views, EventId after) {
   auto state = std::make_unique<SubscriptionState>();
   state->commits = std::move(commits);
-  state->environment = views->load()->environment;
-  if (!state->environment) throw Error(ErrorCode::Closed, "the store is closed");
+  state->last = views->keep_last();
+  if (!state->last) throw Error(ErrorCode::Closed, "the store is closed");
   state->views = std::move(views);
   state->read_through = after;
   state->delivered = after;
@@ -58,7 +58,7 @@ std::optional<CommittedEvents> Subscription::next_until(Deadline deadline) {
     const CommitState& commits = *state_->commits;
     bool ended = commits.closed.load() || commits.failure.failed();
     if (ended && marks.durable.load() == durable) {
-      state_->environment.reset();
+      state_->last.reset();
       commits.failure.check();
       throw Error(ErrorCode::Closed, "the store is closed");
     }
@@ -68,13 +68,13 @@ std::optional<CommittedEvents> Subscription::next_until(Deadline deadline) {
     };
     if (!state_->commits->followers.wait_until(news, deadline)) return std::nullopt;
   }
-  state_->environment.reset();
+  state_->last.reset();
   return std::nullopt;
 }
 
 // The next slice. What cannot be read is thrown when everything before it has been delivered.
 void Subscription::refill() {
-  if (!state_->environment) return;
+  if (!state_->last) return;
   try {
     read_slice();
   } catch (...) {
@@ -84,12 +84,11 @@ void Subscription::refill() {
   }
 }
 
-// Copies it out of a snapshot at the durable mark, whole commits only. When the store is closed, all that was durable is
-// in LMDB.
+// Copies it out of a snapshot at the durable mark, whole commits only.
 void Subscription::read_slice() {
   CommitSeq durable = state_->commits->marks.durable.load();
   std::shared_ptr<const View> view = state_->views->load();
-  if (!view->environment) view = std::make_shared<View>(View{state_->environment, {}});
+  if (!view->environment) view = state_->last->view;
   Snapshot snapshot(durable, std::move(view));
   std::size_t bytes = 0;
   for (EventCursor cursor(snapshot, {.after = state_->read_through}); cursor.valid(); cursor.advance()) {

@@ -14,7 +14,7 @@ namespace azoth {
 struct SubscriptionState {
   std::shared_ptr<CommitState> commits;
   std::shared_ptr<const ViewHolder> views;
-  std::shared_ptr<Environment> environment;  // until everything was delivered that there will ever be
+  std::shared_ptr<const LastView> last;  // until everything was delivered that there will ever be
   std::deque<CommittedEvents> ready;
   EventId read_through = 0;  // of which everything is in `ready` or was delivered
   EventId delivered = 0;

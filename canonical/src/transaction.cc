@@ -16,8 +16,8 @@ namespace azoth {
 // One execution: the table of the declared keys, each with what the body has written to it, and the WriteSet.
 class TransactionRun final : public TransactionWork {
  public:
-  TransactionRun(const Transaction& transaction, const std::function<void(Txn&)>& body)
-      : transaction_(transaction), store_(transaction.store_), body_(body) {
+  TransactionRun(const Transaction& transaction, const std::function<void(Txn&)>& body, Deadline until)
+      : transaction_(transaction), store_(transaction.store_), body_(body), until_(until) {
     keys_.reserve(transaction.keys_.size());
     for (const auto& [key, mode] : transaction.keys_) keys_.push_back({.key = key, .mode = mode});
     unite();
@@ -87,7 +87,9 @@ class TransactionRun final : public TransactionWork {
     set_.append(event);
   }
 
-  std::uint64_t next_sequence(std::string_view name, std::uint64_t n) { return store_.allocate_sequence(name, n); }
+  std::uint64_t next_sequence(std::string_view name, std::uint64_t n) {
+    return store_.allocate_sequence(name, n, until_);
+  }
 
   KeySets take_key_sets() noexcept { return std::move(key_sets_); }
 
@@ -151,6 +153,7 @@ class TransactionRun final : public TransactionWork {
   const Transaction& transaction_;
   WritingStore& store_;
   const std::function<void(Txn&)>& body_;
+  const Deadline until_;
   std::vector<Key> keys_;
   LockedReads* reads_ = nullptr;
   WriteSet set_;
@@ -238,7 +241,8 @@ Transaction& Transaction::timeout(std::chrono::nanoseconds timeout) {
 // --- Running
 
 TransactionEnd Transaction::run(const std::function<void(Txn&)>& body) {
-  TransactionRun run(*this, body);
+  const Deadline until = store_.deadline(timeout_);
+  TransactionRun run(*this, body, until);
   LockPlan locks(store_.stripe_locks());
   run.plan(locks);
   std::optional<Command> command;
@@ -252,7 +256,7 @@ TransactionEnd Transaction::run(const std::function<void(Txn&)>& body) {
                                             .command = command,
                                             .conditions = conditions_,
                                             .level = level_,
-                                            .until = store_.deadline(timeout_)},
+                                            .until = until},
                                            run);
   return {std::move(ticket), run.take_key_sets()};
 }

@@ -1,5 +1,6 @@
 #include "version_map.h"
 
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -19,6 +20,7 @@ int compare(const VersionMap::Node& node, Space space, std::string_view key, Com
 
 // About three keys a word in a full Delta: then one search in some hundreds goes on for nothing.
 constexpr std::size_t kBytesPerFilterWord = 1024;
+constexpr std::size_t kMostFilterWords = std::size_t{1} << 21;  // they are zeroed with a commit waiting
 
 std::uint64_t hash_of(Space space, std::string_view key) { return checksum64(key, static_cast<std::uint64_t>(space)); }
 
@@ -34,7 +36,7 @@ std::uint64_t filter_bits(std::uint64_t hash) {
 VersionMap::VersionMap(Arena& arena, std::size_t delta_bytes)
     : arena_(arena),
       head_(make_node(kMaxHeight, Space::State, {}, 0)),
-      filter_words_(std::bit_floor(delta_bytes / kBytesPerFilterWord)) {}
+      filter_words_(std::bit_floor(std::min(delta_bytes / kBytesPerFilterWord, kMostFilterWords))) {}
 
 // Before the key's node is linked. Whoever may see the commit sees the filter, as both come before the commit is
 // published.

@@ -62,10 +62,12 @@ class WriteTxnState {
     return next_event_ + set_.events() - 1;
   }
 
-  std::uint64_t next_sequence(std::string_view name, std::uint64_t n) { return store_.allocate_sequence(name, n); }
+  std::uint64_t next_sequence(std::string_view name, std::uint64_t n) {
+    return store_.allocate_sequence(name, n, store_.deadline({}));
+  }
 
   Ticket commit(Durability level) {
-    Ticket ticket = store_.sequence(set_, level);
+    Ticket ticket = store_.sequence(set_, level, store_.deadline({}));
     store_.end_exclusive();
     locked_ = false;
     return ticket;

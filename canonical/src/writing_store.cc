@@ -111,11 +111,11 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
 
 // --- Writing
 
-Ticket WritingStore::sequence(WriteSet& set, Durability level, Gate::Writer writer) {
+Ticket WritingStore::sequence(WriteSet& set, Durability level, Deadline until, Gate::Writer writer) {
   if (writer == Gate::Writer::User) check_limits(set);
   Sequencer::Result result = is_bulk(set) ? bulk_commit_->commit(
-                                                set, [] { return Rejection{}; }, deadline({}), writer)
-                                          : sequencer_->commit(set, {}, {}, level, deadline({}), writer);
+                                                set, [] { return Rejection{}; }, until, writer)
+                                          : sequencer_->commit(set, {}, {}, level, until, writer);
   auto& sequenced = std::get<Sequencer::Sequenced>(result);
   return TicketMaker::make(sequenced.info, level, std::move(sequenced.batch), group_);
 }
@@ -248,7 +248,7 @@ EventId WritingStore::seal(Deadline until) {
     std::lock_guard returning(returning_);
     try {
       if (sealing) sequences_->return_rests(set);
-      ticket = sequence(set, Durability::Durable, Gate::Writer::Seal);
+      ticket = sequence(set, Durability::Durable, until, Gate::Writer::Seal);
       if (sealing) sequences_->rests_returned();
     } catch (...) {
       if (sealing) gate_->set_sealed(std::nullopt);
@@ -271,7 +271,7 @@ void WritingStore::unseal(Deadline until) {
     Finally release{[this] { end_exclusive(); }};
     WriteSet set;
     if (gate_->sealed()) RecordBuilder::del(set, Space::Meta, kSealKey);
-    ticket = sequence(set, Durability::Durable, Gate::Writer::Seal);
+    ticket = sequence(set, Durability::Durable, until, Gate::Writer::Seal);
     gate_->set_sealed(std::nullopt);
   }
   ticket.wait();
@@ -282,7 +282,7 @@ void WritingStore::pause(const std::string& owner, Deadline until) {
   Finally release{[this] { end_exclusive(); }};
   sequencer_->change_gate([&](Gate& gate) { gate.pause(owner); });
   try {
-    return_rests();
+    return_rests(until);
   } catch (...) {
     gate_->resume(owner);
     throw;
@@ -311,8 +311,8 @@ CommitSeq WritingStore::reserve(std::string_view name, const SequenceBlock& bloc
   return std::get<Sequencer::Sequenced>(sequencer_->commit(set, {}, {}, level, until)).info.commit_seq;
 }
 
-std::uint64_t WritingStore::allocate_sequence(std::string_view name, std::uint64_t n) {
-  return sequences_->allocate(name, n, Durability::Applied, deadline({})).first;
+std::uint64_t WritingStore::allocate_sequence(std::string_view name, std::uint64_t n, Deadline until) {
+  return sequences_->allocate(name, n, Durability::Applied, until).first;
 }
 
 std::uint64_t WritingStore::next_sequence(std::string_view name, std::uint64_t n, Durability level) {
@@ -353,21 +353,21 @@ std::vector<SequenceInfo> WritingStore::sequences() {
 
 // For those who have shut the gate. A store that has failed keeps its rests: they are a gap. A close beside a pause waits
 // until that one has returned them, and finds nothing more to do: else its commit could come after the pause has begun.
-void WritingStore::return_rests() {
+void WritingStore::return_rests(Deadline until) {
   std::lock_guard returning(returning_);
   if (state_.failure.failed()) return;
   WriteSet set;
   sequences_->return_rests(set);
   if (set.empty()) return;
   AZOTH_FAULT("sequences.return");
-  sequence(set, Durability::Applied, Gate::Writer::Seal);
+  sequence(set, Durability::Applied, until, Gate::Writer::Seal);
   sequences_->rests_returned();
 }
 
 void WritingStore::close_sequences() noexcept {
   sequences_->close();
   try {
-    return_rests();
+    return_rests(deadline({}));
   } catch (const std::exception& error) {
     log(LogLevel::Warning, "numbers that sequences have reserved are left out: ", error.what());
   }
@@ -503,7 +503,7 @@ void WritingStore::shut_down() {
   group_->end();
   try {
     if (!state_.failure.failed()) flusher_->mark_clean(journal_->tail());
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {  // no memory, too: what follows must be done
     log(LogLevel::Warning, "the next open will read the journal: ", error.what());
   }
   journal_->stop();

@@ -63,14 +63,14 @@ class WritingStore : public StoreImpl {
   void close() override;
 
   // The first of n numbers, for use inside a transaction: it is sequenced behind their reservation and shares its fate.
-  std::uint64_t allocate_sequence(std::string_view name, std::uint64_t n);
+  std::uint64_t allocate_sequence(std::string_view name, std::uint64_t n, Deadline until);
 
   // --- For WriteTxn.
   std::unique_ptr<Snapshot> snapshot(CommitSeq at) const;  // `at` was loaded before the call
   void begin_exclusive(Deadline deadline);
   void end_exclusive();
   // While the transaction lock is held.
-  Ticket sequence(WriteSet& set, Durability level, Gate::Writer writer = Gate::Writer::User);
+  Ticket sequence(WriteSet& set, Durability level, Deadline until, Gate::Writer writer = Gate::Writer::User);
   const Options& options() const { return options_; }
   const StripeLocks& stripe_locks() const { return stripe_locks_; }
   CommitSeq applied() const { return state_.marks.applied.load(); }
@@ -87,7 +87,7 @@ class WritingStore : public StoreImpl {
   void load_seal();
   void make_sequences();
   CommitSeq reserve(std::string_view name, const SequenceBlock& block, Durability level, Deadline deadline);
-  void return_rests();
+  void return_rests(Deadline until);
   void close_sequences() noexcept;
   bool is_bulk(const WriteSet& set) const;
   void drain(Deadline deadline);

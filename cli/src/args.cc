@@ -47,7 +47,7 @@ void add_globals(CLI::App& app, Globals& globals, std::optional<std::string>& di
   std::vector<CLI::Option*> advanced = {
       add_bytes(app, "--map-size", options.map_bytes, limits::kMinMapBytes, kMost,
                 "Address space for LMDB; the file grows up to it (default 1T)"),
-      add_bytes(app, "--delta-size", options.delta_bytes, limits::kMinDeltaBytes, kMost,
+      add_bytes(app, "--delta-size", options.delta_bytes, limits::kMinDeltaBytes, limits::kMaxDeltaBytes,
                 "Memory of one Delta, of which there are at most three (default 32M)"),
       add_bytes(app, "--segment-size", options.segment_bytes, limits::kMinSegmentBytes, limits::kMaxSegmentBytes,
                 "Size of a journal segment (default 64M)"),
@@ -103,17 +103,22 @@ std::optional<std::string> misread(const std::vector<std::string>& arguments) {
   return std::nullopt;
 }
 
-// It takes "[a,b]" apart, too, where an argument may be given several times, unless there is something behind it.
+// It takes "[a,b]" apart, too, where an argument may be given several times, unless there is something behind it. Each
+// value that begins with a bracket gets it, so that what was there already stays.
 constexpr char kBehindBracket = '\x1f';
 
 void keep_whole(std::vector<std::string>& arguments) {
+  bool options = true;
   for (std::string& argument : arguments) {
-    if (argument.starts_with('[') && argument.ends_with(']')) argument += kBehindBracket;
+    if (argument == "--") options = false;
+    std::size_t value = 0;
+    if (options && argument.starts_with("--")) value = std::min(argument.find('='), argument.size() - 1) + 1;
+    if (argument.substr(value).starts_with('[')) argument += kBehindBracket;
   }
 }
 
 std::string as_given(std::string value) {
-  if (value.starts_with('[') && value.ends_with(std::string("]") + kBehindBracket)) value.pop_back();
+  if (value.starts_with('[')) value.pop_back();
   return value;
 }
 

@@ -1,29 +1,18 @@
-#include <unistd.h>
-
 #include <fmt/format.h>
-
-#include <cerrno>
 
 #include "azoth/core/limits.h"
 #include "commands.h"
 #include "json_reader.h"
+#include "line_reader.h"
 #include "submission.h"
 
 namespace azoth::cli {
 namespace {
 
 std::string read_standard_input(std::size_t limit) {
-  std::string bytes;
-  char chunk[1 << 16];
-  for (;;) {
-    ssize_t size = ::read(STDIN_FILENO, chunk, sizeof chunk);
-    if (size == 0) break;
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) throw_errno(errno, "reading standard input");
-    bytes.append(chunk, static_cast<std::size_t>(size));
-    if (bytes.size() > limit) {
-      throw Error(ErrorCode::EventTooLarge, fmt::format("the payload on standard input exceeds {} bytes", limit));
-    }
+  std::string bytes = read_all(InputFile("-"), limit + 1);
+  if (bytes.size() > limit) {
+    throw Error(ErrorCode::EventTooLarge, fmt::format("the payload on standard input exceeds {} bytes", limit));
   }
   if (bytes.ends_with('\n')) bytes.pop_back();
   return bytes;

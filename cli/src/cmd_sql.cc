@@ -2,13 +2,12 @@
 
 #include <charconv>
 #include <cmath>
-#include <iostream>
-#include <iterator>
 #include <limits>
 #include <set>
 
 #include "commands.h"
 #include "json_writer.h"
+#include "line_reader.h"
 #include "table.h"
 #include "text.h"
 
@@ -18,8 +17,7 @@ namespace {
 using Type = SqlValue::Type;
 
 std::string query_text(const std::string& given) {
-  if (given != "-") return given;
-  return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  return given == "-" ? read_all(InputFile(given), std::numeric_limits<std::size_t>::max()) : given;
 }
 
 std::string real_text(double value) {
@@ -154,7 +152,8 @@ std::vector<std::string> member_names(const SqlResult& result) {
   std::vector<std::string> names = result.column_names();
   std::set<std::string> used;
   for (std::string& name : names) {
-    std::string distinct = is_utf8(name) ? name : escaped(name);
+    if (!is_utf8(name)) name = escaped(name);
+    std::string distinct = name;
     for (int n = 2; !used.insert(distinct).second; ++n) distinct = fmt::format("{}_{}", name, n);
     name = distinct;
   }

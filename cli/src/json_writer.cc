@@ -104,7 +104,7 @@ std::string event_json(const EventView& event) {
   }
   if (event.metadata().empty()) {
     object.null("metadata");
-  } else if (inspect_json(event.metadata()).one_line) {
+  } else if (inspect_json(event.metadata()).one_line && event.metadata() != "null") {  // which says that there is none
     object.raw("metadata", event.metadata());
   } else {
     object.bytes("metadata", event.metadata(), true);

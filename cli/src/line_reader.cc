@@ -31,6 +31,28 @@ InputFile::~InputFile() {
   if (owned_) ::close(fd_);
 }
 
+std::optional<std::size_t> InputFile::read(char* to, std::size_t most, int stop_fd) const {
+  for (;;) {
+    pollfd ready[2] = {{fd_, POLLIN, 0}, {stop_fd, POLLIN, 0}};
+    if (::poll(ready, 2, -1) < 0 && errno != EINTR) throw_errno(errno, "reading " + name_);
+    if (ready[1].revents != 0) return std::nullopt;
+    ssize_t size = ::read(fd_, to, most);
+    if (size >= 0) return static_cast<std::size_t>(size);
+    if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) throw_errno(errno, "reading " + name_);
+  }
+}
+
+std::string read_all(const InputFile& input, std::size_t most) {
+  std::string bytes;
+  std::vector<char> chunk(kFirstBuffer);
+  while (bytes.size() < most) {
+    const std::size_t size = *input.read(chunk.data(), std::min(chunk.size(), most - bytes.size()));
+    if (size == 0) break;
+    bytes.append(chunk.data(), size);
+  }
+  return bytes;
+}
+
 LineReader::LineReader(const InputFile& input, std::size_t longest, int stop_fd)
     : input_(input), longest_(longest), stop_fd_(stop_fd), buffer_(kFirstBuffer) {}
 
@@ -82,23 +104,11 @@ bool LineReader::fill() {
     begin_ = 0;
   }
   if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
-  for (;;) {
-    pollfd ready[2] = {{input_.fd(), POLLIN, 0}, {stop_fd_, POLLIN, 0}};
-    if (::poll(ready, 2, -1) < 0 && errno != EINTR) throw_errno(errno, "reading " + input_.name());
-    if (ready[1].revents != 0) {
-      end_ = begin_;  // the start of a line is not a line
-      break;
-    }
-    ssize_t size = ::read(input_.fd(), buffer_.data() + end_, buffer_.size() - end_);
-    if (size > 0) {
-      end_ += static_cast<std::size_t>(size);
-      return true;
-    }
-    if (size == 0) break;
-    if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) throw_errno(errno, "reading " + input_.name());
-  }
-  at_end_ = true;
-  return false;
+  const auto size = input_.read(buffer_.data() + end_, buffer_.size() - end_, stop_fd_);
+  if (!size) end_ = begin_;  // the start of a line is not a line
+  end_ += size.value_or(0);
+  at_end_ = size.value_or(0) == 0;
+  return !at_end_;
 }
 
 }  // namespace azoth::cli

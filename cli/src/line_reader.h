@@ -1,4 +1,4 @@
-// Lines of a file or pipe, one at a time, in bounded memory.
+// Reading a file or pipe: whole, or line by line in bounded memory.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,9 @@ class InputFile {
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
-  int fd() const { return fd_; }
+  // Waits for bytes, also where the descriptor would not: how many came, 0 at the end; nothing if `stop_fd` became
+  // readable (-1: never). Throws Error.
+  std::optional<std::size_t> read(char* to, std::size_t most, int stop_fd = -1) const;
   const std::string& name() const { return name_; }  // for messages
   std::uint64_t size() const { return size_; }       // of a regular file; 0 when it is not known
 
@@ -27,6 +29,9 @@ class InputFile {
   bool owned_ = false;
   std::uint64_t size_ = 0;
 };
+
+// All of it, or its first `most` bytes.
+std::string read_all(const InputFile& input, std::size_t most);
 
 class LineReader {
  public:

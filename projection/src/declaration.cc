@@ -189,6 +189,9 @@ class Parser {
     const std::string what = words.empty() ? "" : words[0];
     if (what == "projection") {
       if (projection_) fail(line, "a declaration has one projection");
+      if (const std::size_t first = first_token(0); first < begin) {
+        fail(line_at(first), "this stands in front of -- azoth:projection NAME version N, with which a declaration begins");
+      }
       name_projection(words, line);
       sections_.push_back({"", line, end, end, {}});
     } else if (!projection_) {

@@ -26,12 +26,10 @@ class Inspection {
     info.declared = fs_.exists(declaration_path(folder_, name));
     const std::filesystem::path lock = writer_lock_path(folder_, name);
     if (LockFile::is_held(lock)) info.owner = LockFile::last_holder(lock);
-    std::optional<Projection> declaration;
+    const std::optional<Projection> declaration = declared(info);
     std::optional<Cursor> shown;
     try {
       info.failure = noted_failure(fs_, folder_, name);
-      if (info.declared) declaration = declarations_.load(name);
-      if (declaration) info.version = declaration->version();
       if (auto generation = read_current_generation(fs_, folder_, name)) {
         shown = look_into(info, *generation, declaration);
       }
@@ -44,6 +42,20 @@ class Inspection {
     info.lag = lag.events;
     info.lag_time = lag.time;
     return info;
+  }
+
+  // What is wrong with it does not hide the tables.
+  std::optional<Projection> declared(ProjectionInfo& info) {
+    if (!info.declared) return std::nullopt;
+    try {
+      std::optional<Projection> declaration = declarations_.load(info.name);
+      info.version = declaration->version();
+      return declaration;
+    } catch (const Error& error) {
+      info.declared = error.code() != ErrorCode::NotFound;  // else it was dropped meanwhile
+      if (info.declared) info.problem = error.what();
+      return std::nullopt;
+    }
   }
 
   Cursor look_into(ProjectionInfo& info, const ReadGeneration& generation,
@@ -65,7 +77,7 @@ class Inspection {
   void compare_with_log(ProjectionInfo& info, const Cursor& cursor) {
     know_through(cursor.event_id, source_);
     try {
-      info.problem = mismatch(cursor, source_);
+      if (auto problem = mismatch(cursor, source_)) info.problem = std::move(problem);
     } catch (const Error& error) {
       info.problem = error.what();
     }

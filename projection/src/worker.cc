@@ -388,6 +388,7 @@ void Worker::pause() {
   source_.wake();
   Lock lock = enter();
   live_ = false;
+  told_ = state();
 }
 
 void Worker::resume() {
@@ -397,6 +398,7 @@ void Worker::resume() {
   failure_.reset();
   not_before_.reset();
   troubles_ = 0;
+  told_ = state();
   changed_.notify_all();
 }
 
@@ -406,6 +408,7 @@ void Worker::rebuild() {
   begin_anew({std::string(kAskedFor), true}, false);
   failure_.reset();
   not_before_.reset();
+  told_ = state();
 }
 
 void Worker::describe_lag(ProjectionStatus& status) {

@@ -374,6 +374,16 @@ TEST_F(BulkCommitTest, AnLmdbErrorFailsTheStoreAndLeavesTheOutcomeOpen) {
   EXPECT_TRUE(store->verify().ok());
 }
 
+TEST_F(BulkCommitTest, AFailedLmdbCommitForWhoseMessageThereIsNoMemoryLeavesTheOutcomeOpen) {
+  TestStore store;
+  store->flush();
+  {
+    fault::Armed fails("lmdb.commit", {.run = [] { throw std::bad_alloc(); }});
+    EXPECT_TRUE(test::fails_with_unknown_outcome([&] { return store->submit(bulk_of("key")); }));
+  }
+  EXPECT_TRUE(test::is_refused_for_good([&] { return store->submit(set_of("a")); }));
+}
+
 TEST_F(BulkCommitTest, WhenTheJournalCannotBeToldTheCommitIsDurableAllTheSame) {
   TestStore store;
   put(*store, "before", "1");

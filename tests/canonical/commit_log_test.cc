@@ -297,6 +297,29 @@ TEST_F(CommitLogTest, ADamagedBatchIsCorruptionForTheRangesThatNeedItAndForNoOth
   }
 }
 
+// A batch of another copy of the store, say.
+TEST_F(CommitLogTest, ABatchThatDoesNotContinueTheOneBeforeIsCorruption) {
+  TestStore store(test::tiny_options());
+  keep_behind(*store, 0);
+  const CommitSeq last = test::fill_segments(*store, 1);
+  store->checkpoint();
+  const auto identity = test::identity_of(*store);
+  const test::PlacedInStore batch = test::batches_in(store.directory(), identity).at(1);
+  const std::uint64_t number = parse_segment_name(batch.file.filename().string()).value();
+  SegmentReader reader(FileSystem::posix(), store.directory() / "journal", identity, number);
+  ASSERT_TRUE(reader.read(batch.offset));
+  std::string bytes(kBatchHeaderBytes, '\0');
+  bytes += reader.records();
+  BatchHeader header = batch.header;
+  header.previous_checksum ^= 1;
+  header.encode(bytes, batch_seed(identity, number));
+  FileSystem::posix().open(batch.file, FileSystem::Mode::Write)->write_at(batch.offset, bytes);
+  const auto error = error_of_range(*store, 0, last);
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->code(), ErrorCode::Corruption);
+  EXPECT_THAT(error->what(), HasSubstr(batch.file.string()));
+}
+
 TEST_F(CommitLogTest, ADamagedHeaderIsCorruptionThatNamesItsFile) {
   TestStore store(test::tiny_options());
   keep_behind(*store, 0);

@@ -154,6 +154,20 @@ TEST_F(NoRoomInLmdb, CloseLeavesTheRestToTheJournalAndTheNextOpenReplaysIt) {
   EXPECT_TRUE(store_->verify().ok());
 }
 
+TEST_F(NoRoomInLmdb, CloseDeliversWhatWasDurableToThoseWhoHaveSubscribed) {
+  auto subscription = std::make_unique<Subscription>(store_->subscribe());
+  {
+    fault::Armed full("lmdb.reserve", {.fail_with = ENOSPC, .times = -1});
+    for (int i = 0; i < 5; ++i) test::append(*store_, "t", {}, "payload");
+    store_->close();
+    for (EventId event = 1; event <= 5; ++event) ASSERT_EQ(subscription->next()->events().front().id(), event);
+    EXPECT_EQ(code_of([&] { return subscription->next(); }), ErrorCode::Closed);
+    store_.close();
+  }
+  store_.open();  // it holds nothing any more
+  EXPECT_EQ(store_->read().last_event(), 5u);
+}
+
 TEST_F(NoRoomInLmdb, ASignalThatInterruptsTheReservationIsNoError) {
   submit(*store_, set_of("a"), kDurable).wait();
   fault::Armed interrupted("lmdb.reserve", {.fail_with = EINTR, .times = 3});
@@ -343,6 +357,35 @@ TEST_F(LmdbFails, CloseFinishesEvenIfItsEndCannotBeNoted) {
   store_.reopen();
   EXPECT_TRUE(store_->read().exists("a"));
   EXPECT_TRUE(store_->verify().ok());
+}
+
+// Whoever waited was left waiting, and the directory open for ever.
+TEST_F(LmdbFails, CloseFinishesEvenIfThereIsNoMemoryForIt) {
+  test::append(*store_, "t", {}, "payload");
+  store_->checkpoint();
+  Subscription subscription = store_->subscribe(1);
+  auto waiting = in_background([&] { return code_of([&] { return subscription.next(); }); });
+  fault::Armed fails("flush.clean", {.run = [] { throw std::bad_alloc(); }, .times = -1});
+  store_->close();
+  EXPECT_EQ(waiting.get(), ErrorCode::Closed);
+  EXPECT_EQ(code_of([&] { return store_->read(); }), ErrorCode::Closed);
+  store_.reopen();
+  EXPECT_TRUE(store_->verify().ok());
+}
+
+// Nor is the commit tried again, whose sync may have failed.
+TEST_F(LmdbFails, AFailedCommitForWhoseMessageThereIsNoMemoryFailsTheStore) {
+  submit(*store_, set_of("a"), kDurable).wait();
+  int commits = 0;
+  fault::Armed fails("lmdb.commit", {.run =
+                                         [&] {
+                                           ++commits;
+                                           throw std::bad_alloc();
+                                         },
+                                     .times = -1});
+  EXPECT_EQ(code_of([&] { return store_->checkpoint(), 0; }), ErrorCode::StoreFailed);
+  EXPECT_EQ(commits, 1);
+  EXPECT_TRUE(is_refused_for_good([&] { return submit(*store_, set_of("k"), kApplied); }));
 }
 
 // --- Memory runs out after a number was assigned

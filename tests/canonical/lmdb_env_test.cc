@@ -275,6 +275,26 @@ TEST_F(LmdbEnvTest, SnapshotsAreCountedAndLimited) {
   EXPECT_EQ(env_->live_readers(), 0u);
 }
 
+// The slots are those of all processes: who has ended his snapshots does not keep them.
+TEST_F(LmdbEnvTest, SnapshotsThatHaveEndedLeaveRoomForOtherProcesses) {
+  {
+    std::vector<LmdbReadTxn> snapshots;
+    EXPECT_EQ(code_of([&] {
+                while (snapshots.size() < 100) snapshots.push_back(env_->begin_read());
+              }),
+              ErrorCode::ReadersFull);
+  }
+  test::ChildProcess other([&] {
+    LmdbEnv env(path(), kSettings, LmdbEnv::Mode::Read);
+    std::vector<LmdbReadTxn> snapshots;
+    for (int i = 0; i < 8; ++i) snapshots.push_back(env.begin_read());
+  });
+  other.wait();
+  EXPECT_TRUE(other.succeeded());
+  std::vector<LmdbReadTxn> snapshots;
+  for (unsigned i = 0; i < kSettings.max_readers; ++i) snapshots.push_back(env_->begin_read());
+}
+
 TEST_F(LmdbEnvTest, WhatTheFlusherNeedsWorksWhenNoMoreSnapshotsCanBeTaken) {
   put({"a"});
   std::vector<LmdbReadTxn> snapshots;
@@ -504,6 +524,44 @@ TEST_F(LmdbEnvTest, AFileWhoseLastPagesWereGivenBackDoesNotLookCut) {
     txn.commit(0);
     ASSERT_GE(std::filesystem::file_size(data()), env_->space().end_bytes);
   }
+}
+
+// On a file system that cannot take room beforehand; the power may go before the file is extended behind the commit.
+TEST_F(LmdbEnvTest, ThatHoldsWhereRoomCannotBeReserved) {
+  fault::Armed cannot("lmdb.reserve", {.fail_with = EOPNOTSUPP, .times = -1});
+  const std::uint64_t end = env_->space().end_bytes;
+  env_->reserve_disk(std::uint64_t{10} << 20);
+  EXPECT_GE(std::filesystem::file_size(data()), end + (std::uint64_t{10} << 20));
+  put({"a"});
+  EXPECT_EQ(keys(), std::vector<std::string>{"a"});
+}
+
+// lock.mdb tells of a transaction that the file does not have, for as long as another process is there.
+TEST_F(LmdbEnvTest, AFileThatWasReplacedBesideAReaderIsCorruption) {
+  put({"a"});
+  const std::filesystem::path older = path() / "older";
+  std::filesystem::copy_file(data(), older);
+  for (int i = 0; i < 5; ++i) put({"b"});
+  env_.reset();
+  test::Pipe to_reader;
+  test::Pipe from_reader;
+  test::ChildProcess reader([&] {
+    LmdbEnv env(path(), kSettings, LmdbEnv::Mode::Read);
+    from_reader.send(env.begin_read().entries(Table::State));
+    std::uint64_t asked = 0;
+    (void)to_reader.receive(asked);
+  });
+  std::uint64_t entries = 0;
+  ASSERT_TRUE(from_reader.receive(entries));
+  ASSERT_EQ(entries, 2u);
+  std::filesystem::rename(older, data());
+  alarm(60);
+  EXPECT_EQ(open_code(), ErrorCode::Corruption);
+  EXPECT_EQ(code_of([&] { LmdbEnv(path(), kSettings, LmdbEnv::Mode::Read); }), ErrorCode::Corruption);
+  alarm(0);
+  to_reader.send(std::uint64_t{1});
+  reader.wait();
+  EXPECT_EQ(open_code(), ErrorCode{}) << "the reader is gone";
 }
 
 TEST_F(LmdbEnvTest, AFileThatIsNotLmdbsIsCorruption) {

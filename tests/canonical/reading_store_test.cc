@@ -235,6 +235,45 @@ TEST_F(ReadingStoreTest, CloseEndsAWaitingSubscriber) {
   EXPECT_EQ(waiting.get(), ErrorCode::Closed);
 }
 
+// Who came at the wrong moment began to follow the journal again, on a thread that nobody ended.
+TEST_F(ReadingStoreTest, CloseMayComeWhileOthersSubscribe) {
+  for (int round = 0; round < 300; ++round) {
+    auto store = reader();
+    (void)store->subscribe();
+    std::vector<std::future<ErrorCode>> others;
+    for (int i = 0; i < 2; ++i) {
+      others.push_back(in_background([&] {
+        return code_of([&] {
+          while (true) (void)store->subscribe();
+        });
+      }));
+    }
+    store->close();
+    for (auto& other : others) EXPECT_EQ(other.get(), ErrorCode::Closed);
+  }
+}
+
+TEST_F(ReadingStoreTest, CloseDeliversWhatWasDurableToThoseWhoHaveSubscribed) {
+  options_.delta_age = std::chrono::hours(1);
+  auto writing = std::make_unique<Process>([&] {
+    auto store = writer();
+    for (std::uint64_t number = 1; number <= 100; ++number) {
+      test::commit(*store, change(number), Durability::Durable);
+      if (number == 50) store->checkpoint();
+    }
+    ::kill(getpid(), SIGKILL);
+  });
+  ASSERT_TRUE(WIFSIGNALED(writing->wait()));
+  auto store = reader();
+  Subscription subscription = store->subscribe();
+  EXPECT_EQ(subscription.next()->commit_seq(), 1u);
+  store->close();
+  for (CommitSeq commit = 2; commit <= 100; ++commit) ASSERT_EQ(subscription.next()->commit_seq(), commit);
+  EXPECT_EQ(code_of([&] { return reader(); }), ErrorCode::StillRead);
+  EXPECT_EQ(code_of([&] { return subscription.next(); }), ErrorCode::Closed);
+  EXPECT_EQ(reader()->read().last_event(), 100u);
+}
+
 TEST_F(ReadingStoreTest, AnUncleanStoreIsShownWholeAndNotChanged) {
   Process process([&] {
     auto store = writer();

@@ -232,6 +232,26 @@ TEST_F(SequenceStore, AReservationThatIsRefusedLeavesTheBlockAsItWas) {
   EXPECT_EQ(next(10), 100u);
 }
 
+TEST_F(SequenceStore, ATransactionsTimeoutHoldsForTheNumbersThatItDraws) {
+  Options options = test::tiny_options();
+  options.sequence_block = 100;
+  options.timeout = std::chrono::minutes{2};
+  use(options);
+  store_->submit(set_of("a"), {}, {})->wait();
+  EXPECT_EQ(next(95), 0u);
+  Hold bulk("bulk.apply");
+  auto writer = in_background([&] { store_->submit(set_of("k", std::string(60'000, 'v')))->wait(); });
+  bulk.wait_for_arrivals();
+  const auto draw = [&] {
+    return store_->transaction().exclusive("x").timeout(milliseconds{1}).execute([](Txn& txn) {
+      return txn.next_sequence("s", 10);
+    });
+  };
+  EXPECT_EQ(code_of(draw), ErrorCode::Backpressure);
+  bulk.release();
+  writer.get();
+}
+
 // --- Clean ends and crashes
 
 TEST_F(SequenceStore, ACleanCloseLeavesNoGap) {

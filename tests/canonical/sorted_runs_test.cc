@@ -2,15 +2,18 @@
 #include "sorted_runs.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
+#include "support/child_process.h"
 #include "support/seed.h"
 #include "support/temp_dir.h"
 #include "support/thrown.h"
@@ -56,6 +59,21 @@ TEST_F(SortedRunsTest, SortRandomStringsInAnyNumberOfRuns) {
     }
     ASSERT_NO_FATAL_FAILURE(expect_sorts(strings, run_bytes)) << run_bytes;
   }
+}
+
+TEST_F(SortedRunsTest, HowManyRunsThereAreFewFilesAreOpen) {
+  test::ChildProcess child([&] {
+    const rlimit few{100, 100};
+    if (setrlimit(RLIMIT_NOFILE, &few) != 0) throw std::runtime_error("setting a limit");
+    SortedRuns runs(FileSystem::posix(), file(), 1);
+    for (int i = 0; i < 5000; ++i) runs.add(std::to_string(i * 7919 % 5000));
+    std::vector<std::string> all;
+    runs.for_each([&](std::string_view one) { all.emplace_back(one); });
+    if (all.size() != 5000 || !std::is_sorted(all.begin(), all.end())) throw std::runtime_error("not all, or not sorted");
+  });
+  child.wait();
+  EXPECT_TRUE(child.succeeded());
+  EXPECT_EQ(files(), std::vector<std::string>());
 }
 
 TEST_F(SortedRunsTest, KeepEqualAndEmptyStringsAsOftenAsTheyCame) {

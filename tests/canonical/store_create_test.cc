@@ -153,6 +153,7 @@ TEST_F(StoreCreate, OptionsThatCannotBeMakeNothing) {
   refused([](Options& o) { o.segment_bytes = limits::kMinSegmentBytes + 1; });
   refused([](Options& o) { o.segment_bytes = limits::kMaxSegmentBytes + 4096; });
   refused([](Options& o) { o.delta_bytes = limits::kMinDeltaBytes - 1; });
+  refused([](Options& o) { o.delta_bytes = limits::kMaxDeltaBytes + 1; });
   refused([](Options& o) { o.map_bytes = limits::kMinMapBytes - 1; });
   refused([](Options& o) { o.max_readers = 1; });
   refused([](Options& o) { o.sync_interval = std::chrono::milliseconds(0); });

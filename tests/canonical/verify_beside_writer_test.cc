@@ -37,7 +37,12 @@ WriteSet random_change(std::mt19937_64& random) {
 
 void write_until(Store& store, std::uint64_t seed, const std::atomic<bool>& stop) {
   std::mt19937_64 random(seed);
-  while (!stop.load()) submit(store, random_change(random), random() % 8 == 0 ? Durability::Durable : Durability::Applied);
+  while (!stop.load()) {
+    submit(store, random_change(random), random() % 8 == 0 ? Durability::Durable : Durability::Applied);
+#ifdef __SANITIZE_THREAD__
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // whoever verifies is slowed down far more than this is
+#endif
+  }
 }
 
 class VerifyBesideAWriter : public WritePath {

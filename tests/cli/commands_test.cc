@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "azoth/core/bytes.h"
 #include "azoth/core/clock.h"
+#include "azoth/db.h"
 #include "program.h"
 
 namespace azoth::test {
@@ -114,6 +116,35 @@ TEST(Commands, AppendPrintsTheId) {
   EXPECT_EQ(events[5]["metadata"]["by"], "x");
   EXPECT_EQ(events[5]["time"], format_time(*parse_time("2001-02-03T03:05:06.5Z")));
   EXPECT_EQ(store.ok({"append", "t", "--payload", "{}"}).out, "7\n");
+}
+
+TEST(Commands, AValueInBracketsIsTakenAsItIs) {
+  StoreDir store;
+  store.init();
+  for (const std::string value : {"[a,b]", "[a]\x1f", "[", "[\x1f", "[]\x1f\x1f"}) {
+    store.ok({"put", "k", value});
+    EXPECT_EQ(store.ok({"get", "k"}).out, value + "\n");
+    store.ok({"append", "t", "--payload=" + value});
+    store.ok({"append", "t", "--payload", value});
+    store.ok({"append", "t", "--", value});
+    const std::vector<Json> events = store.ok({"events", "--json", "--last", "3"}).json_lines();
+    ASSERT_EQ(events.size(), 3u);
+    for (const Json& event : events) EXPECT_EQ(event["payload_hex"], to_hex(value)) << event;
+  }
+}
+
+TEST(Commands, MetadataThatIsNullIsToldFromNone) {
+  StoreDir store;
+  store.init();
+  {
+    Db db = Db::open(store.path());
+    WriteSet set;
+    set.append({.type = "t", .tags = {}, .payload = {}, .metadata = "null"}).append({.type = "t", .tags = {}, .payload = {}});
+    db.submit(std::move(set))->wait();
+  }
+  const std::vector<Json> events = store.ok({"events", "--json"}).json_lines();
+  EXPECT_EQ(events.at(0)["metadata_hex"], "6e756c6c");
+  EXPECT_TRUE(events.at(1).at("metadata").is_null());
 }
 
 TEST(Commands, EventsInJsonHaveAllFieldsAndTheSourceText) {

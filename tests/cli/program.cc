@@ -90,6 +90,7 @@ Child::Child(const Arguments& arguments, const ChildOptions& options) {
   Pipe in;
   Pipe out;
   Pipe err;
+  if (options.hasty_input) ::fcntl(in.read, F_SETFL, O_NONBLOCK);
   if (options.terminal) {
     int terminal = -1;
     ::close(out.read);

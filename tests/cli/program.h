@@ -32,6 +32,7 @@ struct Result {
 
 struct ChildOptions {
   bool terminal = false;            // standard output and standard error are a terminal
+  bool hasty_input = false;         // standard input does not wait (O_NONBLOCK)
   std::vector<int> closed = {};     // standard descriptors it starts without
   std::string environment_db = {};  // $AZOTH_DB, if not empty
   std::filesystem::path work_directory = {};

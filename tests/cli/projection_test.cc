@@ -191,6 +191,29 @@ TEST_F(ProjectionCommand, TablesWithoutADeclarationAreListedAndQueriedButNotRun)
   EXPECT_THAT(run.err, HasSubstr("handlers of its own"));
 }
 
+TEST_F(ProjectionCommand, OneWhoseDeclarationCannotBeReadIsShownWithItsTables) {
+  declare_and_run();
+  append(R"({"account":"carol"})");
+  store_.run({"projection", "run", "--on-error", "dead-letter"});
+  write_file(store_.path() / "projections" / "accounts.sql", "x");
+  EXPECT_EQ(info()["generation"], 1);
+  EXPECT_EQ(info()["cursor"], 3);
+  EXPECT_EQ(store_.ok({"--json", "dlq", "list"}).json_lines().size(), 1u);
+  const Result query = store_.run({"sql", "--csv", "SELECT count(*) AS n FROM accounts"});
+  EXPECT_EQ(query.exit, 0);
+  EXPECT_EQ(query.out, "n\r\n2\r\n");
+  EXPECT_THAT(query.err, HasSubstr("accounts is not to be relied on"));
+}
+
+TEST_F(ProjectionCommand, MessagesInJsonAreUtf8WhateverTheNameIs) {
+  const Result run = store_.run({"--json", "projection", "run", "\xff"});
+  EXPECT_EQ(run.exit, 4);
+  for (const std::string& line : split_lines(run.err)) EXPECT_NO_THROW((void)Json::parse(line)) << line;
+  declare_and_run();
+  const Result query = store_.run({"--json", "sql", "SELECT 1 AS \"\xff\", 2 AS \"\xff\""});
+  EXPECT_NO_THROW((void)query.json()) << query.out;
+}
+
 TEST_F(ProjectionCommand, WithoutAStoreItIsNotFoundAndNothingIsMade) {
   StoreDir none;
   for (const char* command : {"list", "run"}) EXPECT_EQ(none.run({"projection", command}).exit, 4);

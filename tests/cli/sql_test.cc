@@ -1,4 +1,7 @@
 // The command sql: which projections it asks, and how it prints what they answer.
+#include <chrono>
+#include <thread>
+
 #include "accounts.h"
 
 namespace azoth::test {
@@ -43,7 +46,7 @@ TEST_F(SqlCommand, NullTextAndBytesAreToldApart) {
 }
 
 TEST_F(SqlCommand, AValueInBracketsIsOneValue) {
-  for (const std::string& value : {"[7]", "[1,2]", "[]", "[a"}) {
+  for (const std::string& value : {"[7]", "[1,2]", "[]", "[a", "[a]\x1f", "[a\x1f"}) {
     EXPECT_EQ(out({"SELECT ? AS v, typeof(?) AS t", value, value, "--csv"}),
               "v,t\r\n" + (value.find(',') != std::string::npos ? '"' + value + '"' : value) + ",text\r\n");
   }
@@ -104,6 +107,16 @@ TEST_F(SqlCommand, ItOnlyReadsAndSaysWhatIsWrong) {
 
 TEST_F(SqlCommand, TheQueryMayComeFromStandardInput) {
   EXPECT_EQ(store_.ok({"sql", "--csv", "-"}, "SELECT 1 AS one\n").out, "one\r\n1\r\n");
+}
+
+// Half of a query is another query.
+TEST_F(SqlCommand, TheQueryIsWaitedForWhereStandardInputDoesNotWait) {
+  Child child(store_.arguments({"sql", "--csv", "-"}), {.hasty_input = true});
+  child.send("SELECT owner FROM accounts");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const Result result = child.finish(" WHERE owner = 'bob'");
+  EXPECT_EQ(result.exit, 0);
+  EXPECT_EQ(result.out, "owner\r\nbob\r\n");
 }
 
 TEST_F(SqlCommand, ItAnswersBesideTheProcessThatKeepsItUpToDate) {

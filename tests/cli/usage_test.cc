@@ -89,6 +89,7 @@ TEST(Usage, WrongCommandLinesExitWith2AndSayWhy) {
                                         {"--segment-size", "1K", "status"},
                                         {"--segment-size", "2G", "status"},
                                         {"--delta-size", "1", "status"},
+                                        {"--delta-size", "65G", "status"},
                                         {"--db", "", "status"}};
   TempDir directory;
   for (const Arguments& arguments : wrong) {

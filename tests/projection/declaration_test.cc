@@ -117,11 +117,29 @@ TEST_F(DeclarationTest, ALiteralFieldWinsOverANestedOne) {
   EXPECT_THAT(evaluate(":a_b", R"({"a":1})"), HasSubstr("no field a_b"));
 }
 
+TEST_F(DeclarationTest, TheLastOfSeveralFieldsOfOneNameWins) {
+  EXPECT_EQ(evaluate(":f", R"({"f":1,"g":0,"f":2})"), "integer 2");
+  EXPECT_EQ(evaluate(":f", R"({"f":{"a":1,"b":2,"a":3}})"), R"(text {"a":3,"b":2})");
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += "\"m" + std::to_string(i) + "\":" + std::to_string(i) + ",";
+  EXPECT_EQ(evaluate(":m3 || ' ' || :m50 || ' ' || :m99", "{" + many + R"("m3":"x","m50":"y","m99":"z"})"), "text x y z");
+}
+
+// Each new member was looked for among all before it: this took minutes, in which nothing else could be done.
+TEST_F(DeclarationTest, AnObjectMayHaveVeryManyFields) {
+  std::string payload = "{\"f\":{";
+  for (int i = 0; i < 300'000; ++i) payload += "\"m" + std::to_string(i) + "\":" + std::to_string(i) + ",";
+  payload += "\"last\":1}}";
+  EXPECT_EQ(evaluate(":f_m299999 + :f_last", payload), "integer 300000");
+}
+
 TEST_F(DeclarationTest, PayloadsThatAreNoObjectsAreTheEventsError) {
   EXPECT_THAT(evaluate(":f", "[1]"), HasSubstr("no JSON object"));
   EXPECT_THAT(evaluate(":f", "{\"f\":"), HasSubstr("no JSON"));
   EXPECT_THAT(evaluate(":f", ""), HasSubstr("no JSON"));
   EXPECT_THAT(evaluate(":f", "{\"f\":" + std::string(100'000, '[')), HasSubstr("too deep"));
+  EXPECT_THAT(evaluate(":f", R"({"f":1})" + std::string("\0rest", 5)), HasSubstr("zero byte"));
+  EXPECT_THAT(evaluate(":f", "\xEF\xBB\xBF{\"f\":1}"), HasSubstr("byte order mark"));
   EXPECT_EQ(evaluate("1", "no JSON, and nobody asks for a field"), "integer 1");
 }
 
@@ -134,6 +152,8 @@ TEST_F(DeclarationTest, TheReservedNamesAreTheEvents) {
 TEST_F(DeclarationTest, WhatIsWrongIsNamedWithItsLine) {
   const std::string head = "-- azoth:projection p version 1\nCREATE TABLE t (x);\n";
   EXPECT_THAT(wrong("CREATE TABLE t (x);"), StartsWith("x.sql:1: it does not begin with"));
+  EXPECT_THAT(wrong("-- fine\n /* fine */\nCREATE VIEW v AS SELECT 1;\n" + head),
+              StartsWith("x.sql:3: this stands in front of"));
   EXPECT_THAT(wrong("\n-- azoth:on a\n"), StartsWith("x.sql:2: a declaration begins with"));
   EXPECT_THAT(wrong("-- azoth:projection a/b version 1"), HasSubstr("x.sql:1: 'a/b' cannot name"));
   EXPECT_THAT(wrong("-- azoth:projection a version one"), HasSubstr("N is a number"));

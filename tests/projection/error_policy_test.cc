@@ -2,7 +2,9 @@
 // database, which is nobody's fault.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 #include "projection_support.h"
 
@@ -63,6 +65,25 @@ TEST_F(ErrorPolicyTest, AFailedProjectionGoesOnWhenItIsResumed) {
   projector->resume("counts");
   projector->catch_up("counts");
   EXPECT_EQ(rows(), (Rows{{"p", 1}}));
+}
+
+TEST_F(ErrorPolicyTest, WhoListensIsToldOfEachFailure) {
+  poison_["p"] = kAlways;
+  count(1, "p");
+  auto projector = this->projector();
+  std::vector<ProjectionState> told;
+  projector->listen([&](const ProjectionChange& change) { told.push_back(change.state); });
+  projector->add(poisoned({}));
+  const auto fails = [&] { EXPECT_EQ(code_of([&] { return projector->catch_up("counts"); }), ErrorCode::ProjectionFailed); };
+  fails();
+  projector->resume("counts");
+  fails();
+  projector->rebuild("counts");
+  fails();
+  projector->pause("counts");
+  projector->resume("counts");
+  fails();
+  EXPECT_EQ(std::ranges::count(told, ProjectionState::Failed), 4);
 }
 
 TEST_F(ErrorPolicyTest, RetriesAreAsManyAsWereGivenAndWaitTheirBackoff) {

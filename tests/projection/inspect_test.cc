@@ -53,6 +53,20 @@ TEST_F(InspectTest, SaysWhatIsWrong) {
   EXPECT_THAT(inspect().at(0).problem.value_or(""), HasSubstr("does not name a generation"));
 }
 
+// Its tables are there, whatever has become of what they were made by.
+TEST_F(InspectTest, ADeclarationThatCannotBeReadDoesNotHideTheTables) {
+  count(3);
+  projector_with(counting(7))->catch_up("counts");
+  std::ofstream(folder() / "counts.sql") << "x";
+  const ProjectionInfo info = inspect().at(0);
+  EXPECT_TRUE(info.declared);
+  EXPECT_EQ(info.generation, 1u);
+  EXPECT_EQ(info.version, 7u);
+  EXPECT_EQ(info.cursor, 3u);
+  EXPECT_EQ(info.file, folder() / "counts.1.db");
+  EXPECT_THAT(info.problem.value_or(""), HasSubstr("does not begin with"));
+}
+
 // Another process writes the log and runs the projection, and this one's log has not heard of it yet.
 TEST_F(InspectTest, ALogThatHasNotHeardOfTheNewestEventsIsNoProblem) {
   count(5);

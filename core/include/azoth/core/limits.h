@@ -23,6 +23,7 @@ inline constexpr std::size_t kDefaultMaxTransactionBytes = std::size_t{64} << 20
 inline constexpr std::size_t kMinSegmentBytes = std::size_t{64} << 10;
 inline constexpr std::size_t kMaxSegmentBytes = std::size_t{1} << 30;
 inline constexpr std::size_t kMinDeltaBytes = std::size_t{64} << 10;
+inline constexpr std::size_t kMaxDeltaBytes = std::size_t{64} << 30;
 inline constexpr std::size_t kMinMapBytes = std::size_t{1} << 20;
 
 }  // namespace azoth::limits
