@@ -31,6 +31,9 @@ void write_commit(Store& store, CommitSeq number) {
   std::string value = std::to_string(number) + ".";
   value.resize(number % 97 == 0 ? 40'000 : number % 5 == 0 ? 12'000 : 300, 'v');
   ASSERT_EQ(put(store, "number", value).commit_seq, number);
+#ifdef __SANITIZE_THREAD__
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));  // whoever reads is slowed down far more than this is
+#endif
 }
 
 void expect_right(const std::vector<std::string>& records, CommitSeq after) {

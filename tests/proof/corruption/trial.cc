@@ -60,7 +60,9 @@ void limit(int what, rlim_t most) {
 
 void live_narrowly() {
   limit(RLIMIT_CORE, 0);
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)  // which need terabytes of it
   limit(RLIMIT_AS, kMemory);
+#endif
   limit(RLIMIT_FSIZE, kLargestFile);
   mallopt(M_MMAP_THRESHOLD, 64 << 20);  // copies of all files come and go, and need not come from the system each time
   mallopt(M_TRIM_THRESHOLD, 64 << 20);

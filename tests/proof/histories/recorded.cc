@@ -139,8 +139,16 @@ void Recorded::add_beginning(std::size_t life) {
   }
 }
 
+// In an earlier life; this attempt was told so, or was killed, refused or given up before.
+bool Recorded::was_applied_before(const Attempt& attempt) const {
+  if (attempt.answer && attempt.answer->already_applied) return true;
+  if (attempt.answer && attempt.answer->ending == Ending::Committed) return false;
+  const Ledger::Commit* commit = ledger_.commit(attempt.txn);
+  return commit != nullptr && commit->number <= evidence_.lives[ledger_.life_of(attempt)].last_commit;
+}
+
 void Recorded::add_of_life(const Attempt& attempt) {
-  if (attempt.answer && attempt.answer->already_applied) return;  // in an earlier life
+  if (was_applied_before(attempt)) return;  // which the beginning has
   if (!attempt.answer) {
     RecordedTxn& txn = add(attempt, TxnOutcome::Unknown);
     tell_appends(txn, attempt);

@@ -24,6 +24,7 @@ class Recorded {
   void add_missing(const Attempt& attempt);
   void add_reader(const Attempt& attempt);
   void add_of_life(const Attempt& attempt);
+  bool was_applied_before(const Attempt& attempt) const;
   void add_beginning(std::size_t life);
   void add_opening(const Life& life);
   void add_flushes(const Life& life);
