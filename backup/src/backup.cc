@@ -62,7 +62,7 @@ class Registration {
     set_.commit = commit;
     try {
       retention_.set(set_);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       return std::string("the store goes on keeping the journal that this snapshot has: ") + error.what();
     }
     return std::nullopt;
@@ -188,8 +188,17 @@ class Backup {
                                                      .place = set_directory_.string()});
     AZOTH_FAULT("backup.registered");
     pin();
-    if (base) require_same_history(*source_, content_, *base, registration.before(), options_.key);
+    if (base) {
+      require_same_history(*source_, content_, *base, registration.before(), options_.key);
+    } else {
+      refuse_older_copy(*source_, content_, set, options_.key);
+    }
     if (base && base->manifest->last_commit == content_.totals.last_commit) {
+      if (sealed_at_ && !base->manifest->sealed) {
+        throw Error(ErrorCode::InvalidArgument, "nothing was committed since snapshot " + std::to_string(base->ordinal) +
+                                                    ", which does not say that the history ends with it; make a full "
+                                                    "one that does");
+      }
       report_.notes.push_back("nothing was committed since snapshot " + std::to_string(base->ordinal) +
                               "; no snapshot was added");
       report_.snapshot = *base;

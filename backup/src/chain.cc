@@ -38,27 +38,49 @@ class Planner {
     for (auto at = whole_.rbegin(); at != whole_.rend(); ++at) {
       if (!is_full(**at) || !may_begin(*(*at)->manifest)) continue;
       before_all = false;
-      const std::map<CommitSeq, Path> reached = reachable(**at);
-      for (const auto& [through, path] : reached) {
-        if (!is_end(*path.back()->manifest)) continue;
+      const Reached reached = reachable(**at);
+      for (const auto& [through, step] : reached) {
+        if (!is_end(*step.snapshot->manifest)) continue;
+        const Path path = path_to(step);
         require_nothing_behind(path);
         return chain_of(path);
       }
-      const Path& furthest = reached.rbegin()->second;
-      if (best.empty() || end_of(furthest) > end_of(best)) best = furthest;
+      const auto& [furthest, step] = *reached.rbegin();
+      if (best.empty() || furthest > end_of(best)) best = path_to(step);
     }
     if (before_all) fail_before();
     fail_behind(best);
   }
 
  private:
+  // How a commit is reached: by a snapshot that continues another.
+  struct Step {
+    const SnapshotInfo* snapshot;
+    const Step* before;  // none for a full
+  };
+  using Reached = std::map<CommitSeq, Step>;
+
+  static Path path_to(const Step& last) {
+    Path path;
+    for (const Step* step = &last; step != nullptr; step = step->before) path.push_back(step->snapshot);
+    std::reverse(path.begin(), path.end());
+    return path;
+  }
+
   static bool is_full(const SnapshotInfo& snapshot) { return snapshot.manifest->type == SnapshotType::Full; }
   static CommitSeq end_of(const Path& path) { return path.back()->manifest->last_commit; }
 
   void choose_history(const std::vector<SnapshotInfo>& snapshots) {
     const Manifest* newest = nullptr;
     for (const SnapshotInfo& snapshot : snapshots) {
-      if (!snapshot.manifest) continue;
+      if (!snapshot.manifest) {
+        if (snapshot.state == SnapshotState::Broken && !target_.timeline) {
+          doubt_ = "snapshot " + std::to_string(snapshot.ordinal) +
+                   " is newer than what says which history is restored, and cannot be read: it may be of another one";
+        }
+        continue;
+      }
+      doubt_.clear();
       if (target_.timeline && snapshot.manifest->timeline() != *target_.timeline) continue;
       newest = &*snapshot.manifest;
     }
@@ -114,23 +136,21 @@ class Planner {
   }
 
   // The commits that diffs lead to from this full, each with the first way there that was found.
-  std::map<CommitSeq, Path> reachable(const SnapshotInfo& full) const {
-    std::map<CommitSeq, Path> reached{{full.manifest->last_commit, {&full}}};
+  Reached reachable(const SnapshotInfo& full) const {
+    Reached reached{{full.manifest->last_commit, {&full, nullptr}}};
     for (const SnapshotInfo* snapshot : whole_) {  // by ordinal, so that each path is, too
       if (is_full(*snapshot) || snapshot->ordinal < full.ordinal) continue;
       const auto from = reached.find(snapshot->manifest->after_commit);
-      if (from == reached.end() || from->second.back()->manifest->last_event != snapshot->manifest->after_event) {
-        continue;
-      }
-      Path path = from->second;
-      path.push_back(snapshot);
-      reached.try_emplace(snapshot->manifest->last_commit, std::move(path));
+      const bool continues = from != reached.end() &&
+                             from->second.snapshot->manifest->last_event == snapshot->manifest->after_event;
+      if (continues) reached.try_emplace(snapshot->manifest->last_commit, Step{snapshot, &from->second});
     }
     return reached;
   }
 
-  static Chain chain_of(const Path& path) {
+  Chain chain_of(const Path& path) const {
     Chain chain;
+    chain.note = doubt_;
     for (const SnapshotInfo* snapshot : path) chain.snapshots.push_back(*snapshot->manifest);
     return chain;
   }
@@ -215,6 +235,7 @@ class Planner {
   std::vector<const SnapshotInfo*> whole_;  // of this history, by ordinal
   std::vector<const SnapshotInfo*> broken_;
   std::vector<const SnapshotInfo*> unreadable_;  // broken, and of no known history
+  std::string doubt_;  // about which history is meant
 };
 
 }  // namespace

@@ -149,6 +149,22 @@ void require_same_history(BackupSource& source, const BackupSource::Content& con
   }
 }
 
+void refuse_older_copy(BackupSource& source, const BackupSource::Content& content, const SnapshotSet& set,
+                       const Key* key) {
+  const Uuid timeline = source.lineage().front().id;
+  std::optional<SnapshotInfo> newest;
+  for (SnapshotInfo& info : set.list()) {
+    if (info.state != SnapshotState::Whole || info.manifest->timeline() != timeline) continue;
+    if (!newest || info.manifest->last_commit >= newest->manifest->last_commit) newest = std::move(info);
+  }
+  if (!newest) return;
+  const SameHistory history(source, content, *newest->manifest, key);
+  if (history.is_another()) fail_another(*newest, content.totals);
+  if (history.is_at_the_end()) return;
+  const std::optional<CommitFacts> commit = history.last_commit_in_journal();
+  if (commit && !history.is_last_commit(*commit)) fail_another(*newest, content.totals);
+}
+
 SnapshotInfo base_for_diff(const SnapshotSet& set, const Lineage& lineage) {
   std::vector<SnapshotInfo> candidates;
   for (SnapshotInfo& info : set.list()) {

@@ -1,4 +1,5 @@
 #include <map>
+#include <new>
 #include <utility>
 
 #include "azoth/core/error.h"
@@ -138,14 +139,25 @@ void PendingSnapshot::close_file(std::unique_ptr<BlockFileWriter> writer) {
 
 namespace {
 
+// Of what is being caught.
+[[noreturn]] void throw_with_unknown_outcome() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    throw error.with_unknown_outcome();
+  } catch (const std::bad_alloc&) {
+    throw no_memory().with_unknown_outcome();
+  }
+}
+
 // What everybody sees of it from now on. It is there, whatever fails here, so that is no "nothing was added".
 SnapshotInfo published(SnapshotSet::Impl& set, std::uint64_t ordinal) {
   try {
     SnapshotInfo info = set.inspect(ordinal, set.files.scan().snapshots.at(ordinal), false);
     if (info.manifest) return info;
     throw Error(ErrorCode::Io, "the snapshot was published, and cannot be read: " + info.why);
-  } catch (const Error& error) {
-    throw error.with_unknown_outcome();
+  } catch (const std::exception&) {
+    throw_with_unknown_outcome();
   }
 }
 
@@ -180,15 +192,19 @@ SnapshotInfo PendingSnapshot::publish(const Manifest& facts) {
   hold.unlock();  // what follows may take long; nothing else touches these files
   state_->read_back(manifest);
   hold.lock();
+  if (manifest.type == SnapshotType::Diff && base_of(manifest, set).manifest_hash != manifest.base_hash) {
+    throw Error(ErrorCode::InvalidArgument, "snapshot " + std::to_string(manifest.base_ordinal) +
+                                                ", which a diff was to continue, was replaced meanwhile");
+  }
   set.files.sync();  // the entries of the files, before the one that counts on them
   const std::string name = SetFiles::manifest_name(state_->ordinal);
   try {
     write_file_atomically(set.files.fs(), set.files.path(name), content);
-  } catch (const Error& error) {
+  } catch (const std::exception&) {
     if (!set.files.fs().exists(set.files.path(name))) throw;
     state_->done = true;
     set.writing.erase(state_->ordinal);
-    throw error.with_unknown_outcome();
+    throw_with_unknown_outcome();
   }
   state_->done = true;
   set.writing.erase(state_->ordinal);

@@ -73,7 +73,7 @@ PurgePlan plan_purge(const std::vector<SnapshotInfo>& snapshots, std::size_t kee
   };
   PurgePlan plan;
   for (auto at = snapshots.rbegin(); at != snapshots.rend(); ++at) {
-    const bool kept = histories.empty() || at->state == SnapshotState::Unfinished ||
+    const bool kept = histories.empty() || at->state == SnapshotState::Unfinished || at->may_be_whole ||
                       std::any_of(histories.begin(), histories.end(), [&](const History& history) {
                         return concerns(history, *at) && at->ordinal >= history.oldest_kept();
                       });

@@ -106,6 +106,7 @@ class Restore {
   RestoreReport run() {
     require_empty(target_);
     chain_ = set_.chain(options_.target);
+    if (!chain_.note.empty()) report_.notes.push_back(chain_.note + "; a timeline says which is meant");
     for (const Manifest& manifest : chain_.snapshots) report_.snapshots.push_back(manifest.ordinal);
     verify_chain();
     AZOTH_FAULT("restore.verified");
@@ -345,7 +346,8 @@ class Restore {
         });
       }
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::NotFound && !error.corruption()) throw;
+      // What is restored does not need them, whatever the matter is.
+      if (error.code() == ErrorCode::Cancelled) throw;
       report_.notes.push_back(std::string("whether sequences were moved back is not known: ") + error.what());
     }
   }

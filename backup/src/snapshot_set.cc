@@ -183,7 +183,7 @@ PurgeReport SnapshotSet::repair(bool remove_broken) {
   if (remove_broken) {
     const std::vector<SnapshotInfo> all = impl_->list(impl_->writing);
     for (auto at = all.rbegin(); at != all.rend(); ++at) {
-      if (at->state != SnapshotState::Broken) continue;
+      if (at->state != SnapshotState::Broken || at->may_be_whole) continue;
       impl_->remove(at->ordinal, found.snapshots.at(at->ordinal));
       report.removed.push_back(at->ordinal);
     }

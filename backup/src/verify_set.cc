@@ -77,17 +77,14 @@ class Verification {
     meter.end();
   }
 
-  // What is wrong is noted, each file by itself; anything but damage ends the verification.
+  // What is wrong is noted, each file by itself.
   template <class Check>
   void add_task(SetReport::Snapshot& snapshot, std::vector<std::function<void(std::size_t)>>& tasks, Check check) {
     tasks.emplace_back([this, &snapshot, check](std::size_t) {
       try {
         check(*snapshot.manifest);
       } catch (const Error& error) {
-        if (!error.corruption() && error.code() != ErrorCode::NotFound &&
-            error.code() != ErrorCode::UnsupportedFormat) {
-          throw;
-        }
+        if (error.code() == ErrorCode::Cancelled || error.code() == ErrorCode::OutOfMemory) throw;
         std::lock_guard lock(mutex_);
         snapshot.problems.push_back(error.what());
       }

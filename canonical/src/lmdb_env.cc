@@ -357,8 +357,13 @@ std::optional<LmdbCheck> LmdbEnv::check_transaction(MDB_txn* txn, Check check) {
   LmdbFile file(data_fd_, data_file_);
   const std::size_t id = mdb_txn_id(txn);
   if (std::optional<LmdbMeta> meta = file.of_transaction(id)) return check(file, *meta);
-  std::unique_ptr<MDB_txn, decltype(&mdb_txn_abort)> newest(begin_fresh_read(), mdb_txn_abort);
-  if (mdb_txn_id(newest.get()) != id) return std::nullopt;
+  try {
+    std::unique_ptr<MDB_txn, decltype(&mdb_txn_abort)> newest(begin_fresh_read(), mdb_txn_abort);
+    if (mdb_txn_id(newest.get()) != id) return std::nullopt;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::ReadersFull) throw;
+    return std::nullopt;  // the next time tells
+  }
   throw Error(ErrorCode::Corruption,
               data_file_.string() + " does not have transaction " + std::to_string(id) +
                   ", which lock.mdb beside it tells of: it was replaced while a process had the store open. End that "

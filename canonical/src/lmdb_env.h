@@ -173,6 +173,7 @@ class LmdbEnv {
   std::uint64_t leaf_pages(Table table);  // pages that hold the table's entries
 
   // Looks at all pages of a snapshot, without LMDB. Nothing if it is not the newest or the one before it any more.
+  // Throws Corruption if the file was replaced beside a process that has it open.
   std::optional<LmdbCheck> check_pages(const LmdbReadTxn& snapshot);
 
  private:

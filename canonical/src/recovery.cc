@@ -34,13 +34,15 @@ std::string bad_header_of_flushed(const SegmentReader& reader) {
 class Planner {
  public:
   Planner(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
-          const JournalFiles& files, CommitSeq lmdb_commit, CommitSeq told_through)
+          const JournalFiles& files, CommitSeq lmdb_commit, CommitSeq told_through,
+          const std::function<CommitSeq()>& lmdb_now)
       : fs_(fs),
         directory_(directory),
         identity_(identity),
         files_(files),
         lmdb_commit_(lmdb_commit),
-        last_told_(std::min(told_through, lmdb_commit)) {}
+        last_told_(std::min(told_through, lmdb_commit)),
+        lmdb_now_(lmdb_now) {}
 
   ReplayPlan plan() {
     collect_chain();
@@ -127,7 +129,7 @@ class Planner {
   }
 
   void check_lmdb(const SegmentReader& reader, std::uint64_t offset, const BatchHeader& batch) const {
-    if (batch.lmdb_through <= lmdb_commit_) return;
+    if (batch.lmdb_through <= lmdb_commit_ || (lmdb_now_ && batch.lmdb_through <= lmdb_now_())) return;
     refuse("LMDB ends with commit " + std::to_string(lmdb_commit_) + ", but " + place(reader.path(), offset) +
            " says that it held commit " + std::to_string(batch.lmdb_through) +
            ": canonical/data.mdb has lost commits or is an older copy");
@@ -189,6 +191,7 @@ class Planner {
   const JournalFiles& files_;
   const CommitSeq lmdb_commit_;
   const CommitSeq last_told_;  // of what LMDB holds, what the journal has been told of durably
+  const std::function<CommitSeq()>& lmdb_now_;
   std::vector<const JournalFiles::Segment*> chain_;
   // Segments behind the last one with a header were used, and all in them is in LMDB. Then the last one's end, which a
   // successor's header would tell, is not known, and what looks like commits above M in it is not.
@@ -228,7 +231,7 @@ std::vector<std::string> check_spares_are_unused(FileSystem& fs, const std::file
 
 ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                          const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean,
-                         CommitSeq told_through) {
+                         CommitSeq told_through, const std::function<CommitSeq()>& lmdb_now) {
   refuse_strangers(fs, directory, identity, files, lmdb_commit);
   const JournalFiles::Segment* newest = files.newest();
   if (clean && newest != nullptr && newest->number == clean->segment_number && clean->last_commit == lmdb_commit) {
@@ -237,7 +240,7 @@ ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory,
     plan.tail = *clean;
     return plan;
   }
-  return Planner(fs, directory, identity, files, lmdb_commit, told_through).plan();
+  return Planner(fs, directory, identity, files, lmdb_commit, told_through, lmdb_now).plan();
 }
 
 bool is_done_with(const JournalIdentity& identity, const JournalFiles::Segment& segment) {

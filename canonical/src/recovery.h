@@ -42,10 +42,12 @@ struct ReplayPlan {
 
 // `clean` is where the journal ended when the store was last closed, if it was: while no newer segment exists, nothing
 // was written since and nothing needs to be read. `told_through`: what LMDB holds behind that commit are bulk
-// transactions, which are durable before the journal is told of them; that they are not in it is no damage.
+// transactions, which are durable before the journal is told of them; that they are not in it is no damage. `lmdb_now`:
+// beside a writer, what LMDB holds by now, of which a batch may tell that was written since.
 ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                          const JournalFiles& files, CommitSeq lmdb_commit, const std::optional<JournalTail>& clean,
-                         CommitSeq told_through = std::numeric_limits<CommitSeq>::max());
+                         CommitSeq told_through = std::numeric_limits<CommitSeq>::max(),
+                         const std::function<CommitSeq()>& lmdb_now = {});
 
 // Whether a segment of another timeline only waits to be recycled: one of an ancestor, of which everything is in LMDB or
 // lies behind the fork and is dead; or any from before the timeline began, which repair has seen and given up.

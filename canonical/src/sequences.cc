@@ -85,7 +85,11 @@ Sequences::Range Sequences::allocate(std::string_view name, std::uint64_t n, Dur
   check_sequence_name(name);
   check();  // before anything is kept for the name
   Sequence& sequence = find_or_make(name);
-  std::lock_guard lock(sequence.mutex);
+  std::unique_lock lock(sequence.mutex, deadline);  // who reserves a block has it, and may have to wait
+  if (!lock) {
+    throw Error(ErrorCode::Backpressure, "numbers of the sequence " + printable(name) +
+                                             " were not to be had in time: others wait for a block of it");
+  }
   check();
   if (!sequence.loaded) load(name, sequence);
   if (n > sequence.end - sequence.next) reserve(name, sequence, n, level, deadline);

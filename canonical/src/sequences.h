@@ -84,7 +84,7 @@ class Sequences {
 
  private:
   struct Sequence {
-    std::mutex mutex;  // everything below
+    std::timed_mutex mutex;  // everything below
     bool loaded = false;
     std::uint64_t next = 0;
     std::uint64_t end = 0;       // of the block

@@ -188,10 +188,21 @@ void DirectoryClaim::failure_is_settled() {
   if (ftruncate(lock_->fd(), kPidBytes) != 0) throw_errno(errno, "writing the lock file");
 }
 
+namespace {
+
+// -1 if there is none, or none that this process may look at. That there is no descriptor for it says nothing of writers.
+int open_lock(const StorePaths& paths) {
+  int fd = ::open(paths.lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0 && errno != ENOENT && errno != EACCES && errno != ELOOP) throw_errno(errno, "opening " + paths.lock.string());
+  return fd;
+}
+
+}  // namespace
+
 // The lock file is written by every writer when it has the lock, before it does anything else. It is looked at before
 // the lock is, because a writer that comes in between has the lock or has changed it.
 std::optional<std::string> last_writer(const StorePaths& paths) {
-  int fd = ::open(paths.lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  int fd = open_lock(paths);
   if (fd < 0) return "";
   struct stat status {};
   std::array<char, kPidBytes> pid{};
@@ -207,7 +218,7 @@ std::optional<std::string> last_writer(const StorePaths& paths) {
 }
 
 std::optional<CommitSeq> failed_writer_durable_seq(const StorePaths& paths) {
-  int fd = ::open(paths.lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  int fd = open_lock(paths);
   if (fd < 0) return std::nullopt;
   std::array<char, 128> text{};
   ssize_t size = pread(fd, text.data(), text.size() - 1, 0);

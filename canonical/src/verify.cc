@@ -277,10 +277,10 @@ void verify_journal(FileSystem& fs, const std::filesystem::path& directory, cons
     try {
       JournalFiles files = list_journal(fs, directory, identity);
       ReplayPlan plan = plan_recovery(fs, directory, identity, files, in_lmdb, std::nullopt,
-                                      last_not_bulk(environment.lmdb.begin_read(), in_lmdb));
+                                      last_not_bulk(environment.lmdb.begin_read(), in_lmdb), lmdb_commit);
       report.journal_segments = files.segments.size();
       report.journal_batches = plan.batches;
-      report.notes = plan.damage;
+      report.notes.insert(report.notes.end(), plan.damage.begin(), plan.damage.end());
       return;
     } catch (const Error& error) {
       if (!error.corruption() && error.code() != ErrorCode::NotFound) throw;

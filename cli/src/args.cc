@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <limits>
 
@@ -71,9 +70,31 @@ std::string command_words(const CLI::App& app) {
   return words;
 }
 
+// CLI11 takes "[a,b]" apart where an argument may be given several times, unless there is something behind it. What
+// is an option and what a value it alone knows: so whatever may have such a value gets it, and loses it again.
+constexpr char kBehindBracket = '\x1f';
+
+bool may_be_taken_apart(std::string_view argument) {
+  if (!argument.starts_with("--")) return argument.starts_with('[');
+  const std::size_t equals = argument.find('=');
+  return equals != std::string_view::npos && argument.substr(equals + 1).starts_with('[');
+}
+
+void keep_whole(std::vector<std::string>& arguments) {
+  for (std::string& argument : arguments) {
+    if (may_be_taken_apart(argument)) argument += kBehindBracket;
+  }
+}
+
+std::string as_given(std::string value) {
+  if (may_be_taken_apart(value) && value.ends_with(kBehindBracket)) value.pop_back();
+  return value;
+}
+
 // CLI11's words, except where they do not say what to do.
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   std::vector<std::string> extra = app.remaining(true);
+  for (std::string& argument : extra) argument = as_given(std::move(argument));
   if (command_of(app)->get_require_subcommand_min() > 0) {
     std::string words = command_words(app);
     if (extra.empty()) return "a command is required" + (words.empty() ? words : ": azoth " + words + "COMMAND");
@@ -101,25 +122,6 @@ std::optional<std::string> misread(const std::vector<std::string>& arguments) {
     }
   }
   return std::nullopt;
-}
-
-// It takes "[a,b]" apart, too, where an argument may be given several times, unless there is something behind it. Each
-// value that begins with a bracket gets it, so that what was there already stays.
-constexpr char kBehindBracket = '\x1f';
-
-void keep_whole(std::vector<std::string>& arguments) {
-  bool options = true;
-  for (std::string& argument : arguments) {
-    if (argument == "--") options = false;
-    std::size_t value = 0;
-    if (options && argument.starts_with("--")) value = std::min(argument.find('='), argument.size() - 1) + 1;
-    if (argument.substr(value).starts_with('[')) argument += kBehindBracket;
-  }
-}
-
-std::string as_given(std::string value) {
-  if (value.starts_with('[')) value.pop_back();
-  return value;
 }
 
 std::filesystem::path directory_from(const std::optional<std::string>& given) {
@@ -154,7 +156,7 @@ CLI::Option* add_texts(CLI::App& app, const std::string& name, std::vector<std::
 
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& target, const std::string& help) {
   CLI::callback_t take = [&target, name](const CLI::results_t& values) {
-    return target = count_of(name, values.back()), true;
+    return target = count_of(name, as_given(values.back())), true;
   };
   return app.add_option(name, take, help)->type_name("N");
 }
@@ -162,7 +164,7 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, std::uint64_t& ta
 CLI::Option* add_count(CLI::App& app, const std::string& name, std::optional<std::uint64_t>& target,
                        const std::string& help) {
   CLI::callback_t take = [&target, name](const CLI::results_t& values) {
-    return target = count_of(name, values.back()), true;
+    return target = count_of(name, as_given(values.back())), true;
   };
   return app.add_option(name, take, help)->type_name("N");
 }
@@ -170,10 +172,11 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, std::optional<std
 CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::size_t& target, std::size_t least, std::size_t most,
                        const std::string& help) {
   CLI::callback_t take = [&target, name, least, most](const CLI::results_t& values) {
-    std::optional<std::uint64_t> size = parse_size(values.back());
-    if (!size) fail(name, fmt::format("\"{}\" is not a size; write a number of bytes, or 64K, 16M, 1G", values.back()));
-    if (*size < least) fail(name, fmt::format("{} is too small; the least is {}", values.back(), human_bytes(least)));
-    if (*size > most) fail(name, fmt::format("{} is too large; the most is {}", values.back(), human_bytes(most)));
+    const std::string given = as_given(values.back());
+    std::optional<std::uint64_t> size = parse_size(given);
+    if (!size) fail(name, fmt::format("\"{}\" is not a size; write a number of bytes, or 64K, 16M, 1G", given));
+    if (*size < least) fail(name, fmt::format("{} is too small; the least is {}", given, human_bytes(least)));
+    if (*size > most) fail(name, fmt::format("{} is too large; the most is {}", given, human_bytes(most)));
     target = *size;
     return true;
   };

@@ -42,12 +42,23 @@ bool is_at(int fd, const std::filesystem::path& path) {
   return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
+// Never waits, as for a pipe whose other end nobody opens; and what is no regular file was put there by somebody else.
+int open_regular(const std::filesystem::path& path, int flags) {
+  const int fd = ::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  struct stat status {};
+  if (fd < 0 || (fstat(fd, &status) == 0 && S_ISREG(status.st_mode))) return fd;
+  ::close(fd);
+  errno = EINVAL;
+  return -1;
+}
+
 }  // namespace
 
 std::optional<LockFile> LockFile::try_lock(const std::filesystem::path& path, Mode mode) {
   const bool exclusive = mode == Mode::Exclusive;
   const int flags = exclusive ? O_RDWR | O_CREAT : O_RDONLY;
-  LockFile file(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, 0600));
+  LockFile file(open_regular(path, flags));
+  if (file.fd_ < 0 && errno == EINVAL) throw Error(ErrorCode::Corruption, path.string() + " is no regular file");
   if (file.fd_ < 0) throw_errno(errno, "opening " + path.string());
   struct flock lock = whole_file(exclusive ? F_WRLCK : F_RDLCK);
   if (fcntl(file.fd_, F_OFD_SETLK, &lock) != 0) {
@@ -65,7 +76,7 @@ LockFile::~LockFile() {
 }
 
 std::optional<std::string> LockFile::last_holder(const std::filesystem::path& path) {
-  LockFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  LockFile file(open_regular(path, O_RDONLY));
   if (file.fd_ < 0) return std::nullopt;
   std::array<char, kPidBytes> text{};
   const ssize_t size = pread(file.fd_, text.data(), text.size(), 0);
@@ -76,7 +87,7 @@ std::optional<std::string> LockFile::last_holder(const std::filesystem::path& pa
 }
 
 bool LockFile::is_held(const std::filesystem::path& path) {
-  LockFile file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  LockFile file(open_regular(path, O_RDONLY));
   struct flock lock = whole_file(F_RDLCK);
   return file.fd_ >= 0 && fcntl(file.fd_, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }

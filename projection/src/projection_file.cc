@@ -6,6 +6,7 @@
 
 #include "azoth/core/bytes.h"
 #include "azoth/core/error.h"
+#include "azoth/core/event.h"
 #include "azoth/core/fault.h"
 
 namespace azoth {
@@ -64,6 +65,9 @@ DeadLetter read_dead_letter(const SqlStatement& row) {
   letter.commit_seq = from_sql(row.int64(1));
   letter.commit_time = time_from_sql(row.int64(2));
   letter.body = row.blob(3);
+  if (!event_codec::well_formed(letter.body)) {
+    throw Error(ErrorCode::Corruption, "the dead letter of event " + std::to_string(letter.event_id) + " is damaged");
+  }
   letter.attempts = static_cast<std::uint32_t>(row.int64(4));
   letter.error = row.text(5);
   letter.first_failed = time_from_sql(row.int64(6));

@@ -130,7 +130,7 @@ std::optional<SqlRow> SqlResult::next() {
 // --- Queries
 
 Queries::Queries(const std::filesystem::path& directory, FileSystem& fs)
-    : pool_(std::make_shared<QueryPool>(fs, std::filesystem::absolute(directory) / "projections")) {}
+    : pool_(std::make_shared<QueryPool>(fs, real_folder(std::filesystem::absolute(directory)) / "projections")) {}
 
 Queries::~Queries() { pool_->close(); }
 

@@ -75,6 +75,7 @@ std::unique_ptr<QueryLease::Reader> QueryPool::take_idle(std::span<const std::st
   std::unique_ptr<Reader> found;
   const auto oldest = std::chrono::steady_clock::now() - kMaxIdleTime;
   std::lock_guard lock(mutex_);
+  outdated.reserve(idle_.size());  // so that nothing fails while places are empty
   for (auto at = idle_.rbegin(); at != idle_.rend(); ++at) {
     Reader& reader = **at;
     if (std::ranges::equal(reader.projections, names)) {

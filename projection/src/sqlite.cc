@@ -83,7 +83,15 @@ std::unique_ptr<sqlite3, Closer> open_target(File& file) {
 
 // --- what queries use too
 
+std::filesystem::path real_folder(const std::filesystem::path& folder) {
+  std::error_code unknown;
+  std::filesystem::path real = std::filesystem::weakly_canonical(folder, unknown);
+  return unknown ? folder : real;
+}
+
 std::optional<ErrorCode> trouble_code(int code) {
+  // A full-text index that does not fit its table any more: the statement's mistake, and no damage of the file.
+  if (code == SQLITE_CORRUPT_VTAB) return std::nullopt;
   switch (code & 0xff) {
     case SQLITE_FULL:
       return ErrorCode::NoSpace;
@@ -140,7 +148,9 @@ SqlValue::Type column_type(sqlite3_stmt* statement, int column) {
 
 // --- Connection
 
-Connection::Connection(const std::filesystem::path& path, Mode mode) : path_(path.string()) { open(mode, nullptr); }
+Connection::Connection(const std::filesystem::path& path, Mode mode) : path_(real_folder(path.parent_path()) / path.filename()) {
+  open(mode, nullptr);
+}
 
 Connection::Connection(File& file, const std::filesystem::path& path) : path_(path.string()) {
   const file_vfs::Opening opening(file);

@@ -26,6 +26,10 @@ namespace azoth {
 
 // What an SQLite error says of the database; nothing if it is the statement's own.
 std::optional<ErrorCode> trouble_code(int code);
+
+// Without symbolic links on the way, which SQLite would refuse anywhere in a path. What a file's own name is, it still
+// looks at.
+std::filesystem::path real_folder(const std::filesystem::path& folder);
 // SQLite's answer.
 int bind_value(sqlite3_stmt* statement, int index, const SqlValue& value);
 SqlValue::Type column_type(sqlite3_stmt* statement, int column);

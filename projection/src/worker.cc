@@ -236,6 +236,7 @@ RunReport Worker::run_once() {
     check_may_run();
     wait_backoff(lock, kNoDeadline, never);
     if (not_before_) continue;
+    check_may_run();  // the wait gives the mutex up
     report = checked_batch(kNoEnd);
     if (failure_ && report.events == 0) throw Error(*failure_);
   } while (report.events == 0 && !report.up_to_date);
@@ -254,6 +255,7 @@ RunReport Worker::run_to(Lock& lock, EventId to, Deadline deadline) {
       if (is_over(deadline)) break;
       continue;
     }
+    check_may_run();  // the wait gives the mutex up
     RunReport batch = checked_batch(rebuild_ ? kNoEnd : to);
     add(total, batch);
     if (batch.up_to_date || is_over(deadline)) break;
@@ -264,6 +266,7 @@ RunReport Worker::run_to(Lock& lock, EventId to, Deadline deadline) {
 }
 
 RunReport Worker::catch_up() {
+  learn_the_newest();
   Lock lock = enter();
   check_may_run();
   RunReport report = run_to(lock, source_.newest(), kNoDeadline);
@@ -272,7 +275,18 @@ RunReport Worker::catch_up() {
   return report;
 }
 
+// Of a log that another process writes, too.
+void Worker::learn_the_newest() {
+  try {
+    source_.refresh();
+  } catch (const Error& error) {
+    if (!error.retryable()) throw;  // the writer moves on: then the log hears of it by itself
+  }
+}
+
+// A seal wakes nobody who waits for an event, so it is looked for now and then.
 bool Worker::run_until(EventId event, Deadline deadline) {
+  constexpr std::chrono::milliseconds kLookForSeal{100};
   while (true) {
     Lock lock = enter();
     check_may_run();
@@ -283,7 +297,8 @@ bool Worker::run_until(EventId event, Deadline deadline) {
     if (auto sealed = source_.sealed(); sealed && *sealed < event) return false;
     const EventId after = served();
     lock.unlock();
-    if (!source_.wait(after, deadline, [&] { return paused_ || ended_; }) && !paused_ && !ended_) return false;
+    const Deadline turn = std::min(deadline, std::chrono::steady_clock::now() + kLookForSeal);
+    source_.wait(after, turn, [&] { return paused_ || ended_; });
   }
 }
 
@@ -338,7 +353,7 @@ void Worker::follow_events() noexcept {
 // True if there is nothing to do.
 bool Worker::follow_step(Lock& lock) {
   wait_backoff(lock, kNoDeadline, [&] { return stop_.load(); });
-  if (not_before_ || stop_ || paused_) return false;
+  if (not_before_ || stop_ || paused_ || failure_) return false;
   try {
     const bool up_to_date = checked_batch(kNoEnd).up_to_date;
     if (up_to_date && old_left_) remove_old();

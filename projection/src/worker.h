@@ -97,6 +97,7 @@ class Worker {
   void changed();
   void check_may_run() const;
   void wait_backoff(Lock& lock, Deadline deadline, const std::function<bool()>& over);
+  void learn_the_newest();
   RunReport run_to(Lock& lock, EventId to, Deadline deadline);
   void end_thread();
   void follow_events() noexcept;

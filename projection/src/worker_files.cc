@@ -126,6 +126,7 @@ void Worker::begin_anew(const Misfit& misfit, bool continue_unfinished) {
   } else {
     generations_.make_current(file_->number);
     current_ = file_->number;
+    old_left_ = true;
   }
   unfit_.reset();
 }

@@ -239,6 +239,21 @@ TEST_F(OlderCopy, WithFewerEventsThanTheSetGetsNoIncremental) {
   expect_no_incremental();
 }
 
+// It would be taken for the newest state that there is, or be passed over, and its chains would be mixed with others.
+TEST_F(OlderCopy, GetsNoFullIntoTheSetEither) {
+  copy_and_go_on([&] { put("a", "5"); });
+  const auto refused = [&] {
+    expect_error([&] { back_up_older({}); }, ErrorCode::InvalidArgument, "it is an older copy of the store");
+    EXPECT_EQ(list().size(), snapshots_);
+  };
+  refused();
+  azoth::test::put(*older_, "a", "other");
+  refused();
+  for (int i = 0; i < 3; ++i) azoth::test::put(*older_, "a", "other" + std::to_string(i));
+  refused();
+  EXPECT_EQ(back_up().snapshot.manifest->type, SnapshotType::Full) << "the store itself may";
+}
+
 // Nothing but the journal tells them apart.
 TEST_F(OlderCopy, WithoutNewEventsOrARegistrationGetsNoIncremental) {
   copy_and_go_on([&] { put("a", "5"); });

@@ -1,11 +1,24 @@
 #include "chain.h"
 
+#include <sys/resource.h>
+
 #include "support.h"
 
 namespace azoth::backup::test {
 namespace {
 
 using testing::ElementsAre;
+
+// Of address space; answers what it was.
+rlimit memory_limit(rlimit limit) {
+  rlimit before{};
+  getrlimit(RLIMIT_AS, &before);
+  limit.rlim_max = before.rlim_max;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need terabytes of it
+  setrlimit(RLIMIT_AS, &limit);
+#endif
+  return before;
+}
 
 // Lists of snapshots that need no files.
 class Snapshots {
@@ -28,6 +41,7 @@ class Snapshots {
   }
   Manifest& last() { return *list_.back().manifest; }
 
+  Chain plan(const RestoreTarget& target) const { return plan_chain(list_, target); }
   std::vector<std::uint64_t> chain(const RestoreTarget& target = {}) const {
     return ordinals(plan_chain(list_, target));
   }
@@ -52,6 +66,28 @@ class Snapshots {
 TEST(Chain, IsTheNewestFullAndTheDiffsAfterIt) {
   const auto s = Snapshots().full(2).diff(2, 4).full(4).diff(4, 6).diff(6, 8);
   EXPECT_THAT(s.chain(), ElementsAre(3, 4, 5));
+}
+
+TEST(Chain, OfAHistoryThatAnUnreadableSnapshotMayHaveEndedIsNoted) {
+  Snapshots s;
+  s.full(2).diff(2, 4);
+  EXPECT_EQ(s.plan(RestoreTarget::commit(3)).note, "");
+  s.full(5).unreadable();
+  EXPECT_THAT(s.plan(RestoreTarget::commit(3)).note, testing::HasSubstr("snapshot 3"));
+  RestoreTarget of_timeline = RestoreTarget::commit(3);
+  of_timeline.timeline = kTimeline;
+  EXPECT_EQ(s.plan(of_timeline).note, "");
+  s.full(6);
+  EXPECT_EQ(s.plan(RestoreTarget::commit(3)).note, "");
+}
+
+TEST(Chain, OfVeryManyDiffsTakesLittleMemory) {
+  Snapshots s;
+  s.full(1);
+  for (CommitSeq commit = 1; commit <= 30'000; ++commit) s.diff(commit, commit + 1);
+  const rlimit unlimited = memory_limit({std::size_t{2} << 30, RLIM_INFINITY});
+  EXPECT_EQ(s.chain().size(), 30'001u);
+  memory_limit(unlimited);
 }
 
 TEST(Chain, ToACommitEndsWithTheSnapshotThatHasIt) {

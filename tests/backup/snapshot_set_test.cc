@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "purge_plan.h"
 #include "set_fixture.h"
 
 namespace azoth::backup::test {
@@ -195,6 +196,18 @@ TEST_F(SnapshotSetTest, PurgeRemovesNothingWhenTheNewestFullIsDamagedInside) {
   SnapshotSet set = open();
   expect_error([&] { set.purge(1); }, ErrorCode::Corruption, name);
   EXPECT_THAT(ordinals(set), ElementsAre(1, 2));
+}
+
+// It may be of another history, of which it is the last.
+TEST_F(SnapshotSetTest, PurgeRemovesNothingThatMerelyCannotBeReadNow) {
+  SnapshotSet set = create();
+  for (CommitSeq commit : {2, 4, 6}) take_full(set, commit);
+  std::vector<SnapshotInfo> all = set.list();
+  all[0].state = SnapshotState::Broken;
+  all[0].manifest.reset();
+  EXPECT_THAT(plan_purge(all, 1).remove, ElementsAre(2, 1));
+  all[0].may_be_whole = true;
+  EXPECT_THAT(plan_purge(all, 1).remove, ElementsAre(2));
 }
 
 TEST_F(SnapshotSetTest, PurgeDoesNotCountBrokenFulls) {

@@ -235,7 +235,7 @@ TEST_F(SequenceStore, AReservationThatIsRefusedLeavesTheBlockAsItWas) {
 TEST_F(SequenceStore, ATransactionsTimeoutHoldsForTheNumbersThatItDraws) {
   Options options = test::tiny_options();
   options.sequence_block = 100;
-  options.timeout = std::chrono::minutes{2};
+  options.timeout = std::chrono::minutes{10};  // longer than the test may take
   use(options);
   store_->submit(set_of("a"), {}, {})->wait();
   EXPECT_EQ(next(95), 0u);
@@ -248,7 +248,11 @@ TEST_F(SequenceStore, ATransactionsTimeoutHoldsForTheNumbersThatItDraws) {
     });
   };
   EXPECT_EQ(code_of(draw), ErrorCode::Backpressure);
+  auto patient = in_background([&] { return next(10); });  // has the sequence while it waits
+  test::await([&] { return store_->status().waiting_writers >= 1; });
+  EXPECT_EQ(code_of(draw), ErrorCode::Backpressure);
   bulk.release();
+  patient.get();
   writer.get();
 }
 

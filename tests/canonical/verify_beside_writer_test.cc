@@ -39,8 +39,11 @@ void write_until(Store& store, std::uint64_t seed, const std::atomic<bool>& stop
   std::mt19937_64 random(seed);
   while (!stop.load()) {
     submit(store, random_change(random), random() % 8 == 0 ? Durability::Durable : Durability::Applied);
+    // Else it may fill the map before whoever verifies has seen it move often enough.
 #ifdef __SANITIZE_THREAD__
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // whoever verifies is slowed down far more than this is
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+#else
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
 #endif
   }
 }

@@ -121,8 +121,8 @@ TEST(Commands, AppendPrintsTheId) {
 TEST(Commands, AValueInBracketsIsTakenAsItIs) {
   StoreDir store;
   store.init();
-  for (const std::string value : {"[a,b]", "[a]\x1f", "[", "[\x1f", "[]\x1f\x1f"}) {
-    store.ok({"put", "k", value});
+  for (const std::string value : {"[a,b]", "[a]\x1f", "[", "[\x1f", "[]\x1f\x1f", "-- x=[1,2]", "--note=[1]", "---=[k"}) {
+    store.ok({"put", "k", "--", value});
     EXPECT_EQ(store.ok({"get", "k"}).out, value + "\n");
     store.ok({"append", "t", "--payload=" + value});
     store.ok({"append", "t", "--payload", value});
@@ -131,6 +131,11 @@ TEST(Commands, AValueInBracketsIsTakenAsItIs) {
     ASSERT_EQ(events.size(), 3u);
     for (const Json& event : events) EXPECT_EQ(event["payload_hex"], to_hex(value)) << event;
   }
+  store.ok({"put", "k", "-- x=[1,2]"});
+  EXPECT_EQ(store.ok({"get", "k"}).out, "-- x=[1,2]\n");
+  store.ok({"append", "t", "--tag", "--", "--tag=[abc", "1"});
+  EXPECT_EQ(store.ok({"events", "--json", "--last", "1"}).json()["tags"], (Json{"--", "[abc"}));
+  EXPECT_THAT(store.run({"events", "--limit", "[5"}).err, testing::HasSubstr("\"[5\" is not"));
 }
 
 TEST(Commands, MetadataThatIsNullIsToldFromNone) {

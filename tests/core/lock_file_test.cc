@@ -1,6 +1,7 @@
 #include "azoth/core/lock_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -53,6 +54,15 @@ TEST_F(LockFileTest, SymbolicLinksAreNotFollowed) {
   std::filesystem::create_symlink(directory_.path() / "elsewhere", path());
   EXPECT_THROW(LockFile::try_lock(path(), Exclusive), Error);
   EXPECT_FALSE(std::filesystem::exists(directory_.path() / "elsewhere"));
+}
+
+TEST_F(LockFileTest, APipeInItsPlaceIsRefusedAndNotWaitedFor) {
+  ASSERT_EQ(mkfifo(path().c_str(), 0600), 0);
+  alarm(60);
+  for (LockFile::Mode mode : {Shared, Exclusive}) EXPECT_THROW(LockFile::try_lock(path(), mode), Error);
+  EXPECT_FALSE(LockFile::is_held(path()));
+  EXPECT_EQ(LockFile::last_holder(path()), std::nullopt);
+  alarm(0);
 }
 
 TEST_F(LockFileTest, ItsHolderMayRemoveItAndStillThereIsOneAtATime) {

@@ -144,6 +144,19 @@ TEST_F(ErrorPolicyTest, ADeadLetterHoldsAllTheEventSays) {
   EXPECT_EQ(letter.first_failed, clock_.time);
 }
 
+TEST_F(ErrorPolicyTest, ADeadLetterThatIsDamagedIsToldAsSuch) {
+  poison_["p"] = kAlways;
+  count(1, "p");
+  projector_with(poisoned(kDeadLetter))->catch_up("counts");
+  {
+    Connection file(folder() / "counts.1.db", Connection::Mode::Write);
+    file.run("UPDATE azoth_dead_letters SET body = X'00FF00'");
+  }
+  EXPECT_EQ(code_of([&] { return read_dead_letters(directory_.path(), "counts"); }), ErrorCode::Corruption);
+  auto projector = projector_with(poisoned(kDeadLetter));
+  EXPECT_EQ(code_of([&] { return projector->dead_letters("counts"); }), ErrorCode::Corruption);
+}
+
 TEST_F(ErrorPolicyTest, ManyPoisonEventsLoseNoneOfTheirNeighbours) {
   poison_["p"] = kAlways;
   for (int i = 0; i < 50; ++i) {
@@ -231,6 +244,30 @@ TEST_F(ErrorPolicyTest, AConstraintThatIsCheckedAtTheCommitIsTheEventsError) {
   projector->catch_up("counts");
   EXPECT_EQ(rows("SELECT what, sum(times) FROM counts GROUP BY what"), (Rows{{"a", 4}}));
   EXPECT_EQ(projector->dead_letters("counts").at(0).event_id, 2u);
+}
+
+// SQLite calls it "malformed", and means the index.
+TEST_F(ErrorPolicyTest, AFullTextIndexThatDoesNotFitItsTableIsTheEventsErrorAndNoDamage) {
+  Projection projection("texts", 1);
+  projection.schema("CREATE TABLE texts (id INTEGER PRIMARY KEY, body TEXT);"
+                    "CREATE VIRTUAL TABLE found USING fts5(body, content='texts', content_rowid='id')");
+  projection.on_error(kDeadLetter).on("count", [](const EventView& event, Sql& sql) {
+    if (event.payload() == "wrong") {
+      sql.run("INSERT INTO found(found, rowid, body) VALUES ('delete', 1, 'what never was in it')");
+      return;
+    }
+    const auto id = static_cast<std::int64_t>(event.id());
+    sql.run("INSERT INTO texts VALUES (?1, ?2)", id, event.payload());
+    sql.run("INSERT INTO found(rowid, body) VALUES (?1, ?2)", id, event.payload());
+  });
+  count(1, "some words");
+  count(1, "wrong");
+  count(1, "more words");
+  auto projector = projector_with(std::move(projection));
+  projector->catch_up("texts");
+  EXPECT_EQ(rows("SELECT body, id FROM texts", "texts"), (Rows{{"some words", 1}, {"more words", 3}}));
+  EXPECT_EQ(projector->status("texts").dead_letters, 1u);
+  EXPECT_TRUE(exists("texts.1.db"));
 }
 
 TEST_F(ErrorPolicyTest, AStatementThatRollsBackTheTransactionLosesNoNeighbour) {

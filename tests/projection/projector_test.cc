@@ -4,8 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
+#include <future>
 #include <latch>
+#include <stdexcept>
 #include <thread>
+
+#include "azoth/projection/query.h"
 
 #include "projection_support.h"
 
@@ -116,6 +121,62 @@ TEST_F(ProjectorTest, RunUntilEndsAtTheSeal) {
   EXPECT_FALSE(projector->run_until("counts", 4));
   EXPECT_EQ(rows(), (Rows{{"a", 3}}));
   EXPECT_EQ(projector->status("counts").sealed, 3u);
+}
+
+TEST_F(ProjectorTest, RunUntilEndsAtASealThatComesWhileItWaits) {
+  count(3);
+  auto projector = projector_with(counting());
+  auto waiting = std::async(std::launch::async, [&] { return projector->run_until("counts", 4); });
+  while (projector->status("counts").cursor != 3) std::this_thread::yield();
+  source_.seal();
+  EXPECT_FALSE(waiting.get());
+}
+
+// The mutex is free meanwhile.
+TEST_F(ProjectorTest, WhoeverComesDuringABackOffIsHeeded) {
+  struct Interrupted : FakePacer {
+    void wait(std::unique_lock<std::mutex>& lock, std::condition_variable& changed, Deadline until,
+              const std::function<bool()>& over) override {
+      lock.unlock();
+      meanwhile();
+      lock.lock();
+      FakePacer::wait(lock, changed, until, over);
+    }
+    std::function<void()> meanwhile;
+  };
+  for (const ErrorCode expected : {ErrorCode::Paused, ErrorCode::Closed}) {
+    Interrupted pacer;
+    Projector projector(directory_.path(), source_, {.clock = &clock_, .pacer = &pacer, .seed = 1});
+    Projection failing = counting();
+    int applied = 0;
+    failing.on_error({.retries = 5}).on("*", [&](const EventView&, Sql&) {
+      ++applied;
+      throw std::runtime_error("again");
+    });
+    pacer.meanwhile = [&] {
+      if (expected == ErrorCode::Paused) {
+        projector.pause("counts");
+      } else {
+        projector.release("counts");
+      }
+    };
+    projector.add(std::move(failing));
+    count(1);
+    EXPECT_EQ(code_of([&] { return projector.catch_up("counts"); }), expected);
+    EXPECT_EQ(applied, 1);
+  }
+}
+
+TEST_F(ProjectorTest, ItsDirectoryMayLieBehindASymbolicLink) {
+  TempDir elsewhere;
+  const auto link = elsewhere.path() / "link";
+  std::filesystem::create_directory_symlink(directory_.path(), link);
+  count(2);
+  Projector projector(link, source_, {.clock = &clock_, .pacer = &pacer_, .seed = 1});
+  projector.add(counting());
+  projector.catch_up("counts");
+  Queries queries(link);
+  EXPECT_EQ(queries.run(std::vector<std::string>{"counts"}, "SELECT times FROM counts", {}).next()->int64(0), 2);
 }
 
 TEST_F(ProjectorTest, RunUntilGivesUpAtItsTimeout) {

@@ -36,6 +36,7 @@ struct SnapshotInfo {
   SnapshotState state = SnapshotState::Unfinished;
   std::string why;                   // of a broken or unfinished one
   std::optional<Manifest> manifest;  // if it can be read
+  bool may_be_whole = false;  // its manifest is not damaged, but cannot be read here and now: it is never removed
   std::string manifest_hash;
   bool authenticated = false;      // by the set's key
   std::vector<std::string> files;  // the snapshot's files that are there, without the manifest
@@ -61,6 +62,7 @@ struct RestoreTarget {
 // What to restore: a full, and diffs that continue each other. The target lies in the last one or at its end.
 struct Chain {
   std::vector<Manifest> snapshots;
+  std::string note = {};  // what makes it doubtful that this is what was meant; mostly nothing
 };
 
 struct PurgeReport {

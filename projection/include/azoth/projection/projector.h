@@ -169,7 +169,7 @@ class Projector {
   void release(std::string_view name);
   // Called when the state of a projection that is added from now on becomes another one: on the thread that runs it and
   // in the middle of that. It should only take note: calling the projector would wait for itself. Failures are then not
-  // logged. What pause(), resume() and rebuild() make of the state is not told, but what comes behind it is: a
+  // logged. What pause(), resume() and rebuild() make of the state need not be told, but what comes behind it is: a
   // projection that fails again after resume() is told of again.
   void listen(ProjectionListener listener);
   std::vector<std::string> names() const;
