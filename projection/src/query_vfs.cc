@@ -19,12 +19,13 @@ constexpr int kTemporary = SQLITE_OPEN_TEMP_DB | SQLITE_OPEN_TEMP_JOURNAL | SQLI
 thread_local bool opening = false;
 thread_local TemporarySpace* current_space = nullptr;
 
-// In memory of SQLite's; the real file stands behind it.
-struct alignas(std::max_align_t) TemporaryFile {
+// In memory of SQLite's, aligned to eight bytes; the real file stands behind it.
+struct TemporaryFile {
   sqlite3_file base;
   TemporarySpace* space;
   sqlite3_int64 size;
 };
+static_assert(alignof(TemporaryFile) <= 8);
 
 TemporaryFile& own(sqlite3_file* file) { return *reinterpret_cast<TemporaryFile*>(file); }
 sqlite3_file* real(sqlite3_file* file) { return reinterpret_cast<sqlite3_file*>(&own(file) + 1); }
