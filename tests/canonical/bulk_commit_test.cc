@@ -122,8 +122,9 @@ class BulkCommitBehindAnother : public BulkCommitTest {
   static WriteSet bulk(std::string_view key) { return set_of(key, std::string(40'000, 'b')); }  // of segments of 64 KiB
 
   void with_a_batch_queued(const std::function<void()>& then) {
+    std::future<void> first;  // waited for behind the hold's end, whatever is thrown
     Hold sequenced("bulk.sequenced");
-    auto first = in_background([&] { submit(*store, bulk("first"), Durability::Written); });
+    first = in_background([&] { submit(*store, bulk("first"), Durability::Written); });
     sequenced.wait_for_arrivals();
     then();
     sequenced.release();
@@ -157,13 +158,15 @@ TEST_F(BulkCommitBehindAnother, LeavesLmdbAheadOfTheJournalByOneCommitOnly) {
   put(*store, "a", "1");
   test::TempDir copies;
   with_a_batch_queued([&] {
+    std::future<void> second;
     Hold committed("bulk.committed");
-    auto second = in_background([&] { submit(*store, bulk("second"), Durability::Written); });
+    second = in_background([&] { submit(*store, bulk("second"), Durability::Written); });
     committed.wait_for_arrivals();
     test::copy_store(store.directory(), copies.path() / "killed");
     committed.release();
     second.get();
   });
+  EXPECT_EQ(test::batches_in(copies.path() / "killed", test::identity_of(*store)).back().header.last_commit, 2u);
   const auto copy = Store::open(copies.path() / "killed", store.options());
   EXPECT_EQ(copy->status().recovery.damage, std::vector<std::string>());
   EXPECT_EQ(copy->status().applied_seq, 3u);
