@@ -195,7 +195,8 @@ class Backup {
     }
     if (base && base->manifest->last_commit == content_.totals.last_commit) {
       if (sealed_at_ && !base->manifest->sealed) {
-        throw Error(ErrorCode::InvalidArgument, "nothing was committed since snapshot " + std::to_string(base->ordinal) +
+        throw Error(ErrorCode::InvalidArgument, "nothing was committed since snapshot " +
+                                                    std::to_string(base->ordinal) +
                                                     ", which does not say that the history ends with it; make a full "
                                                     "one that does");
       }

@@ -141,8 +141,8 @@ class Planner {
     for (const SnapshotInfo* snapshot : whole_) {  // by ordinal, so that each path is, too
       if (is_full(*snapshot) || snapshot->ordinal < full.ordinal) continue;
       const auto from = reached.find(snapshot->manifest->after_commit);
-      const bool continues = from != reached.end() &&
-                             from->second.snapshot->manifest->last_event == snapshot->manifest->after_event;
+      const bool continues =
+          from != reached.end() && from->second.snapshot->manifest->last_event == snapshot->manifest->after_event;
       if (continues) reached.try_emplace(snapshot->manifest->last_commit, Step{snapshot, &from->second});
     }
     return reached;
@@ -235,7 +235,7 @@ class Planner {
   std::vector<const SnapshotInfo*> whole_;  // of this history, by ordinal
   std::vector<const SnapshotInfo*> broken_;
   std::vector<const SnapshotInfo*> unreadable_;  // broken, and of no known history
-  std::string doubt_;  // about which history is meant
+  std::string doubt_;                            // about which history is meant
 };
 
 }  // namespace

@@ -18,8 +18,8 @@ SnapshotInfo base_for_diff(const SnapshotSet& set, const Lineage& lineage);
 void require_same_history(BackupSource& source, const BackupSource::Content& content, const SnapshotInfo& base,
                           const std::optional<RetainedSet>& registered, const Key* key);
 
-// Makes sure that a full of this store belongs into the set: InvalidArgument if the set has commits of this timeline that
-// the store does not have, or other ones of the same numbers. That it cannot be told is no reason against a full.
+// Makes sure that a full of this store belongs into the set: InvalidArgument if the set has commits of this timeline
+// that the store does not have, or other ones of the same numbers. That it cannot be told is no reason against a full.
 void refuse_older_copy(BackupSource& source, const BackupSource::Content& content, const SnapshotSet& set,
                        const Key* key);
 

@@ -55,9 +55,8 @@ std::vector<History> histories_of(const std::vector<SnapshotInfo>& snapshots, st
   };
   std::vector<History> own;
   for (const auto& [name, history] : all) {
-    const bool is_part = std::any_of(all.begin(), all.end(), [&](const auto& other) {
-      return goes_on_from(other.second, history);
-    });
+    const bool is_part =
+        std::any_of(all.begin(), all.end(), [&](const auto& other) { return goes_on_from(other.second, history); });
     if (!is_part) own.push_back(history);
   }
   return own;

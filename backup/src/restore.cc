@@ -283,7 +283,8 @@ class Restore {
     } catch (const Error& error) {
       if (error.code() != ErrorCode::InvalidArgument) throw;
       keep_declaration(directory, name, declaration);
-      report_.notes.push_back("projection " + name + " has a declaration that this version of Azoth does not take; it is " +
+      report_.notes.push_back("projection " + name +
+                              " has a declaration that this version of Azoth does not take; it is " +
                               "there as it was, without tables. Add one that it takes: " + error.what());
       return true;
     }

@@ -9,9 +9,9 @@
 // before the transaction is acknowledged, by which recovery will know if LMDB ever loses it. If the process dies before
 // that batch is written, LMDB is one commit ahead of the journal, which recovery accepts; and not more, because the
 // next bulk transaction writes that batch first, if nobody has. (Nobody syncs these batches for their own sake: a power
-// cut may take several, which recovery accepts as well, as LMDB has the commits and knows that they were such.) The segment that the batch
-// goes to is started before LMDB's commit, so that a bulk transaction is never the first thing that a life of the store
-// does (journal.h says why).
+// cut may take several, which recovery accepts as well, as LMDB has the commits and knows that they were such.) The
+// segment that the batch goes to is started before LMDB's commit, so that a bulk transaction is never the first thing
+// that a life of the store does (journal.h says why).
 #pragma once
 
 #include <functional>

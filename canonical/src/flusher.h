@@ -26,8 +26,8 @@ namespace azoth {
 
 class Flusher {
  public:
-  Flusher(Environment& environment, Journal& journal, RetainedJournal& retained, Sequencer& sequencer, GroupCommit& group, CommitState& state,
-          const Options& options);
+  Flusher(Environment& environment, Journal& journal, RetainedJournal& retained, Sequencer& sequencer,
+          GroupCommit& group, CommitState& state, const Options& options);
   ~Flusher();
 
   // Returns when everything applied before is in LMDB and no longer in a Delta. Throws StoreFailed, NoSpace (the last

@@ -298,7 +298,7 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
     throw Error(ErrorCode::Corruption, data.string() + " is missing or empty; restore it from a copy or a backup");
   }
   if (mode != Mode::Create) check_lmdb_metas(data);  // LMDB takes its page size from there, and divides by it
-  unsigned readers = settings.max_readers + 1;  // and the environment's own
+  unsigned readers = settings.max_readers + 1;       // and the environment's own
   if (mode != Mode::Read || !has_lock) allocate_lock_file(lock, readers);
   check(mdb_env_create(&env_), "creating an LMDB environment");
   try {
@@ -384,7 +384,8 @@ void LmdbEnv::check_entrance(bool writing) {
     });
   }
   if (found->problems.empty()) return;
-  throw Error(ErrorCode::Corruption, found->problems.front() + "; nothing was changed, restore the store from a backup");
+  throw Error(ErrorCode::Corruption,
+              found->problems.front() + "; nothing was changed, restore the store from a backup");
 }
 
 std::optional<LmdbCheck> LmdbEnv::check_pages(const LmdbReadTxn& snapshot) {
@@ -400,8 +401,8 @@ void LmdbEnv::finish_for_dead_writer() {
   mdb_txn_abort(txn);
 }
 
-// For a writer that will be opened with more; if there is no address space for that, what the file needs has to do. That
-// is tried out first, because LMDB gives its map up before it knows. Before there is any transaction.
+// For a writer that will be opened with more; if there is no address space for that, what the file needs has to do.
+// That is tried out first, because LMDB gives its map up before it knows. Before there is any transaction.
 void LmdbEnv::raise_map_size(std::uint64_t bytes) {
   MDB_envinfo info{};
   check(mdb_env_info(env_, &info), "asking LMDB for its size");

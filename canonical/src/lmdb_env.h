@@ -131,8 +131,8 @@ class LmdbEnv {
 
   // Opens the environment in `directory`, which must hold one unless it is to be created. Refuses symbolic links. Reads
   // with a map as large as the writer's at least, unless the process may not have so much address space. Throws
-  // Corruption if those pages are not whole that opening a store needs: meta pages, the list of tables, of `system` what
-  // is no command id, and for a writer the list of free pages.
+  // Corruption if those pages are not whole that opening a store needs: meta pages, the list of tables, of `system`
+  // what is no command id, and for a writer the list of free pages.
   LmdbEnv(const std::filesystem::path& directory, const Settings& settings, Mode mode);
   ~LmdbEnv();  // no transaction may be alive
   LmdbEnv(const LmdbEnv&) = delete;
@@ -146,7 +146,8 @@ class LmdbEnv {
   void clear_stale_readers();
 
   // While a store is built nobody may use it, and nothing needs to be durable: until it is on again, commits only hand
-  // their pages to the kernel, which is told to begin writing them. The first commit behind that makes all of it durable.
+  // their pages to the kernel, which is told to begin writing them. The first commit behind that makes all of it
+  // durable.
   void sync_commits(bool on);
   void begin_writing() noexcept;
 
@@ -217,7 +218,7 @@ class LmdbEnv {
 
   std::mutex pool_mutex_;
   std::vector<std::unique_ptr<LmdbReader>> readers_;  // all that there are
-  std::size_t most_pooled_ = 0;  // each keeps one of the slots that all processes share
+  std::size_t most_pooled_ = 0;                       // each keeps one of the slots that all processes share
   std::vector<LmdbReader*> pool_;                     // of them, reset and ready to be renewed
 };
 

@@ -280,8 +280,9 @@ void replay(FileSystem& fs, const std::filesystem::path& directory, const Journa
       for_each_record(reader.records(), [&](std::string_view record) {
         CommitSeq seq = RecordReader(record).header().commit_seq;
         if (seq <= lmdb_commit) return;
-        if (seq != expected) refuse(place(reader.path(), offset) + " holds commit " + std::to_string(seq) +
-                                    " where " + std::to_string(expected) + " belongs");
+        if (seq != expected)
+          refuse(place(reader.path(), offset) + " holds commit " + std::to_string(seq) + " where " +
+                 std::to_string(expected) + " belongs");
         each(record);
         ++expected;
       });

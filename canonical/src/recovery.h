@@ -10,8 +10,8 @@
 //                      an end behind it: acknowledged commits are missing. Refuse;
 //   damage up to M     LMDB holds those commits: reported, not a reason to refuse.
 //
-// Segments of an ancestor timeline are passed over. One of a timeline that the store does not come from is refused if it
-// may hold commits above M; else it is what a repair left that did not get to its end.
+// Segments of an ancestor timeline are passed over. One of a timeline that the store does not come from is refused if
+// it may hold commits above M; else it is what a repair left that did not get to its end.
 #pragma once
 
 #include <cstdint>
@@ -49,8 +49,8 @@ ReplayPlan plan_recovery(FileSystem& fs, const std::filesystem::path& directory,
                          CommitSeq told_through = std::numeric_limits<CommitSeq>::max(),
                          const std::function<CommitSeq()>& lmdb_now = {});
 
-// Whether a segment of another timeline only waits to be recycled: one of an ancestor, of which everything is in LMDB or
-// lies behind the fork and is dead; or any from before the timeline began, which repair has seen and given up.
+// Whether a segment of another timeline only waits to be recycled: one of an ancestor, of which everything is in LMDB
+// or lies behind the fork and is dead; or any from before the timeline began, which repair has seen and given up.
 bool is_done_with(const JournalIdentity& identity, const JournalFiles::Segment& segment);
 
 // Of a segment of another timeline that is not done with: the newest commit that it tells of.

@@ -73,8 +73,8 @@ class Repair {
   // Plans a recovery and goes through its records, as opening would.
   std::optional<std::string> why_open_refuses() {
     try {
-      ReplayPlan plan = plan_recovery(fs_, paths_.journal, identity_, files_, head_.last_commit, head_.clean,
-                                      told_through_);
+      ReplayPlan plan =
+          plan_recovery(fs_, paths_.journal, identity_, files_, head_.last_commit, head_.clean, told_through_);
       report_.kept_event = head_.last_event;
       replay(fs_, paths_.journal, identity_, plan, head_.last_commit,
              [this](std::string_view record) { report_.kept_event += RecordReader(record).header().events; });

@@ -32,9 +32,8 @@ Sequencer::Sequencer(std::shared_ptr<Environment> environment, Journal& journal,
   views_->store(view_);
 }
 
-Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> conditions,
-                                    const Evaluated& evaluated, Durability level, Deadline deadline,
-                                    Gate::Writer writer) {
+Sequencer::Result Sequencer::commit(WriteSet& set, std::span<const Condition> conditions, const Evaluated& evaluated,
+                                    Durability level, Deadline deadline, Gate::Writer writer) {
   Timestamp now = clock_.now();
   std::unique_lock lock(mutex_);
   while (true) {

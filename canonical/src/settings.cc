@@ -25,7 +25,9 @@ void check_options(const Options& options) {
   check_option(options.command_retention.count() >= 0 && options.command_retention <= std::chrono::years{1000},
                "command_retention must be 0 to a thousand years; 0 keeps them for ever");
   check_option(options.sequence_block >= 1, "sequence_block must be at least 1");
-  auto sensible = [](std::chrono::milliseconds time) { return time.count() > 0 && time <= std::chrono::hours(24) * 365; };
+  auto sensible = [](std::chrono::milliseconds time) {
+    return time.count() > 0 && time <= std::chrono::hours(24) * 365;
+  };
   check_option(sensible(options.sync_interval), "sync_interval must be positive and at most a year");
   check_option(sensible(options.delta_age), "delta_age must be positive and at most a year");
 }

@@ -15,8 +15,8 @@ namespace azoth {
 
 class SortedRuns {
  public:
-  // The files are named FILE.0.tmp, FILE.1.tmp, ...; there are none while all strings fit into `run_bytes`. However many
-  // they become, few are open at once.
+  // The files are named FILE.0.tmp, FILE.1.tmp, ...; there are none while all strings fit into `run_bytes`. However
+  // many they become, few are open at once.
   SortedRuns(FileSystem& fs, std::filesystem::path file, std::size_t run_bytes = std::size_t{8} << 20);
   ~SortedRuns();  // removes the files
   SortedRuns(const SortedRuns&) = delete;

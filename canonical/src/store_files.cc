@@ -29,7 +29,7 @@ namespace azoth {
 
 namespace {
 
-constexpr std::size_t kPidBytes = LockFile::kPidBytes;  // the first line of the lock file
+constexpr std::size_t kPidBytes = LockFile::kPidBytes;                       // the first line of the lock file
 constexpr std::string_view kFailedNote = "failed, durable through commit ";  // the second, with 20 digits
 constexpr std::string_view kIdentityMagic = "AZOTHID1";
 constexpr std::size_t kIdentityBytes = 8 + 4 + 16 + 8;
@@ -42,7 +42,8 @@ class DirectoryLock {
     if (fd_ < 0) throw_errno(errno, "opening " + directory.string());
     if (flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;  // not every file system can do it
     ::close(fd_);
-    throw Error(ErrorCode::Locked, "the store in " + directory.string() + " is open for writing in another process, and " +
+    throw Error(ErrorCode::Locked, "the store in " + directory.string() +
+                                       " is open for writing in another process, and " +
                                        "its lock file was removed; wait until it is closed");
   }
   ~DirectoryLock() { ::close(fd_); }
@@ -155,8 +156,9 @@ DirectoryClaim::DirectoryClaim(const StorePaths& paths, Mode mode) {
   std::lock_guard guard(table.mutex);
   if (auto claim = table.claims.find({device_, inode_}); claim != table.claims.end()) {
     if (claim->second.only_snapshots) {
-      throw Error(ErrorCode::StillRead, "the store in " + paths.directory.string() +
-                                            " was closed here, but a snapshot or a subscription of it is still alive; end it first");
+      throw Error(ErrorCode::StillRead,
+                  "the store in " + paths.directory.string() +
+                      " was closed here, but a snapshot or a subscription of it is still alive; end it first");
     }
     throw Error(ErrorCode::AlreadyOpen,
                 "the store in " + paths.directory.string() + " is already open in this process; share that object");
@@ -190,10 +192,12 @@ void DirectoryClaim::failure_is_settled() {
 
 namespace {
 
-// -1 if there is none, or none that this process may look at. That there is no descriptor for it says nothing of writers.
+// -1 if there is none, or none that this process may look at. That there is no descriptor for it says nothing of
+// writers.
 int open_lock(const StorePaths& paths) {
   int fd = ::open(paths.lock.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0 && errno != ENOENT && errno != EACCES && errno != ELOOP) throw_errno(errno, "opening " + paths.lock.string());
+  if (fd < 0 && errno != ENOENT && errno != EACCES && errno != ELOOP)
+    throw_errno(errno, "opening " + paths.lock.string());
   return fd;
 }
 

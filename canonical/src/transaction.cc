@@ -252,12 +252,8 @@ TransactionEnd Transaction::run(const std::function<void(Txn&)>& body) {
     command_key = command_lock(*command_);
     locks.exclusive(command_key);
   }
-  Outcome<Ticket> ticket = store_.transact({.locks = locks,
-                                            .command = command,
-                                            .conditions = conditions_,
-                                            .level = level_,
-                                            .until = until},
-                                           run);
+  Outcome<Ticket> ticket = store_.transact(
+      {.locks = locks, .command = command, .conditions = conditions_, .level = level_, .until = until}, run);
   return {std::move(ticket), run.take_key_sets()};
 }
 

@@ -92,12 +92,12 @@ class TableVerifier {
     }
     if (info.time > head_.latest) problem(name + " was done at a time when nothing was");
     if (info.events == 0) return;
-    const bool begins = commit_of(info.first_event) == info.commit_seq &&
-                        commit_of(info.first_event - 1) != info.commit_seq;
-    const bool ends = commit_of(info.last_event) == info.commit_seq &&
-                      commit_of(info.last_event + 1) != info.commit_seq;
-    if (!begins || !ends) problem(name + " says that it has appended events that commit " +
-                                  std::to_string(info.commit_seq) + " has not");
+    const bool begins =
+        commit_of(info.first_event) == info.commit_seq && commit_of(info.first_event - 1) != info.commit_seq;
+    const bool ends =
+        commit_of(info.last_event) == info.commit_seq && commit_of(info.last_event + 1) != info.commit_seq;
+    if (!begins || !ends)
+      problem(name + " says that it has appended events that commit " + std::to_string(info.commit_seq) + " has not");
   }
 
   std::optional<CommitSeq> commit_of(EventId id) const {
@@ -160,8 +160,10 @@ class TableVerifier {
       note([&] {
         sums_.events += Rows::stored_checksum(row.value());
         EventView event = snapshot_.rows().event(expected, row.value(), true);
-        if (!event_codec::well_formed(event.body())) problem("event " + std::to_string(expected) + " cannot be decoded");
-        else verify_event(event, previous_commit);
+        if (!event_codec::well_formed(event.body()))
+          problem("event " + std::to_string(expected) + " cannot be decoded");
+        else
+          verify_event(event, previous_commit);
       });
     }
     if (report_.events != head_.last_event) {
@@ -201,8 +203,10 @@ class TableVerifier {
   // Each row is right by itself; whether it is the newest of its key only the sums can tell.
   void verify_sums() {
     auto compare = [&](std::uint64_t found, std::uint64_t expected, const char* what) {
-      if (found != expected) problem(std::string(what) + " are not those that were written last: the sum of their "
-                                     "checksums is not the one that LMDB's head has");
+      if (found != expected)
+        problem(std::string(what) +
+                " are not those that were written last: the sum of their "
+                "checksums is not the one that LMDB's head has");
     };
     compare(sums_.state, head_.sums.state, "the rows of the state");
     compare(sums_.events, head_.sums.events, "the events");
@@ -262,8 +266,9 @@ void verify_tables(const Snapshot& snapshot, VerifyReport& report, const Progres
 }
 
 // Beside a writer a batch may be read while it is being written, a segment while it is being recycled or begun, and a
-// batch may tell of commits that got into LMDB since it was looked at; what is damaged stays so, in the same words, while
-// LMDB stands still. A file that was there a moment ago and is not any more has been renamed: that the writer moves.
+// batch may tell of commits that got into LMDB since it was looked at; what is damaged stays so, in the same words,
+// while LMDB stands still. A file that was there a moment ago and is not any more has been renamed: that the writer
+// moves.
 void verify_journal(FileSystem& fs, const std::filesystem::path& directory, const JournalIdentity& identity,
                     Environment& environment, VerifyReport& report) {
   constexpr int kAttempts = 5;

@@ -51,8 +51,7 @@ void WriteSet::make_room(std::size_t bytes) {
                     " operations and events together, and this would be one more; split it");
   }
   if (bytes > std::numeric_limits<std::uint32_t>::max() - record_.size()) {
-    throw Error(ErrorCode::TransactionTooLarge, "the transaction would have " +
-                                                    std::to_string(record_.size() + bytes) +
+    throw Error(ErrorCode::TransactionTooLarge, "the transaction would have " + std::to_string(record_.size() + bytes) +
                                                     " bytes and no transaction may exceed 4294967295; split it");
   }
   std::size_t needed = record_.size() + bytes;

@@ -53,16 +53,16 @@ WritingStore::~WritingStore() {
 
 namespace {
 
-// LMDB, when it writes, follows damaged pages wherever they lead. After a crash, before the first write, all of them are
-// looked at: a gigabyte takes less than a second if it is in memory. Of a larger file only `verify` looks at all.
+// LMDB, when it writes, follows damaged pages wherever they lead. After a crash, before the first write, all of them
+// are looked at: a gigabyte takes less than a second if it is in memory. Of a larger file only `verify` looks at all.
 void refuse_damaged_pages(LmdbEnv& lmdb) {
   constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 30;
   if (lmdb.space().end_bytes > kMostBytes) return;
   std::optional<LmdbCheck> check;
   while (!check) check = lmdb.check_pages(lmdb.begin_read());
   if (check->problems.empty()) return;
-  throw Error(ErrorCode::Corruption, check->problems.front() +
-                                         "; nothing was changed. Restore the store from a copy or a backup");
+  throw Error(ErrorCode::Corruption,
+              check->problems.front() + "; nothing was changed. Restore the store from a copy or a backup");
 }
 
 }  // namespace
@@ -153,10 +153,9 @@ std::size_t WritingStore::check_event(const Event& event) const {
 
 void WritingStore::check_room(const WriteSet& set, std::size_t bytes) const {
   if (set.bytes() + bytes <= options_.max_transaction_bytes) return;
-  throw Error(ErrorCode::TransactionTooLarge, "the transaction would have " + std::to_string(set.bytes() + bytes) +
-                                                  " bytes and may have " +
-                                                  std::to_string(options_.max_transaction_bytes) +
-                                                  "; commit what it has and begin another");
+  throw Error(ErrorCode::TransactionTooLarge,
+              "the transaction would have " + std::to_string(set.bytes() + bytes) + " bytes and may have " +
+                  std::to_string(options_.max_transaction_bytes) + "; commit what it has and begin another");
 }
 
 void WritingStore::begin_exclusive(Deadline until) {
@@ -351,8 +350,9 @@ std::vector<SequenceInfo> WritingStore::sequences() {
   return all;
 }
 
-// For those who have shut the gate. A store that has failed keeps its rests: they are a gap. A close beside a pause waits
-// until that one has returned them, and finds nothing more to do: else its commit could come after the pause has begun.
+// For those who have shut the gate. A store that has failed keeps its rests: they are a gap. A close beside a pause
+// waits until that one has returned them, and finds nothing more to do: else its commit could come after the pause has
+// begun.
 void WritingStore::return_rests(Deadline until) {
   std::lock_guard returning(returning_);
   if (state_.failure.failed()) return;
@@ -447,9 +447,9 @@ Status WritingStore::status() {
 
 void WritingStore::metrics(const MetricCallback& callback) {
   report_status(status(), callback);
-  report_measures({admission_, stripe_locks_, *sequencer_, *group_, *flusher_, *bulk_commit_, rejections_.load(),
-                   repeats_.load()},
-                  callback);
+  report_measures(
+      {admission_, stripe_locks_, *sequencer_, *group_, *flusher_, *bulk_commit_, rejections_.load(), repeats_.load()},
+      callback);
 }
 
 void WritingStore::flush(Durability level) {

@@ -78,8 +78,8 @@ class WritingStore : public StoreImpl {
   Deadline deadline(std::optional<std::chrono::nanoseconds> timeout) const;
   void check_limits(const WriteSet& set) const;
   void check_value(std::string_view key, std::string_view value) const;
-  std::size_t check_event(const Event& event) const;                // its encoded size
-  void check_room(const WriteSet& set, std::size_t bytes) const;    // for an entry of so many bytes
+  std::size_t check_event(const Event& event) const;              // its encoded size
+  void check_room(const WriteSet& set, std::size_t bytes) const;  // for an entry of so many bytes
 
  private:
   std::shared_ptr<Environment> open_environment();

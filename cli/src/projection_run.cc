@@ -26,7 +26,9 @@ class Failures {
       message += fmt::format(": azoth projection run {} --on-error dead-letter", name);
     }
     JsonObject object;
-    object.text("error", error_name(error.code())).text("projection", terminal_safe(name)).text("message", terminal_safe(message));
+    object.text("error", error_name(error.code()))
+        .text("projection", terminal_safe(name))
+        .text("message", terminal_safe(message));
     report_object(context_, object, message);
     if (first_ == Exit::Ok) first_ = exit_for(error);
   }

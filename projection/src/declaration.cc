@@ -190,7 +190,8 @@ class Parser {
     if (what == "projection") {
       if (projection_) fail(line, "a declaration has one projection");
       if (const std::size_t first = first_token(0); first < begin) {
-        fail(line_at(first), "this stands in front of -- azoth:projection NAME version N, with which a declaration begins");
+        fail(line_at(first),
+             "this stands in front of -- azoth:projection NAME version N, with which a declaration begins");
       }
       name_projection(words, line);
       sections_.push_back({"", line, end, end, {}});
@@ -279,7 +280,7 @@ class Parser {
 
   const std::string_view text_;
   const std::string file_;
-  Connection database_{Connection::Bounded{}};  // empty but for the schema: what prepares here prepares in the file
+  Connection database_{Connection::Bounded{}};   // empty but for the schema: what prepares here prepares in the file
   const SqlTransaction transaction_{database_};  // as there
   std::optional<Projection> projection_;
   std::vector<Section> sections_;

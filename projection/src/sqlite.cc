@@ -148,7 +148,8 @@ SqlValue::Type column_type(sqlite3_stmt* statement, int column) {
 
 // --- Connection
 
-Connection::Connection(const std::filesystem::path& path, Mode mode) : path_(real_folder(path.parent_path()) / path.filename()) {
+Connection::Connection(const std::filesystem::path& path, Mode mode)
+    : path_(real_folder(path.parent_path()) / path.filename()) {
   open(mode, nullptr);
 }
 

@@ -13,10 +13,10 @@
 #include <thread>
 #include <vector>
 
-#include "support/child_process.h"
+#include "kept_journal.h"
 #include "settings.h"
 #include "store_files.h"
-#include "kept_journal.h"
+#include "support/child_process.h"
 #include "support/seed.h"
 #include "write_path_support.h"
 
@@ -115,8 +115,8 @@ TEST_F(BulkCommitTest, GoesThroughTheJournalWhileMoreThanItsSizeWaitsInTheDeltas
   EXPECT_EQ(store->status().flushed_seq, 5u) << "nothing was waiting";
 }
 
-// The batch by which the journal is told of one may still be queued when the next one comes: nobody waits for it but the
-// client whose it is.
+// The batch by which the journal is told of one may still be queued when the next one comes: nobody waits for it but
+// the client whose it is.
 class BulkCommitBehindAnother : public BulkCommitTest {
  protected:
   static WriteSet bulk(std::string_view key) { return set_of(key, std::string(40'000, 'b')); }  // of segments of 64 KiB
@@ -291,7 +291,9 @@ TEST_F(BulkCommitTest, CloseMayComeAtAnyMomentOfOne) {
     auto writing = in_background([&] {
       return code_of([&] {
         while (true) {
-          submit(*store, set_of("key" + std::to_string(keys + committed), std::string(40'000, 'b')), Durability::Durable).wait();
+          submit(*store, set_of("key" + std::to_string(keys + committed), std::string(40'000, 'b')),
+                 Durability::Durable)
+              .wait();
           ++committed;
         }
       });

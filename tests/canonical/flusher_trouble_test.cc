@@ -253,7 +253,8 @@ TEST(AllReadersTaken, TheFlusherNeedsNoneOfTheirSlots) {
   options.max_readers = 2;
   test::TestStore store(options);
   std::vector<ReadTxn> snapshots;  // LMDB rounds the number up
-  while (code_of([&] { return snapshots.push_back(store->read()), 0; }) == ErrorCode{}) ASSERT_LT(snapshots.size(), 1000u);
+  while (code_of([&] { return snapshots.push_back(store->read()), 0; }) == ErrorCode{})
+    ASSERT_LT(snapshots.size(), 1000u);
   EXPECT_EQ(code_of([&] { return store->read(); }), ErrorCode::ReadersFull);
   for (int i = 0; i < 20; ++i) submit(*store, set_of("key" + std::to_string(i), kLarge), kDurable).wait();
   store->checkpoint();
@@ -309,7 +310,8 @@ TEST_F(LmdbFails, WritersWhoWaitForMemoryAreTold) {
   fill_memory(kDurable);
   std::vector<std::future<ErrorCode>> writers;
   for (int i = 0; i < 8; ++i) {
-    writers.push_back(in_background([&] { return code_of([&] { return submit(*store_, set_of("k", kLarge), kDurable); }); }));
+    writers.push_back(
+        in_background([&] { return code_of([&] { return submit(*store_, set_of("k", kLarge), kDurable); }); }));
   }
   auto begin = in_background([&] { return code_of([&] { return store_->begin(); }); });
   auto checkpoint = in_background([&] { return code_of([&] { return store_->checkpoint(), 0; }); });
@@ -335,7 +337,8 @@ TEST_F(LmdbFails, WhatWasDurableIsStillAcknowledgedAndTheRestIsNot) {
   EXPECT_EQ(checkpoint.get(), ErrorCode::StoreFailed);
   for (const Ticket& ticket : {durable, written, applied}) EXPECT_EQ(ticket.wait(kDurable).commit_seq > 0, true);
   EXPECT_TRUE(fails_with_unknown_outcome([&] { return later.wait(kDurable); }));
-  EXPECT_EQ(code_of([&] { return store_->close(), 0; }), ErrorCode::StoreFailed) << "not everything could be made durable";
+  EXPECT_EQ(code_of([&] { return store_->close(), 0; }), ErrorCode::StoreFailed)
+      << "not everything could be made durable";
 }
 
 TEST_F(LmdbFails, CloseOfAStoreWhoseCommitsAreAllDurableThrowsNothing) {

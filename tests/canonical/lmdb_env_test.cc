@@ -1,8 +1,8 @@
 #include "lmdb_env.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
@@ -21,8 +21,8 @@
 
 #include "azoth/core/codec.h"
 #include "azoth/core/limits.h"
-#include "support/child_process.h"
 #include "store_support.h"
+#include "support/child_process.h"
 #include "support/seed.h"
 
 namespace azoth {
@@ -161,8 +161,9 @@ TEST_F(LmdbEnvTest, SeekFindsTheKeyOrTheNextOneAndSeekBeforeTheOneBefore) {
     probes.push_back(key + '\0');
     probes.push_back(key + '\xFF');
   }
-  probes.insert(probes.end(), {"", "\x01", "0", "c", std::string(limits::kMaxKeyBytes, '\xFF'),
-                               std::string(3 * limits::kMaxKeyBytes, 'a'), std::string(3 * limits::kMaxKeyBytes, '\xFF')});
+  probes.insert(probes.end(),
+                {"", "\x01", "0", "c", std::string(limits::kMaxKeyBytes, '\xFF'),
+                 std::string(3 * limits::kMaxKeyBytes, 'a'), std::string(3 * limits::kMaxKeyBytes, '\xFF')});
   LmdbReadTxn txn = env_->begin_read();
   LmdbCursor cursor = txn.cursor(Table::State);
   for (const std::string& probe : probes) {

@@ -45,7 +45,8 @@ class SharedMemory {
   void* at_;
 };
 
-// A process of its own, which ends with this one. To be made before this one has a store or threads, as it inherits both.
+// A process of its own, which ends with this one. To be made before this one has a store or threads, as it inherits
+// both.
 class Process {
  public:
   explicit Process(const std::function<void()>& run) : pid_(fork()) {
@@ -408,7 +409,8 @@ TEST_F(ReadingStoreTest, WhatAFailedWriterCouldNotSyncIsNotShownUntilItIsRecover
     test::commit(*store, change(1), Durability::Durable);
     {
       fault::Armed fault("journal.sync", {.fail_with = EIO});
-      EXPECT_TRUE(test::fails_with_unknown_outcome([&] { return test::commit(*store, change(2), Durability::Durable); }));
+      EXPECT_TRUE(
+          test::fails_with_unknown_outcome([&] { return test::commit(*store, change(2), Durability::Durable); }));
     }
     shared_->step.store(1);
     test::await([&] { return shared_->step.load() == 2; });
@@ -445,7 +447,8 @@ TEST_F(ReadingStoreTest, WhatWasPassedOverIsDeliveredWhenItIsRecoveredAndNothing
     test::commit(*store, change(1), Durability::Durable);
     {
       fault::Armed fault("journal.sync", {.fail_with = EIO});
-      EXPECT_TRUE(test::fails_with_unknown_outcome([&] { return test::commit(*store, change(2), Durability::Durable); }));
+      EXPECT_TRUE(
+          test::fails_with_unknown_outcome([&] { return test::commit(*store, change(2), Durability::Durable); }));
     }
     shared_->step.store(1);
     test::await([&] { return shared_->step.load() == 2; });

@@ -21,7 +21,8 @@ CommitSeq told_durable(DamagedJournal& journal) {
   return std::max(told, files.newest()->header->first_commit - 1);
 }
 
-// The thread sanitizer makes this many times slower, and finds nothing in what one thread does: it tries some places only.
+// The thread sanitizer makes this many times slower, and finds nothing in what one thread does: it tries some places
+// only.
 #ifdef __SANITIZE_THREAD__
 constexpr std::uint64_t kThin = 16;
 #else
@@ -46,7 +47,8 @@ void check(DamagedJournal& journal, CommitSeq lmdb, CommitSeq told, Tally& tally
     CommitSeq last = lmdb + recovered.records.size();
     ASSERT_LE(last, std::max(journal.last(), lmdb)) << what;
     for (CommitSeq commit = lmdb + 1; commit <= last; ++commit) {
-      ASSERT_EQ(recovered.records[commit - lmdb - 1], journal.history.records[commit - 1]) << what << ", commit " << commit;
+      ASSERT_EQ(recovered.records[commit - lmdb - 1], journal.history.records[commit - 1])
+          << what << ", commit " << commit;
     }
     EXPECT_EQ(recovered.plan.tail.last_commit, last) << what;
     EXPECT_GE(last, std::max(told, lmdb)) << what << ": what was durable is gone without a word";
@@ -119,14 +121,16 @@ TEST(DamagedJournal, ATruncatedFileNeverMakesAWrongRecord) {
       CommitSeq left = newest && size < 30'000 ? files.newest()->header->first_commit - 1 : told;
       if (newest && size < kSegmentHeaderBytes) left = 0;
       for (CommitSeq lmdb : interesting_lmdbs(journal)) {
-        check(journal, lmdb, newest ? left : told, tally, "segment " + std::to_string(segment.number) + " cut to " + std::to_string(size));
+        check(journal, lmdb, newest ? left : told, tally,
+              "segment " + std::to_string(segment.number) + " cut to " + std::to_string(size));
       }
       if (HasFailure()) return;
     }
     journal.overwrite(segment.number, 0, whole);
   }
   std::cout << "truncated: " << tally << "\n";
-  EXPECT_GT(kThin == 1 ? std::min({tally.whole, tally.reported, tally.refused}) : std::min(tally.whole, tally.refused), 0);
+  EXPECT_GT(kThin == 1 ? std::min({tally.whole, tally.reported, tally.refused}) : std::min(tally.whole, tally.refused),
+            0);
 }
 
 // Sectors lost, swapped, stale, or full of noise.

@@ -197,7 +197,8 @@ TEST(Recovery, ThatABatchOfABulkTransactionIsNotThereIsNoDamage) {
   for (CommitSeq lost : {3, 4}) j.damage_batch(lost);
   const JournalFiles files = list_journal(j.disk, kJournalDirectory, test_identity());
   const auto damage = [&](CommitSeq told_through) {
-    return plan_recovery(j.disk, kJournalDirectory, test_identity(), files, 4, std::nullopt, told_through).damage.size();
+    return plan_recovery(j.disk, kJournalDirectory, test_identity(), files, 4, std::nullopt, told_through)
+        .damage.size();
   };
   EXPECT_EQ(damage(2), 0u);
   EXPECT_EQ(damage(3), 1u);
@@ -290,8 +291,8 @@ TEST(Recovery, RefusesASegmentThatDoesNotEndAsItsSuccessorRecorded) {
   SegmentHeader other = good;
   other.previous_checksum ^= 1;
   EXPECT_THROW(recovered_with(other), Error);
-  for (std::uint64_t end : {good.previous_valid_bytes - 1, good.previous_valid_bytes + 1, good.previous_valid_bytes + 64,
-                            kSegmentHeaderBytes, std::uint64_t{0}, UINT64_MAX}) {
+  for (std::uint64_t end : {good.previous_valid_bytes - 1, good.previous_valid_bytes + 1,
+                            good.previous_valid_bytes + 64, kSegmentHeaderBytes, std::uint64_t{0}, UINT64_MAX}) {
     other = good;
     other.previous_valid_bytes = end;
     EXPECT_THROW(recovered_with(other), Error) << end;
@@ -310,8 +311,9 @@ TEST(Recovery, BytesBehindARecordedEndAreDeadForEver) {
   auto file = j.disk.open(Journaled::path(99), FileSystem::Mode::Create);
   file->write_at(0, next.encode(test_identity()));
   std::string other = make_record(2, 100, 5);
-  file->write_at(kSegmentHeaderBytes,
-                 Journaled::make_batch({.first_commit = 2, .last_commit = 2, .previous_checksum = next.checksum}, other, 99));
+  file->write_at(
+      kSegmentHeaderBytes,
+      Journaled::make_batch({.first_commit = 2, .last_commit = 2, .previous_checksum = next.checksum}, other, 99));
   EXPECT_EQ(recover(j.disk, 0).records, (RecordList{j.history.records[0], other}));
   // Not even when they would fit behind damage.
   j.damage_batch(1);

@@ -69,7 +69,8 @@ TEST_F(SortedRunsTest, HowManyRunsThereAreFewFilesAreOpen) {
     for (int i = 0; i < 5000; ++i) runs.add(std::to_string(i * 7919 % 5000));
     std::vector<std::string> all;
     runs.for_each([&](std::string_view one) { all.emplace_back(one); });
-    if (all.size() != 5000 || !std::is_sorted(all.begin(), all.end())) throw std::runtime_error("not all, or not sorted");
+    if (all.size() != 5000 || !std::is_sorted(all.begin(), all.end()))
+      throw std::runtime_error("not all, or not sorted");
   });
   child.wait();
   EXPECT_TRUE(child.succeeded());

@@ -121,7 +121,8 @@ TEST(Commands, AppendPrintsTheId) {
 TEST(Commands, AValueInBracketsIsTakenAsItIs) {
   StoreDir store;
   store.init();
-  for (const std::string value : {"[a,b]", "[a]\x1f", "[", "[\x1f", "[]\x1f\x1f", "-- x=[1,2]", "--note=[1]", "---=[k"}) {
+  for (const std::string value :
+       {"[a,b]", "[a]\x1f", "[", "[\x1f", "[]\x1f\x1f", "-- x=[1,2]", "--note=[1]", "---=[k"}) {
     store.ok({"put", "k", "--", value});
     EXPECT_EQ(store.ok({"get", "k"}).out, value + "\n");
     store.ok({"append", "t", "--payload=" + value});
@@ -144,7 +145,8 @@ TEST(Commands, MetadataThatIsNullIsToldFromNone) {
   {
     Db db = Db::open(store.path());
     WriteSet set;
-    set.append({.type = "t", .tags = {}, .payload = {}, .metadata = "null"}).append({.type = "t", .tags = {}, .payload = {}});
+    set.append({.type = "t", .tags = {}, .payload = {}, .metadata = "null"})
+        .append({.type = "t", .tags = {}, .payload = {}});
     db.submit(std::move(set))->wait();
   }
   const std::vector<Json> events = store.ok({"events", "--json"}).json_lines();

@@ -11,8 +11,9 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-const std::vector<std::string> kCommands = {"init",   "apply",  "put",    "get",    "del",    "scan",
-                                            "append", "events", "status", "verify", "digest", "export", "seal", "unseal", "repair", "sequence", "backup", "restore", "keygen"};
+const std::vector<std::string> kCommands = {"init",   "apply",    "put",    "get",     "del",    "scan", "append",
+                                            "events", "status",   "verify", "digest",  "export", "seal", "unseal",
+                                            "repair", "sequence", "backup", "restore", "keygen"};
 
 Result run(const Arguments& arguments, const ChildOptions& options = {}) { return Child(arguments, options).finish(); }
 
@@ -153,10 +154,20 @@ TEST(Usage, WordsThatLookLikeCommandsOrJsonAreTakenAsTheyStand) {
 TEST(Usage, CommandsOtherThanInitNeverCreateAStore) {
   TempDir directory;
   std::string db = (directory.path() / "none").string();
-  const std::vector<Arguments> commands = {{"apply", "-"}, {"put", "k", "v"}, {"get", "k"}, {"del", "k"},
-                                           {"scan"},       {"append", "t"},   {"events"},   {"status"},
-                                           {"verify"},     {"digest"},        {"export"},
-                                           {"seal"},       {"unseal"},        {"events", "--follow"},
+  const std::vector<Arguments> commands = {{"apply", "-"},
+                                           {"put", "k", "v"},
+                                           {"get", "k"},
+                                           {"del", "k"},
+                                           {"scan"},
+                                           {"append", "t"},
+                                           {"events"},
+                                           {"status"},
+                                           {"verify"},
+                                           {"digest"},
+                                           {"export"},
+                                           {"seal"},
+                                           {"unseal"},
+                                           {"events", "--follow"},
                                            {"backup", "create", (directory.path() / "set").string()},
                                            {"backup", "sets"},
                                            {"backup", "forget", "set"}};

@@ -123,7 +123,8 @@ TEST_F(DeclarationTest, TheLastOfSeveralFieldsOfOneNameWins) {
   EXPECT_EQ(evaluate(":f", R"({"f":{"a":1,"b":2,"a":3}})"), R"(text {"a":3,"b":2})");
   std::string many;
   for (int i = 0; i < 100; ++i) many += "\"m" + std::to_string(i) + "\":" + std::to_string(i) + ",";
-  EXPECT_EQ(evaluate(":m3 || ' ' || :m50 || ' ' || :m99", "{" + many + R"("m3":"x","m50":"y","m99":"z"})"), "text x y z");
+  EXPECT_EQ(evaluate(":m3 || ' ' || :m50 || ' ' || :m99", "{" + many + R"("m3":"x","m50":"y","m99":"z"})"),
+            "text x y z");
 }
 
 // Each new member was looked for among all before it: this took minutes, in which nothing else could be done.

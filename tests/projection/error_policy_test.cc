@@ -74,7 +74,9 @@ TEST_F(ErrorPolicyTest, WhoListensIsToldOfEachFailure) {
   std::vector<ProjectionState> told;
   projector->listen([&](const ProjectionChange& change) { told.push_back(change.state); });
   projector->add(poisoned({}));
-  const auto fails = [&] { EXPECT_EQ(code_of([&] { return projector->catch_up("counts"); }), ErrorCode::ProjectionFailed); };
+  const auto fails = [&] {
+    EXPECT_EQ(code_of([&] { return projector->catch_up("counts"); }), ErrorCode::ProjectionFailed);
+  };
   fails();
   projector->resume("counts");
   fails();
@@ -249,8 +251,9 @@ TEST_F(ErrorPolicyTest, AConstraintThatIsCheckedAtTheCommitIsTheEventsError) {
 // SQLite calls it "malformed", and means the index.
 TEST_F(ErrorPolicyTest, AFullTextIndexThatDoesNotFitItsTableIsTheEventsErrorAndNoDamage) {
   Projection projection("texts", 1);
-  projection.schema("CREATE TABLE texts (id INTEGER PRIMARY KEY, body TEXT);"
-                    "CREATE VIRTUAL TABLE found USING fts5(body, content='texts', content_rowid='id')");
+  projection.schema(
+      "CREATE TABLE texts (id INTEGER PRIMARY KEY, body TEXT);"
+      "CREATE VIRTUAL TABLE found USING fts5(body, content='texts', content_rowid='id')");
   projection.on_error(kDeadLetter).on("count", [](const EventView& event, Sql& sql) {
     if (event.payload() == "wrong") {
       sql.run("INSERT INTO found(found, rowid, body) VALUES ('delete', 1, 'what never was in it')");
@@ -439,9 +442,7 @@ TEST_F(ErrorPolicyTest, HoweverOftenItIsResumedOnABrokenDiskItsTablesStay) {
   auto projector = projector_with(counting().on_error(kDeadLetter));
   count(2);
   projector->catch_up("counts");
-  auto resume = [&] {
-    return code_of([&] { return projector->resume("counts"), 0; });
-  };
+  auto resume = [&] { return code_of([&] { return projector->resume("counts"), 0; }); };
   {
     fault::Armed broken("projection.step", {.fail_with = EIO, .times = -1});
     count(1);

@@ -52,7 +52,8 @@ std::string Violations::text() const {
 Step probe_step() {
   Step step;
   step.puts.emplace_back("probe", "probe");
-  step.events.push_back({.type = "probe", .tags = {"probe:1"}, .payload = number(kProbeStep), .metadata = "", .time = {}});
+  step.events.push_back(
+      {.type = "probe", .tags = {"probe:1"}, .payload = number(kProbeStep), .metadata = "", .time = {}});
   return step;
 }
 
@@ -103,8 +104,7 @@ class LogReader {
 
   void check_acknowledged() {
     for (const auto& [commit, step] : promises_.acknowledged) {
-      const std::string name =
-          "commit " + number(commit) + " (step " + number(static_cast<std::uint64_t>(step)) + ")";
+      const std::string name = "commit " + number(commit) + " (step " + number(static_cast<std::uint64_t>(step)) + ")";
       const auto at = order_.find(commit);
       found_.require(3, at != order_.end(), name + " was acknowledged and is lost");
       found_.require(3, at == order_.end() || at->second == step, name + " was acknowledged and is another one");
@@ -118,16 +118,16 @@ class LogReader {
     const int step = std::atoi(std::string(event.payload()).c_str());
     const auto [at, is_new] = order_.emplace(event.commit_seq(), step);
     if (is_new) {
-      found_.require(4, model_.events().size() + 1 == event.id(), "an event of a step is missing before event " +
-                                                                      number(event.id()));
+      found_.require(4, model_.events().size() + 1 == event.id(),
+                     "an event of a step is missing before event " + number(event.id()));
       model_.apply(step == kProbeStep ? probe_step() : promises_.steps(step));
     }
     const std::string name = "event " + number(event.id());
     found_.require(4, at->second == step, name + " is of another step than others of its commit");
     if (event.id() > model_.events().size()) return found_.require(4, false, name + " is more than its step has");
     const Step::OneEvent& expected = model_.events()[event.id() - 1];
-    const bool same = event.payload() == expected.payload && event.type() == expected.type &&
-                      event.metadata() == expected.metadata;
+    const bool same =
+        event.payload() == expected.payload && event.type() == expected.type && event.metadata() == expected.metadata;
     found_.require(2, same, name + " is not as its step has it");
   }
 
@@ -150,8 +150,8 @@ class LogReader {
 
 void check_history(Db& db, const History& history, CommitSeq last, Violations& found) {
   if (last > history.last()) {
-    return found.require(4, false, "the store ends with commit " + number(last) + ", and there were " +
-                                       number(history.last()));
+    return found.require(4, false,
+                         "the store ends with commit " + number(last) + ", and there were " + number(history.last()));
   }
   const History::Moment& moment = history.at(last);
   found.require(2, db.digest() == moment.digest, "the content at commit " + number(last) + " is wrong");
@@ -162,8 +162,8 @@ void check_history(Db& db, const History& history, CommitSeq last, Violations& f
 
 void check_content(Db& db, const Promises& promises, Violations& found) {
   const CommitSeq last = db.meta().last_commit;
-  found.require(3, last >= promises.durable, "commit " + number(promises.durable) +
-                                                 " was acknowledged, and the store ends with " + number(last));
+  found.require(3, last >= promises.durable,
+                "commit " + number(promises.durable) + " was acknowledged, and the store ends with " + number(last));
   if (promises.history != nullptr) return check_history(db, *promises.history, last, found);
   if (promises.steps == nullptr) return;
   LogReader log(db, promises, found);
@@ -183,9 +183,9 @@ void check_sequences(Db& db, const Promises& promises, Violations& found) {
 void check_commands(Db& db, const std::map<std::string, CommitSeq>& commands, Violations& found) {
   for (const auto& [id, commit] : commands) {
     const CommitInfo info = db.submit(probe_step().set(), {}, {.command = Command{.id = id}})->wait();
-    found.require(4, info.already_applied && info.commit_seq == commit,
-                  "command " + id + " was carried out in commit " + number(commit) + " and is now in " +
-                      number(info.commit_seq));
+    found.require(
+        4, info.already_applied && info.commit_seq == commit,
+        "command " + id + " was carried out in commit " + number(commit) + " and is now in " + number(info.commit_seq));
   }
 }
 
@@ -295,8 +295,8 @@ void check_published(const backup::SetReport& report, const Promises& promises, 
   found.require(8, report.problems.empty(), "the snapshot set: " + joined(report.problems));
   std::map<std::uint64_t, CommitSeq> published;
   for (const auto& snapshot : report.snapshots) {
-    found.require(8, snapshot.problems.empty(), "snapshot " + number(snapshot.ordinal) + ": " +
-                                                    joined(snapshot.problems));
+    found.require(8, snapshot.problems.empty(),
+                  "snapshot " + number(snapshot.ordinal) + ": " + joined(snapshot.problems));
     if (snapshot.manifest) published[snapshot.ordinal] = snapshot.manifest->last_commit;
   }
   for (const auto& [ordinal, commit] : promises.snapshots) {
@@ -320,9 +320,8 @@ void check_set(const SetPlace& place, const Promises& promises, bool restores, V
   if (report.snapshots.empty() && promises.snapshots.empty()) return;  // which is a problem, but was so before
   check_published(report, promises, found);
   if (!restores || promises.snapshots.empty()) return;
-  found.attempt(8, "restoring", [&] {
-    check_restore(place, place.scratch / "newest", promises, newest(promises.snapshots), found);
-  });
+  found.attempt(8, "restoring",
+                [&] { check_restore(place, place.scratch / "newest", promises, newest(promises.snapshots), found); });
 }
 
 void check_next_snapshot(Db& db, const SetPlace& place, const Promises& promises, Violations& found) {

@@ -45,14 +45,14 @@ class WriteSet {
   std::size_t bytes() const { return record_.size(); }  // as the journal will hold it
   std::size_t largest_value() const { return counts_.largest_value; }
   std::size_t largest_event() const { return counts_.largest_event; }  // without a time of its own
-  std::size_t tags() const { return counts_.tags; }  // over all events
+  std::size_t tags() const { return counts_.tags; }                    // over all events
 
  private:
   friend class RecordBuilder;  // canonical/src/record.h
   void make_room(std::size_t bytes);
 
   struct Counts {
-    std::uint32_t puts = 0;        // of the state, as are deletes
+    std::uint32_t puts = 0;  // of the state, as are deletes
     std::uint32_t deletes = 0;
     std::uint32_t operations = 0;  // with the store's own
     std::uint32_t events = 0;

@@ -7,14 +7,14 @@
 
 namespace azoth::limits {
 
-inline constexpr std::size_t kMaxKeyBytes = 511;          // LMDB's; a key has at least one byte
-inline constexpr std::size_t kMaxTypeBytes = 255;         // an event type has at least one byte
-inline constexpr std::size_t kMaxTagBytes = 255;          // a tag has at least one byte and no 0x00
-inline constexpr std::size_t kMaxTags = 64;               // distinct tags of one event
+inline constexpr std::size_t kMaxKeyBytes = 511;           // LMDB's; a key has at least one byte
+inline constexpr std::size_t kMaxTypeBytes = 255;          // an event type has at least one byte
+inline constexpr std::size_t kMaxTagBytes = 255;           // a tag has at least one byte and no 0x00
+inline constexpr std::size_t kMaxTags = 64;                // distinct tags of one event
 inline constexpr std::size_t kMaxSequenceNameBytes = 128;  // a sequence's name has at least one byte
-inline constexpr std::size_t kMaxOperations = 1'000'000;  // operations and events of one transaction
-inline constexpr std::size_t kMaxCommandBytes = 128;      // a command id has at least one byte
-inline constexpr std::size_t kMaxDeclaredKeys = 10'000;   // of one Transaction
+inline constexpr std::size_t kMaxOperations = 1'000'000;   // operations and events of one transaction
+inline constexpr std::size_t kMaxCommandBytes = 128;       // a command id has at least one byte
+inline constexpr std::size_t kMaxDeclaredKeys = 10'000;    // of one Transaction
 
 inline constexpr std::size_t kDefaultMaxValueBytes = std::size_t{16} << 20;
 inline constexpr std::size_t kDefaultMaxEventBytes = std::size_t{4} << 20;  // type, tags, metadata and payload
