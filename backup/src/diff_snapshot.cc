@@ -128,19 +128,26 @@ class SameHistory {
                   ": it is an older copy of the store; restore the set instead, or back this up into another one");
 }
 
+// Throws if what the store has through the snapshot's end is something else; answers whether that could be told.
+bool compare_with(const SnapshotInfo& snapshot, BackupSource& source, const BackupSource::Content& content,
+                  const Key* key) {
+  const SameHistory history(source, content, *snapshot.manifest, key);
+  if (history.is_another()) fail_another(snapshot, content.totals);
+  if (history.is_at_the_end()) return true;
+  const std::optional<CommitFacts> commit = history.last_commit_in_journal();
+  if (commit && !history.is_last_commit(*commit)) fail_another(snapshot, content.totals);
+  return commit.has_value();
+}
+
 }  // namespace
 
 // The set registers after each snapshot with that one's end, so a copy that is older than the snapshot is registered
 // with less. So is the store itself when it died in between; then its journal reaches back to the snapshot's end.
 void require_same_history(BackupSource& source, const BackupSource::Content& content, const SnapshotInfo& base,
                           const std::optional<RetainedSet>& registered, const Key* key) {
+  if (compare_with(base, source, content, key)) return;
   const Manifest& manifest = *base.manifest;
-  const SameHistory history(source, content, manifest, key);
-  if (history.is_another()) fail_another(base, content.totals);
-  if (history.is_at_the_end()) return;
-  if (const std::optional<CommitFacts> commit = history.last_commit_in_journal()) {
-    if (!history.is_last_commit(*commit)) fail_another(base, content.totals);
-  } else if (registered && registered->timeline == manifest.timeline() && registered->commit < manifest.last_commit) {
+  if (registered && registered->timeline == manifest.timeline() && registered->commit < manifest.last_commit) {
     throw Error(ErrorCode::NotFound,
                 "a differential snapshot cannot be made: the store knows of what the set has through commit " +
                     std::to_string(registered->commit) + " only, and its journal does not have commit " +
@@ -157,12 +164,7 @@ void refuse_older_copy(BackupSource& source, const BackupSource::Content& conten
     if (info.state != SnapshotState::Whole || info.manifest->timeline() != timeline) continue;
     if (!newest || info.manifest->last_commit >= newest->manifest->last_commit) newest = std::move(info);
   }
-  if (!newest) return;
-  const SameHistory history(source, content, *newest->manifest, key);
-  if (history.is_another()) fail_another(*newest, content.totals);
-  if (history.is_at_the_end()) return;
-  const std::optional<CommitFacts> commit = history.last_commit_in_journal();
-  if (commit && !history.is_last_commit(*commit)) fail_another(*newest, content.totals);
+  if (newest) compare_with(*newest, source, content, key);
 }
 
 SnapshotInfo base_for_diff(const SnapshotSet& set, const Lineage& lineage) {

@@ -10,20 +10,13 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <sstream>
 #include <tuple>
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wold-style-cast"
-#pragma GCC diagnostic ignored "-Wshadow"
-#pragma GCC diagnostic ignored "-Wpedantic"
-#include <lmdb++.h>
-#pragma GCC diagnostic pop
 
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "azoth/core/log.h"
+#include "lmdb_calls.h"
 #include "record.h"
 
 namespace azoth {
@@ -32,39 +25,6 @@ namespace {
 
 constexpr std::array<const char*, kTables> kTableNames = {"state", "events", "tags", "system"};
 constexpr unsigned kFreeList = 0;  // LMDB's own table of free pages
-
-MDB_val to_val(std::string_view bytes) { return {bytes.size(), const_cast<char*>(bytes.data())}; }
-std::string_view to_view(const MDB_val& val) { return {static_cast<const char*>(val.mv_data), val.mv_size}; }
-
-[[noreturn]] void raise(int rc, const std::string& what) {
-  std::string message = what + ": " + mdb_strerror(rc);
-  switch (rc) {
-    case MDB_MAP_FULL:
-      throw Error(ErrorCode::NoSpace, what + ": the map is full; open the store with a larger map");
-    case ENOSPC:
-    case EDQUOT:
-      throw Error(ErrorCode::NoSpace, message);
-    case MDB_READERS_FULL:
-      throw Error(ErrorCode::ReadersFull, "too many snapshots are alive; end some or open the store for more readers");
-    case MDB_CORRUPTED:
-    case MDB_PAGE_NOTFOUND:
-    case MDB_INVALID:
-    case MDB_VERSION_MISMATCH:
-      throw Error(ErrorCode::Corruption, message);
-    case ENOMEM:
-      throw Error(ErrorCode::OutOfMemory, message);
-    case MDB_MAP_RESIZED:
-      throw Error(ErrorCode::Io, what +
-                                     ": a writer with a larger map has made the store larger than what this reader " +
-                                     "has mapped; close it and open it again");
-    default:
-      throw Error(ErrorCode::Io, message);
-  }
-}
-
-void check(int rc, const char* what) {
-  if (rc != MDB_SUCCESS) raise(rc, what);
-}
 
 // 0 if there is no such file. Only that says that it is missing: one that cannot be looked at may be whole.
 std::uint64_t size_of_regular_file(const std::filesystem::path& path) {
@@ -104,189 +64,33 @@ std::uint64_t map_size_within_limits(std::uint64_t wanted) {
   return wanted / page * page;
 }
 
-bool cursor_result(int rc, const char* what) {
-  if (rc == MDB_NOTFOUND) return false;
-  check(rc, what);
-  return true;
-}
-
-std::optional<std::string_view> get_value(MDB_txn* txn, unsigned dbi, std::string_view key) {
-  MDB_val k = to_val(key);
-  MDB_val v{};
-  int rc = mdb_get(txn, dbi, &k, &v);
-  if (rc == MDB_NOTFOUND) return std::nullopt;
-  check(rc, "reading LMDB");
-  return to_view(v);
-}
-
-std::uint64_t count_entries(MDB_txn* txn, unsigned dbi) {
-  MDB_stat stat{};
-  check(mdb_stat(txn, dbi, &stat), "reading LMDB's statistics");
-  return stat.ms_entries;
-}
-
 }  // namespace
 
-// --- LmdbCursor
-
-LmdbCursor::LmdbCursor(MDB_txn* txn, unsigned dbi) { check(mdb_cursor_open(txn, dbi, &cursor_), "opening a cursor"); }
-
-LmdbCursor::LmdbCursor(LmdbCursor&& other) noexcept
-    : cursor_(std::exchange(other.cursor_, nullptr)), key_(other.key_), value_(other.value_) {}
-
-LmdbCursor& LmdbCursor::operator=(LmdbCursor&& other) noexcept {
-  std::swap(cursor_, other.cursor_);
-  key_ = other.key_;
-  value_ = other.value_;
-  return *this;
-}
-
-LmdbCursor::~LmdbCursor() {
-  if (cursor_ != nullptr) mdb_cursor_close(cursor_);
-}
-
-bool LmdbCursor::get(int operation, std::string_view key) {
-  MDB_val k = to_val(key);
-  MDB_val v{};
-  if (!cursor_result(mdb_cursor_get(cursor_, &k, &v, static_cast<MDB_cursor_op>(operation)), "walking LMDB")) {
-    return false;
+void throw_lmdb(int rc, const std::string& what) {
+  std::string message = what + ": " + mdb_strerror(rc);
+  switch (rc) {
+    case MDB_MAP_FULL:
+      throw Error(ErrorCode::NoSpace, what + ": the map is full; open the store with a larger map");
+    case ENOSPC:
+    case EDQUOT:
+      throw Error(ErrorCode::NoSpace, message);
+    case MDB_READERS_FULL:
+      throw Error(ErrorCode::ReadersFull, "too many snapshots are alive; end some or open the store for more readers");
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_VERSION_MISMATCH:
+      throw Error(ErrorCode::Corruption, message);
+    case ENOMEM:
+      throw Error(ErrorCode::OutOfMemory, message);
+    case MDB_MAP_RESIZED:
+      throw Error(ErrorCode::Io, what +
+                                     ": a writer with a larger map has made the store larger than what this reader " +
+                                     "has mapped; close it and open it again");
+    default:
+      throw Error(ErrorCode::Io, message);
   }
-  key_ = to_view(k);
-  value_ = to_view(v);
-  return true;
 }
-
-bool LmdbCursor::first() { return get(MDB_FIRST); }
-bool LmdbCursor::last() { return get(MDB_LAST); }
-bool LmdbCursor::next() { return get(MDB_NEXT); }
-bool LmdbCursor::previous() { return get(MDB_PREV); }
-bool LmdbCursor::seek(std::string_view key) { return key.empty() ? first() : get(MDB_SET_RANGE, key); }
-bool LmdbCursor::seek_before(std::string_view key) {
-  if (key.empty()) return false;
-  return get(MDB_SET_RANGE, key) ? previous() : last();
-}
-
-// --- LmdbReadTxn
-
-struct LmdbReader {
-  MDB_txn* txn;
-  std::atomic<std::int64_t> since{0};  // coarse milliseconds; 0 while it is in the pool
-
-  // A few milliseconds are good enough for ages, and a tenth of the price.
-  static std::int64_t now() {
-    timespec time{};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
-    return std::int64_t{time.tv_sec} * 1000 + time.tv_nsec / 1'000'000;
-  }
-};
-
-LmdbReadTxn::LmdbReadTxn(LmdbEnv* env, LmdbReader* reader)
-    : env_(env), reader_(reader), txn_(reader->txn), id_(mdb_txn_id(txn_)) {}
-
-LmdbReadTxn::LmdbReadTxn(LmdbReadTxn&& other) noexcept
-    : env_(other.env_), reader_(other.reader_), txn_(std::exchange(other.txn_, nullptr)), id_(other.id_) {}
-
-LmdbReadTxn::~LmdbReadTxn() {
-  if (txn_ != nullptr) env_->give_back(reader_);
-}
-
-std::optional<std::string_view> LmdbReadTxn::get(Table table, std::string_view key) const {
-  return get_value(txn_, env_->dbis_[static_cast<unsigned>(table)], key);
-}
-
-LmdbCursor LmdbReadTxn::cursor(Table table) const {
-  return LmdbCursor(txn_, env_->dbis_[static_cast<unsigned>(table)]);
-}
-
-std::uint64_t LmdbReadTxn::entries(Table table) const {
-  return count_entries(txn_, env_->dbis_[static_cast<unsigned>(table)]);
-}
-
-// LMDB takes a snapshot's number first and its content after that, from the one of two places that the number's parity
-// says. If two commits came in between, the content is the newer one's, and the number says nothing.
-std::optional<CommitSeq> LmdbReadTxn::published_commit() const {
-  MDB_envinfo info{};
-  if (mdb_env_info(env_->env_, &info) != 0 || info.me_last_txnid > id_ + 1) return std::nullopt;
-  const LmdbEnv::Published& slot = env_->published_[id_ % LmdbEnv::kPublished];
-  if (slot.txn_id.load(std::memory_order_acquire) != id_) return std::nullopt;
-  CommitSeq commit = slot.commit.load(std::memory_order_acquire);
-  // The slot may have been given to a later transaction in between; the id is stored last and cleared first.
-  if (slot.txn_id.load(std::memory_order_acquire) != id_) return std::nullopt;
-  return commit;
-}
-
-// --- LmdbWriteTxn
-
-LmdbWriteTxn::LmdbWriteTxn(LmdbEnv& env) : env_(env) {
-  check(mdb_txn_begin(env.env_, nullptr, 0, &txn_), "beginning an LMDB transaction");
-}
-
-LmdbWriteTxn::~LmdbWriteTxn() {
-  if (txn_ != nullptr) mdb_txn_abort(txn_);
-}
-
-std::optional<std::string_view> LmdbWriteTxn::get(Table table, std::string_view key) const {
-  return get_value(txn_, env_.dbis_[static_cast<unsigned>(table)], key);
-}
-
-std::optional<std::string_view> LmdbWriteTxn::seek(Table table, std::string_view key) {
-  MDB_val k = to_val(key);
-  MDB_val v{};
-  if (!cursor_result(mdb_cursor_get(position(table), &k, &v, MDB_SET), "reading LMDB")) return std::nullopt;
-  return to_view(v);
-}
-
-void LmdbWriteTxn::put(Table table, std::string_view key, std::string_view value) {
-  value.copy(reserve(table, key, value.size(), false), value.size());
-}
-
-char* LmdbWriteTxn::reserve(Table table, std::string_view key, std::size_t size, bool append) {
-  MDB_val k = to_val(key);
-  MDB_val v{size, nullptr};
-  unsigned flags = append ? MDB_RESERVE | MDB_APPEND : MDB_RESERVE;
-  check(mdb_cursor_put(position(table), &k, &v, flags), "writing LMDB");
-  return static_cast<char*>(v.mv_data);
-}
-
-void LmdbWriteTxn::del(Table table, std::string_view key) {
-  MDB_val k = to_val(key);
-  MDB_cursor* at = position(table);
-  int rc = mdb_cursor_get(at, &k, nullptr, MDB_SET);
-  if (rc == MDB_SUCCESS) rc = mdb_cursor_del(at, 0);
-  if (rc != MDB_NOTFOUND) check(rc, "deleting from LMDB");
-}
-
-MDB_cursor* LmdbWriteTxn::position(Table table) {
-  auto index = static_cast<unsigned>(table);
-  MDB_cursor*& cursor = positions_[index];
-  if (cursor == nullptr) check(mdb_cursor_open(txn_, env_.dbis_[index], &cursor), "opening a cursor");
-  return cursor;
-}
-
-std::uint64_t LmdbWriteTxn::entries(Table table) const {
-  return count_entries(txn_, env_.dbis_[static_cast<unsigned>(table)]);
-}
-
-LmdbCursor LmdbWriteTxn::cursor(Table table) const {
-  return LmdbCursor(txn_, env_.dbis_[static_cast<unsigned>(table)]);
-}
-
-// A failure is never NoSpace or OutOfMemory, after which the same is tried again: whether anything has changed is not
-// known, and what a failed sync has lost, a second one does not write. So its message must not want for memory.
-void LmdbWriteTxn::commit(CommitSeq last_commit) {
-  const Error failed(ErrorCode::Io, "committing to LMDB");
-  env_.publish(mdb_txn_id(txn_), last_commit);
-  try {
-    int rc = AZOTH_FAULT("lmdb.commit");
-    if (rc == 0) rc = mdb_txn_commit(std::exchange(txn_, nullptr));
-    if (rc != MDB_SUCCESS) throw Error(ErrorCode::Io, std::string("committing to LMDB: ") + mdb_strerror(rc));
-  } catch (const std::bad_alloc&) {
-    throw failed;
-  }
-  env_.extend_to_end();
-}
-
-// --- LmdbEnv
 
 LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& settings, Mode mode)
     : data_file_(directory / "data.mdb") {
@@ -314,7 +118,7 @@ LmdbEnv::LmdbEnv(const std::filesystem::path& directory, const Settings& setting
                                      ": reading needs permission to read data.mdb and " +
                                      "to write lock.mdb, in which readers note themselves");
     }
-    if (rc != MDB_SUCCESS) raise(rc, "opening " + data.string());
+    if (rc != MDB_SUCCESS) throw_lmdb(rc, "opening " + data.string());
     if (as_in_file) raise_map_size(map_bytes);
     check(mdb_env_get_fd(env_, &data_fd_), "asking LMDB for its file");
     fcntl(data_fd_, F_SETFD, FD_CLOEXEC);
@@ -416,14 +220,11 @@ void LmdbEnv::raise_map_size(std::uint64_t bytes) {
 // LMDB does not write the pages that a transaction took and gave back. If they are the last ones, and were not
 // reserved, the file would look as if it had been cut.
 void LmdbEnv::extend_to_end() noexcept {
-  struct stat status {};
   MDB_envinfo info{};
   MDB_stat stat{};
-  bool known = fstat(data_fd_, &status) == 0 && mdb_env_info(env_, &info) == 0 && mdb_env_stat(env_, &stat) == 0;
-  auto end = static_cast<off_t>((info.me_last_pgno + 1) * stat.ms_psize);
-  if (known && status.st_size < end && ftruncate(data_fd_, end) != 0) {
-    log(LogLevel::Warning, "extending data.mdb: ", std::strerror(errno));
-  }
+  if (mdb_env_info(env_, &info) != 0 || mdb_env_stat(env_, &stat) != 0) return;
+  const int error = lengthen((info.me_last_pgno + 1) * stat.ms_psize);
+  if (error != 0) log(LogLevel::Warning, "extending data.mdb: ", std::strerror(error));
 }
 
 void LmdbEnv::open_tables(bool create) {
@@ -436,7 +237,7 @@ void LmdbEnv::open_tables(bool create) {
     if (rc == MDB_NOTFOUND) {
       throw Error(ErrorCode::Corruption, std::string("LMDB's table ") + kTableNames[i] + " is missing");
     }
-    raise(rc, std::string("opening LMDB's table ") + kTableNames[i]);
+    throw_lmdb(rc, std::string("opening LMDB's table ") + kTableNames[i]);
   }
   check(mdb_txn_commit(txn), "opening LMDB's tables");
 }
@@ -467,7 +268,7 @@ LmdbReadTxn LmdbEnv::begin_read() {
   } else if (int rc = mdb_txn_renew(reader->txn); rc != MDB_SUCCESS) {
     std::lock_guard lock(pool_mutex_);
     pool_.push_back(reader);
-    raise(rc, "beginning an LMDB snapshot");
+    throw_lmdb(rc, "beginning an LMDB snapshot");
   }
   reader->since.store(LmdbReader::now(), std::memory_order_relaxed);
   live_readers_.fetch_add(1, std::memory_order_relaxed);
@@ -553,7 +354,7 @@ void LmdbEnv::clear_stale_readers() {
   check(mdb_reader_check(env_, &dead), "clearing stale LMDB readers");
 }
 
-// Without taking room for it. An errno, or 0.
+// To this size at least, without taking room for it. An errno, or 0.
 int LmdbEnv::lengthen(std::uint64_t bytes) const {
   struct stat status {};
   if (fstat(data_fd_, &status) != 0) return errno;

@@ -1,4 +1,4 @@
-// LMDB behind a few RAII types: the one place that sees lmdb++.h.
+// LMDB behind a few RAII types: nobody else sees lmdb++.h.
 //
 // The environment runs in LMDB's default, fully synced mode, with MDB_NOTLS, in one large map that is reserved once and
 // never resized while it is open. Only the flusher (and recovery, before there is one) writes. All functions throw

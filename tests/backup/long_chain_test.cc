@@ -4,6 +4,7 @@
 
 #include "azoth/canonical/commit_record.h"
 #include "backup_support.h"
+#include "support/watched_files.h"
 
 namespace azoth::backup::test {
 namespace {
@@ -81,22 +82,11 @@ TEST_F(LongChain, RestoringReadsEachManifestAFewTimesOnly) {
   const CommitSeq first = back_up().snapshot.manifest->last_commit;
   for (int i = 0; i < 40; ++i) put("a", std::to_string(i));
   take_diffs(1, first, first + 40);
-  class Counting : public FileSystem {
-   public:
-    std::unique_ptr<File> open(const Path& path, Mode mode) override {
-      manifests += path.extension() == ".json" ? 1 : 0;
-      return posix().open(path, mode);
-    }
-    bool exists(const Path& path) override { return posix().exists(path); }
-    std::vector<std::string> list(const Path& path) override { return posix().list(path); }
-    void make_directory(const Path& path) override { posix().make_directory(path); }
-    void rename(const Path& from, const Path& to) override { posix().rename(from, to); }
-    void remove(const Path& path) override { posix().remove(path); }
-    void sync_directory(const Path& path) override { posix().sync_directory(path); }
-    std::atomic<int> manifests{0};
-  } counting;
-  restore({.file_system = &counting});
-  EXPECT_LE(counting.manifests, 41 * 4);
+  std::atomic<int> manifests{0};
+  azoth::test::WatchedFiles files(
+      {.open = [&](const Path& path) { manifests += path.extension() == ".json" ? 1 : 0; }});
+  restore({.file_system = &files});
+  EXPECT_LE(manifests, 41 * 4);
 }
 
 class Purging : public LongChain {

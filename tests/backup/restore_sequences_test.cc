@@ -1,6 +1,7 @@
 // Sequences and command ids across a restore: no number is handed out twice if that is asked for, no command is carried
 // out twice.
 #include "backup_support.h"
+#include "support/watched_files.h"
 
 namespace azoth::backup::test {
 namespace {
@@ -100,6 +101,19 @@ TEST_F(RestoreSequences, WhatCannotBeReadOfLaterSnapshotsIsANote) {
   replace_file(FileSystem::posix(), set_path() / name, bytes);
   EXPECT_THAT(restore_to(RestoreTarget::commit(early)).notes,
               testing::ElementsAre(testing::HasSubstr("whether sequences were moved back is not known: ")));
+}
+
+// What is restored does not need them.
+TEST_F(RestoreSequences, ADiskThatFailsUnderLaterSnapshotsIsANoteToo) {
+  const CommitSeq early = back_up().snapshot.manifest->last_commit;
+  put("a", "b");
+  incremental();
+  const std::string name = list()[1].files[0];
+  azoth::test::WatchedFiles files({.read = [&](const Path& path, std::size_t) {
+    if (path.filename() == name) throw Error(ErrorCode::Io, "a bad sector");
+  }});
+  EXPECT_THAT(restore({.target = RestoreTarget::commit(early), .file_system = &files}).notes,
+              testing::ElementsAre(testing::HasSubstr("a bad sector")));
 }
 
 TEST_F(RestoreSequences, CommandsThatWereCarriedOutAreKnown) {

@@ -4,8 +4,8 @@
 
 #include <fstream>
 
-#include "purge_plan.h"
 #include "set_fixture.h"
+#include "support/watched_files.h"
 
 namespace azoth::backup::test {
 namespace {
@@ -199,15 +199,21 @@ TEST_F(SnapshotSetTest, PurgeRemovesNothingWhenTheNewestFullIsDamagedInside) {
 }
 
 // It may be of another history, of which it is the last.
-TEST_F(SnapshotSetTest, PurgeRemovesNothingThatMerelyCannotBeReadNow) {
-  SnapshotSet set = create();
-  for (CommitSeq commit : {2, 4, 6}) take_full(set, commit);
-  std::vector<SnapshotInfo> all = set.list();
-  all[0].state = SnapshotState::Broken;
-  all[0].manifest.reset();
-  EXPECT_THAT(plan_purge(all, 1).remove, ElementsAre(2, 1));
-  all[0].may_be_whole = true;
-  EXPECT_THAT(plan_purge(all, 1).remove, ElementsAre(2));
+TEST_F(SnapshotSetTest, NothingIsRemovedThatMerelyCannotBeReadNow) {
+  {
+    SnapshotSet set = create();
+    for (CommitSeq commit : {2, 4, 6}) take_full(set, commit);
+  }
+  azoth::test::WatchedFiles files({.open = [&](const std::filesystem::path& path) {
+    if (path.filename() == manifest(1)) throw Error(ErrorCode::Io, "a bad sector");
+  }});
+  {
+    SnapshotSet set = SnapshotSet::open(path_, {.file_system = &files});
+    EXPECT_THAT(set.purge(1).removed, ElementsAre(2));
+    EXPECT_THAT(set.repair(true).removed, IsEmpty());
+  }
+  replace_file(FileSystem::posix(), file(manifest(1)), "damaged");
+  EXPECT_THAT(open().purge(1).removed, ElementsAre(1));
 }
 
 TEST_F(SnapshotSetTest, PurgeDoesNotCountBrokenFulls) {

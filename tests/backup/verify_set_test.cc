@@ -1,5 +1,6 @@
 // What verifying a set says, with and without restoring.
 #include "backup_support.h"
+#include "support/watched_files.h"
 
 namespace azoth::backup::test {
 namespace {
@@ -35,6 +36,17 @@ class VerifySet : public BackupTest {
     return all;
   }
 };
+
+TEST_F(VerifySet, AFileThatTheDiskDoesNotGiveIsNotedAndTheNextOnesAreLookedAt) {
+  flip(2, 0);
+  const std::string name = list()[0].files[0];
+  azoth::test::WatchedFiles files({.read = [&](const Path& path, std::size_t) {
+    if (path.filename() == name) throw Error(ErrorCode::Io, "a bad sector");
+  }});
+  const SetReport report = verify({.restore = false, .file_system = &files});
+  EXPECT_THAT(report.snapshots.at(0).problems, ElementsAre(HasSubstr("a bad sector")));
+  EXPECT_THAT(report.snapshots.at(1).problems, ElementsAre(HasSubstr("damaged")));
+}
 
 TEST_F(VerifySet, SaysWhatItHasLookedAt) {
   const SetReport report = verify({.scratch = targets()});

@@ -8,6 +8,7 @@
 
 #include "damaged_journal.h"
 #include "support/seed.h"
+#include "support/watched_files.h"
 
 namespace azoth::test {
 namespace {
@@ -176,47 +177,6 @@ TEST(DamagedJournal, LostAndMisplacedSectorsNeverMakeAWrongRecord) {
   EXPECT_GT(std::min({tally.whole, kThin == 1 ? tally.shorter : 1, tally.reported, tally.refused}), 0);
 }
 
-// Counts the bytes that are read.
-class CountingDisk final : public FileSystem {
- public:
-  explicit CountingDisk(FileSystem& below) : below_(below) {}
-
-  std::unique_ptr<File> open(const std::filesystem::path& path, Mode mode) override {
-    return std::make_unique<CountingFile>(below_.open(path, mode), read_);
-  }
-  bool exists(const std::filesystem::path& path) override { return below_.exists(path); }
-  std::vector<std::string> list(const std::filesystem::path& directory) override { return below_.list(directory); }
-  void make_directory(const std::filesystem::path& path) override { below_.make_directory(path); }
-  void rename(const std::filesystem::path& from, const std::filesystem::path& to) override { below_.rename(from, to); }
-  void remove(const std::filesystem::path& path) override { below_.remove(path); }
-  void sync_directory(const std::filesystem::path& path) override { below_.sync_directory(path); }
-
-  std::uint64_t bytes_read() const { return read_; }
-
- private:
-  class CountingFile final : public File {
-   public:
-    CountingFile(std::unique_ptr<File> below, std::uint64_t& read) : below_(std::move(below)), read_(read) {}
-    std::size_t read_at(std::uint64_t offset, char* to, std::size_t size) override {
-      std::size_t got = below_->read_at(offset, to, size);
-      read_ += got;
-      return got;
-    }
-    void write_at(std::uint64_t offset, std::string_view bytes) override { below_->write_at(offset, bytes); }
-    void sync_data() override { below_->sync_data(); }
-    void truncate(std::uint64_t size) override { below_->truncate(size); }
-    std::uint64_t size() override { return below_->size(); }
-    void will_need(std::uint64_t offset, std::uint64_t size) override { below_->will_need(offset, size); }
-
-   private:
-    std::unique_ptr<File> below_;
-    std::uint64_t& read_;
-  };
-
-  FileSystem& below_;
-  std::uint64_t read_ = 0;
-};
-
 // A value may be made of what looks like thousands of large batches. Behind a torn tail they must not be read one by
 // one, each to its alleged end.
 TEST(DamagedJournal, ValuesThatLookLikeBatchesDoNotMakeRecoverySlow) {
@@ -233,10 +193,11 @@ TEST(DamagedJournal, ValuesThatLookLikeBatchesDoNotMakeRecoverySlow) {
   EXPECT_EQ(recover(journal.disk, 0).records.size(), 2u);
 
   journal.flip(journal.tail.segment_number, journal.tail.valid_bytes - 64 - 10);
-  CountingDisk counting(journal.disk);
+  std::uint64_t read = 0;
+  WatchedFiles counting({.read = [&](const auto&, std::size_t bytes) { read += bytes; }}, journal.disk);
   EXPECT_EQ(plan_of(counting, 0).tail.last_commit, 1u);
   std::uint64_t files = journal.disk.list(kJournalDirectory).size();
-  EXPECT_LT(counting.bytes_read(), 2 * files * kSegmentBytes);
+  EXPECT_LT(read, 2 * files * kSegmentBytes);
 }
 
 }  // namespace

@@ -107,6 +107,14 @@ TEST_F(ProjectorTest, TheHookRunsOnceABatchInWhichAHandlerRan) {
   EXPECT_EQ(rows("SELECT what, last FROM counts"), (Rows{{"a", 1004}}));
 }
 
+// In a log that another process writes, too, of which this one has not heard yet.
+TEST_F(ProjectorTest, CatchUpGoesToWhatIsThereWhenItIsCalled) {
+  count(5);
+  auto projector = projector_with(counting());
+  source_.lag(2);
+  EXPECT_EQ(projector->catch_up("counts").cursor, 5u);
+}
+
 TEST_F(ProjectorTest, RunUntilStopsAtTheEvent) {
   count(9);
   auto projector = projector_with(counting());

@@ -246,6 +246,7 @@ TEST_F(RebuildTest, DamageThatABatchMeets) {
   EXPECT_THAT(*status.rebuilt_because, HasSubstr("damaged"));
   EXPECT_EQ(status.cursor, 4000u);
   EXPECT_EQ(rows("SELECT 'n', count(*) FROM counts WHERE times = 2"), (Rows{{"n", 2000}}));
+  EXPECT_FALSE(exists("counts.1.db")) << "what was replaced is not kept until the end";
 }
 
 TEST_F(RebuildTest, DamageInTheLogIsNotThatOfTheTables) {

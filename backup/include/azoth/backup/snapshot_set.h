@@ -36,7 +36,7 @@ struct SnapshotInfo {
   SnapshotState state = SnapshotState::Unfinished;
   std::string why;                   // of a broken or unfinished one
   std::optional<Manifest> manifest;  // if it can be read
-  bool may_be_whole = false;  // its manifest is not damaged, but cannot be read here and now: it is never removed
+  bool may_be_whole = false;         // its manifest is not damaged, but cannot be read here and now: never removed
   std::string manifest_hash;
   bool authenticated = false;      // by the set's key
   std::vector<std::string> files;  // the snapshot's files that are there, without the manifest
@@ -125,10 +125,12 @@ class SnapshotSet {
   // them; the rest is removed, and the remains of unfinished snapshots. Before that the newest full is verified, unless
   // this object has published it; when one is damaged, no published snapshot is removed, and of a history that has not
   // so many none is. A timeline is a history of its own unless another one goes on from it with all that the set has of
-  // it: stores that share a set, because one was restored out of it, take nothing from each other.
+  // it: stores that share a set, because one was restored out of it, take nothing from each other. What is not damaged,
+  // but cannot be read here and now (a permission, an error of the disk, a later format), stays.
   PurgeReport purge(std::size_t keep_fulls);
 
-  // Removes the remains of unfinished snapshots, if asked also broken ones, and puts the set's own small files right.
+  // Removes the remains of unfinished snapshots, if asked also broken ones, but for those that merely cannot be read
+  // now, and puts the set's own small files right.
   PurgeReport repair(bool remove_broken = false);
 
   struct Impl;
