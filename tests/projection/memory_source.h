@@ -77,12 +77,18 @@ class MemorySource : public EventSource {
   bool wait(EventId after, Deadline deadline, const std::function<bool()>& interrupted) override {
     std::unique_lock lock(mutex_);
     auto over = [&] { return interrupted() || known() > after; };
+    ++waits_;
     if (deadline == kNoDeadline) {
       changed_.wait(lock, over);
     } else {
       changed_.wait_until(lock, deadline, over);
     }
     return known() > after;
+  }
+  // How often somebody has begun to wait.
+  int waits() {
+    std::lock_guard lock(mutex_);
+    return waits_;
   }
   void wake() override {
     std::lock_guard lock(mutex_);
@@ -99,6 +105,7 @@ class MemorySource : public EventSource {
   std::vector<std::string> bodies_;
   std::vector<Timestamp> times_;
   std::optional<EventId> sealed_;
+  int waits_ = 0;
   std::optional<EventId> lag_;
   std::atomic<EventId> hidden_{0};
   std::atomic<int> damaged_in_{0};

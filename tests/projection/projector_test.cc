@@ -135,7 +135,7 @@ TEST_F(ProjectorTest, RunUntilEndsAtASealThatComesWhileItWaits) {
   count(3);
   auto projector = projector_with(counting());
   auto waiting = std::async(std::launch::async, [&] { return projector->run_until("counts", 4); });
-  while (projector->status("counts").cursor != 3) std::this_thread::yield();
+  while (source_.waits() == 0) std::this_thread::yield();
   source_.seal();
   EXPECT_FALSE(waiting.get());
 }
