@@ -36,19 +36,16 @@ class Registration {
   Registration(Retention& retention, RetainedSet set)
       : retention_(retention), set_(std::move(set)), before_(retention_.find(set_.set_id)) {
     changed_ = !before_ || before_->timeline != set_.timeline || before_->commit > set_.commit;
-    if (changed_) retention_.set(set_);
+    if (!changed_) return;
+    try {
+      retention_.set(set_);
+    } catch (...) {  // it may be there all the same
+      take_back();
+      throw;
+    }
   }
   ~Registration() {
-    if (!changed_ || published_) return;
-    try {
-      if (before_) {
-        retention_.set(*before_);
-      } else {
-        retention_.forget(set_.set_id);
-      }
-    } catch (const std::exception& error) {
-      log(LogLevel::Warning, "a backup has failed, and the journal is still kept for it: ", error.what());
-    }
+    if (changed_ && !published_) take_back();
   }
   Registration(const Registration&) = delete;
   Registration& operator=(const Registration&) = delete;
@@ -69,6 +66,18 @@ class Registration {
   }
 
  private:
+  void take_back() noexcept {
+    try {
+      if (before_) {
+        retention_.set(*before_);
+      } else {
+        retention_.forget(set_.set_id);
+      }
+    } catch (const std::exception& error) {
+      log(LogLevel::Warning, "a backup has failed, and the journal is still kept for it: ", error.what());
+    }
+  }
+
   Retention& retention_;
   RetainedSet set_;
   const std::optional<RetainedSet> before_;
@@ -99,9 +108,11 @@ class CatchUp {
   void finish(EventId last) {
     const Deadline end = deadline_after(kLongestPause);
     for (const std::string& name : caught_up_) {
-      const auto left = std::max<std::chrono::nanoseconds>(end - std::chrono::steady_clock::now(), {});
+      const std::chrono::nanoseconds left = end - std::chrono::steady_clock::now();
       bool in_time = true;
-      trying(name, [&] { in_time = projector_->run_until(name, last, left); });
+      trying(name, [&] {
+        in_time = left.count() > 0 ? projector_->run_until(name, last, left) : projector_->status(name).cursor >= last;
+      });
       if (!in_time) note(name, "what is left would have kept everybody from writing for too long");
     }
   }
@@ -168,6 +179,10 @@ class Backup {
 
   BackupReport run() {
     check_compression_level(options_.compression_level);
+    if (options_.shards > kMaxShards) {
+      throw Error(ErrorCode::InvalidArgument,
+                  "a snapshot has at most " + std::to_string(kMaxShards) + " shards for state and events each");
+    }
     if (options_.seal != SealMode::None && store_.status().read_only) {
       throw Error(ErrorCode::ReadOnly,
                   "the store was opened for reading only, and sealing stops those who write; open "

@@ -22,6 +22,7 @@
 
 #include "azoth/core/digest.h"
 #include "azoth/core/file.h"
+#include "azoth/core/limits.h"
 #include "block_format.h"
 #include "compression.h"
 #include "crypto.h"
@@ -29,6 +30,7 @@
 namespace azoth::backup {
 
 inline constexpr std::size_t kMaxRecordBytes = std::size_t{512} << 20;
+static_assert(limits::kMaxRaisedBytes + (std::size_t{1} << 20) <= kMaxRecordBytes);  // with what stands before it
 
 struct BlockOptions {
   std::uint32_t block_bytes = std::uint32_t{256} << 10;

@@ -192,8 +192,11 @@ class Planner {
     return text;
   }
 
-  ErrorCode code() const {
-    return broken_.empty() && unreadable_.empty() ? ErrorCode::NotFound : ErrorCode::Corruption;
+  // Whether one that is broken may be the reason.
+  template <class MayBe>
+  ErrorCode code(MayBe may_be) const {
+    const bool is = !unreadable_.empty() || std::any_of(broken_.begin(), broken_.end(), may_be);
+    return is ? ErrorCode::Corruption : ErrorCode::NotFound;
   }
 
   [[noreturn]] void fail_before() const {
@@ -202,14 +205,16 @@ class Planner {
       if (!is_full(*snapshot)) continue;
       if (oldest == nullptr || snapshot->manifest->last_commit < oldest->manifest->last_commit) oldest = snapshot;
     }
+    const ErrorCode code =
+        this->code([&](const SnapshotInfo* broken) { return is_full(*broken) && may_begin(*broken->manifest); });
     if (oldest == nullptr) {
-      throw Error(code(), "cannot restore " + target_text() + ": the set has no whole full snapshot" + broken_text());
+      throw Error(code, "cannot restore " + target_text() + ": the set has no whole full snapshot" + broken_text());
     }
     const Manifest& m = *oldest->manifest;
-    throw Error(code(), "cannot restore " + target_text() + ": it lies before the oldest full snapshot, " +
-                            std::to_string(m.ordinal) + "; the earliest that can be restored is commit " +
-                            std::to_string(m.last_commit) + " (event " + std::to_string(m.last_event) + ", " +
-                            format_time(m.latest) + ")" + broken_text());
+    throw Error(code, "cannot restore " + target_text() + ": it lies before the oldest full snapshot, " +
+                          std::to_string(m.ordinal) + "; the earliest that can be restored is commit " +
+                          std::to_string(m.last_commit) + " (event " + std::to_string(m.last_event) + ", " +
+                          format_time(m.latest) + ")" + broken_text());
   }
 
   [[noreturn]] void fail_behind(const Path& best) const {
@@ -224,10 +229,11 @@ class Planner {
       why = "the next one, " + std::to_string(next->ordinal) + ", lacks " +
             commits(end + 1, next->manifest->after_commit);
     }
-    throw Error(code(), "cannot restore " + target_text() + ": the chain ends with snapshot " +
-                            std::to_string(best.back()->ordinal) + " at commit " + std::to_string(end) + " (event " +
-                            std::to_string(best.back()->manifest->last_event) + "), and " + why +
-                            "; restore to commit " + std::to_string(end) + " instead" + broken_text());
+    const ErrorCode code = this->code([&](const SnapshotInfo* broken) { return broken->manifest->last_commit > end; });
+    throw Error(code, "cannot restore " + target_text() + ": the chain ends with snapshot " +
+                          std::to_string(best.back()->ordinal) + " at commit " + std::to_string(end) + " (event " +
+                          std::to_string(best.back()->manifest->last_event) + "), and " + why + "; restore to commit " +
+                          std::to_string(end) + " instead" + broken_text());
   }
 
   const RestoreTarget& target_;

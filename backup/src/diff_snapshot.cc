@@ -168,22 +168,24 @@ void refuse_older_copy(BackupSource& source, const BackupSource::Content& conten
 }
 
 SnapshotInfo base_for_diff(const SnapshotSet& set, const Lineage& lineage) {
-  std::vector<SnapshotInfo> candidates;
-  for (SnapshotInfo& info : set.list()) {
-    if (info.state == SnapshotState::Whole && can_be_continued(*info.manifest, lineage)) candidates.push_back(info);
+  const std::vector<SnapshotInfo> all = set.list();
+  std::vector<const SnapshotInfo*> candidates;
+  for (const SnapshotInfo& info : all) {
+    if (info.state == SnapshotState::Whole && can_be_continued(*info.manifest, lineage)) candidates.push_back(&info);
   }
-  std::stable_sort(candidates.begin(), candidates.end(), [](const SnapshotInfo& a, const SnapshotInfo& b) {
-    return a.manifest->last_commit < b.manifest->last_commit;
+  std::stable_sort(candidates.begin(), candidates.end(), [](const SnapshotInfo* a, const SnapshotInfo* b) {
+    return a->manifest->last_commit < b->manifest->last_commit;
   });
   std::string why = "the set has no whole snapshot of this store's history";
-  for (auto candidate = candidates.rbegin(); candidate != candidates.rend(); ++candidate) {
-    RestoreTarget target = RestoreTarget::commit(candidate->manifest->last_commit);
-    target.timeline = candidate->manifest->timeline();
+  for (auto at = candidates.rbegin(); at != candidates.rend(); ++at) {
+    const SnapshotInfo& candidate = **at;
+    RestoreTarget target = RestoreTarget::commit(candidate.manifest->last_commit);
+    target.timeline = candidate.manifest->timeline();
     try {
       // One that runs past the candidate is none that a diff could go on from.
-      const CommitSeq end = set.chain(target).snapshots.back().last_commit;
-      if (end == candidate->manifest->last_commit) return *candidate;
-      why = "no chain of whole snapshots ends with snapshot " + std::to_string(candidate->ordinal);
+      const CommitSeq end = set.chain(target, all).snapshots.back().last_commit;
+      if (end == candidate.manifest->last_commit) return candidate;
+      why = "no chain of whole snapshots ends with snapshot " + std::to_string(candidate.ordinal);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::NotFound && !error.corruption()) throw;
       why = error.what();

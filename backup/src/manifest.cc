@@ -1,5 +1,7 @@
 #include "manifest.h"
 
+#include <array>
+
 #include <nlohmann/json.hpp>
 
 #include "sealed_text.h"
@@ -12,6 +14,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kPurpose = "azoth snapshot manifest";
 constexpr std::string_view kFormat = "azoth snapshot manifest 1";
 constexpr int kMaxDepth = 3;
+constexpr int kMaxMembers = 64;  // of one object
 
 Json encode_lineage(const Lineage& lineage) {
   Json list = Json::array();
@@ -212,12 +215,20 @@ Manifest decode_members(const Json& json, std::string_view name) {
 
 Json parse(const std::string& text, std::string_view name) {
   try {
-    // Deeper than any manifest: refused before the parser has built it.
-    const auto shallow = [&](int depth, Json::parse_event_t, Json&) {
-      if (depth <= kMaxDepth) return true;
-      throw Error(ErrorCode::Corruption, std::string(name) + " is damaged: it is nested more deeply than a manifest");
+    // Deeper or wider than any manifest: refused before the parser has built it, which looks for each member among all
+    // that the object has.
+    std::array<int, kMaxDepth + 2> members{};  // of the object at each depth
+    const auto small = [&](int depth, Json::parse_event_t event, Json&) {
+      const auto refuse = [&](const char* what) {
+        throw Error(ErrorCode::Corruption, std::string(name) + " is damaged: it is " + what + " than a manifest");
+      };
+      if (depth > kMaxDepth) refuse("nested more deeply");
+      int& count = members[static_cast<std::size_t>(depth)];
+      if (event == Json::parse_event_t::object_start) members[static_cast<std::size_t>(depth) + 1] = 0;
+      if (event == Json::parse_event_t::key && ++count > kMaxMembers) refuse("wider");
+      return true;
     };
-    return Json::parse(text, shallow);
+    return Json::parse(text, small);
   } catch (const nlohmann::json::exception&) {
     throw Error(ErrorCode::Corruption, std::string(name) + " is damaged: it is not JSON");
   }

@@ -150,11 +150,21 @@ namespace {
   }
 }
 
+// False also if that cannot be told.
+bool is_missing(const SetFiles& files, const std::string& name) noexcept {
+  try {
+    return !files.fs().exists(files.path(name));
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 // What everybody sees of it from now on. It is there, whatever fails here, so that is no "nothing was added".
 SnapshotInfo published(SnapshotSet::Impl& set, std::uint64_t ordinal) {
   try {
+    set.verified.insert(ordinal);
     SnapshotInfo info = set.inspect(ordinal, set.files.scan().snapshots.at(ordinal), false);
-    if (info.manifest) return info;
+    if (info.state == SnapshotState::Whole) return info;
     throw Error(ErrorCode::Io, "the snapshot was published, and cannot be read: " + info.why);
   } catch (const std::exception&) {
     throw_with_unknown_outcome();
@@ -201,14 +211,13 @@ SnapshotInfo PendingSnapshot::publish(const Manifest& facts) {
   try {
     write_file_atomically(set.files.fs(), set.files.path(name), content);
   } catch (const std::exception&) {
-    if (!set.files.fs().exists(set.files.path(name))) throw;
+    if (is_missing(set.files, name)) throw;
     state_->done = true;
     set.writing.erase(state_->ordinal);
     throw_with_unknown_outcome();
   }
   state_->done = true;
   set.writing.erase(state_->ordinal);
-  set.verified.insert(state_->ordinal);
   return published(set, state_->ordinal);
 }
 

@@ -10,7 +10,9 @@
 namespace azoth::backup {
 namespace {
 
-// A timeline and of its ancestors what it goes on from.
+// A timeline and of its ancestors what it goes on from. A full counts for it only if what the set has behind the full's
+// end goes on from there: what was there before the full, of a store restored from what the full's store has, or runs
+// past its end needs an older one.
 class History {
  public:
   History(const std::vector<SnapshotInfo>& snapshots, Lineage lineage, std::size_t keep_fulls)
@@ -18,6 +20,7 @@ class History {
     std::size_t fulls = 0;
     for (auto at = snapshots.rbegin(); at != snapshots.rend() && fulls < keep_fulls; ++at) {
       if (at->state != SnapshotState::Whole || at->manifest->type != SnapshotType::Full || !has(*at)) continue;
+      if (!carries_on(snapshots, *at)) continue;
       if (newest_full_ == nullptr) newest_full_ = &*at;
       oldest_kept_ = ++fulls == keep_fulls ? at->ordinal : 0;
     }
@@ -34,6 +37,15 @@ class History {
   const SnapshotInfo* newest_full() const { return newest_full_; }
 
  private:
+  bool carries_on(const std::vector<SnapshotInfo>& snapshots, const SnapshotInfo& full) const {
+    const CommitSeq end = full.manifest->last_commit;
+    return std::all_of(snapshots.begin(), snapshots.end(), [&](const SnapshotInfo& other) {
+      if (!has(other) || other.manifest->last_commit <= end) return true;
+      const bool runs_past = other.manifest->type == SnapshotType::Diff && other.manifest->after_commit < end;
+      return other.ordinal > full.ordinal && !runs_past;
+    });
+  }
+
   Lineage lineage_;
   std::uint64_t oldest_kept_ = 0;
   const SnapshotInfo* newest_full_ = nullptr;
@@ -62,17 +74,27 @@ std::vector<History> histories_of(const std::vector<SnapshotInfo>& snapshots, st
   return own;
 }
 
+// What cannot be read now may be of any history, and go on from anything that was there before it.
+std::uint64_t newest_unknown(const std::vector<SnapshotInfo>& snapshots) {
+  std::uint64_t newest = 0;
+  for (const SnapshotInfo& snapshot : snapshots) {
+    if (snapshot.may_be_whole && !snapshot.manifest) newest = snapshot.ordinal;
+  }
+  return newest;
+}
+
 }  // namespace
 
 PurgePlan plan_purge(const std::vector<SnapshotInfo>& snapshots, std::size_t keep_fulls) {
   const std::vector<History> histories = histories_of(snapshots, keep_fulls);
-  // What cannot be read may be of any history.
+  const std::uint64_t unknown = newest_unknown(snapshots);
+  // A damaged manifest may be of any history.
   const auto concerns = [](const History& history, const SnapshotInfo& snapshot) {
     return !snapshot.manifest || history.has(snapshot);
   };
   PurgePlan plan;
   for (auto at = snapshots.rbegin(); at != snapshots.rend(); ++at) {
-    const bool kept = histories.empty() || at->state == SnapshotState::Unfinished || at->may_be_whole ||
+    const bool kept = histories.empty() || at->state == SnapshotState::Unfinished || at->ordinal <= unknown ||
                       std::any_of(histories.begin(), histories.end(), [&](const History& history) {
                         return concerns(history, *at) && at->ordinal >= history.oldest_kept();
                       });

@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kSlabBytes = std::size_t{1} << 20;
 constexpr std::size_t kSlabRecords = std::size_t{1} << 16;  // they may be empty
 constexpr std::size_t kMaxReady = 4;
+constexpr std::size_t kMaxReadyBytes = 2 * kMaxReady * kSlabBytes;
 }  // namespace
 
 std::vector<ManifestFile> RecordStream::files_of(const Manifest& manifest, FileKind kind) {
@@ -53,6 +54,7 @@ std::optional<std::string_view> RecordStream::next() {
     current_ = std::move(ready_.front());
     ready_.pop_front();
     next_ = 0;
+    ready_bytes_ -= current_.bytes.size();
     changed_.notify_all();
   }
   const std::size_t begin = next_ == 0 ? 0 : current_.ends[next_ - 1];
@@ -97,7 +99,11 @@ void RecordStream::read_file(const ManifestFile& file) {
 
 void RecordStream::hand_over() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return ready_.size() < kMaxReady || given_up_; });
+  const auto has_room = [this] {  // a slab is as large as its last record
+    return ready_.empty() || (ready_.size() < kMaxReady && ready_bytes_ + filling_.bytes.size() <= kMaxReadyBytes);
+  };
+  changed_.wait(lock, [&] { return has_room() || given_up_; });
+  ready_bytes_ += filling_.bytes.size();
   ready_.push_back(std::exchange(filling_, {}));
   changed_.notify_all();
 }

@@ -58,6 +58,7 @@ class RecordStream {
   std::mutex mutex_;  // everything below
   std::condition_variable changed_;
   std::deque<Slab> ready_;
+  std::size_t ready_bytes_ = 0;
   std::exception_ptr failure_;
   bool ended_ = false;
   bool given_up_ = false;

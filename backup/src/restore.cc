@@ -1,6 +1,10 @@
 #include "azoth/backup/restore.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <memory>
 #include <system_error>
@@ -39,6 +43,20 @@ void require_empty(const Path& target) {
   throw Error(
       ErrorCode::AlreadyExists,
       target.string() + " exists and is not an empty directory; nothing is restored " + "over data: name a new place");
+}
+
+// What stands in the way at the end is better said at the beginning.
+void require_movable(const Path& target) {
+  Path parent = target.parent_path();
+  while (::access(parent.c_str(), F_OK) != 0 && parent.has_relative_path()) parent = parent.parent_path();
+  if (::access(parent.c_str(), W_OK | X_OK) != 0) throw_errno(errno, "making something in " + parent.string());
+  struct stat there {};
+  struct stat above {};
+  if (::stat(target.c_str(), &there) != 0 || ::stat(parent.c_str(), &above) != 0) return;
+  if (there.st_dev == above.st_dev) return;
+  throw Error(ErrorCode::InvalidArgument, target.string() +
+                                              " is where a file system is mounted, which no store can be " +
+                                              "moved to; name a new directory in it");
 }
 
 std::uint64_t bytes_of(const Chain& chain) {
@@ -97,14 +115,14 @@ class Restore {
  public:
   Restore(const Path& set_directory, const Path& target, const RestoreOptions& options)
       : options_(options),
-        target_(std::filesystem::absolute(target).lexically_normal()),
+        given_(target.has_filename() ? target : target.parent_path()),
+        target_(resolved(target)),
         set_(SnapshotSet::open(set_directory,
-                               {.key = options.key, .read_only = true, .file_system = options.file_system})) {
-    if (!target_.has_filename()) target_ = target_.parent_path();
-  }
+                               {.key = options.key, .read_only = true, .file_system = options.file_system})) {}
 
   RestoreReport run() {
-    require_empty(target_);
+    require_empty(given_);
+    require_movable(target_);
     chain_ = set_.chain(options_.target);
     if (!chain_.note.empty()) report_.notes.push_back(chain_.note + "; a timeline says which is meant");
     for (const Manifest& manifest : chain_.snapshots) report_.snapshots.push_back(manifest.ordinal);
@@ -362,7 +380,8 @@ class Restore {
   }
 
   const RestoreOptions& options_;
-  Path target_;
+  const Path given_;  // not followed: a symbolic link is no directory
+  const Path target_;
   const SnapshotSet set_;
   Chain chain_;
   ContentTotals totals_;

@@ -63,6 +63,15 @@ void remove_leftovers(const Path& parent, const std::string& prefix) {
 
 }  // namespace
 
+Path resolved(const Path& path) {
+  if (path.empty()) throw Error(ErrorCode::InvalidArgument, "the name of a directory is empty");
+  std::error_code error;
+  Path found = std::filesystem::absolute(path, error);
+  if (!error) found = std::filesystem::weakly_canonical(found, error);
+  if (error) throw_errno(error.value(), "finding " + path.string());
+  return found.has_filename() ? found : found.parent_path();
+}
+
 MissingDirectories::MissingDirectories(const Path& place) {
   FileSystem& fs = FileSystem::posix();
   for (Path missing = place; !fs.exists(missing); missing = missing.parent_path()) made_.push_back(missing);

@@ -13,6 +13,9 @@
 
 namespace azoth::backup {
 
+// A path as the system follows it: behind a symbolic link `..` is above what that leads to. It need not be there.
+std::filesystem::path resolved(const std::filesystem::path& path);
+
 // The directories that lead to a place, made if they are missing. Those that are empty at its end go with it.
 class MissingDirectories {
  public:

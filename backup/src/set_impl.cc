@@ -69,7 +69,7 @@ SnapshotInfo SnapshotSet::Impl::inspect(std::uint64_t ordinal, const FoundSnapsh
   } catch (const Error& error) {
     info.state = SnapshotState::Broken;
     info.why = error.what();
-    info.may_be_whole = !info.manifest && !error.corruption() && error.code() != ErrorCode::NotFound;
+    info.may_be_whole = !error.corruption() && error.code() != ErrorCode::NotFound;
   }
   return info;
 }

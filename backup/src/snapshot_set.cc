@@ -122,9 +122,11 @@ void SnapshotSet::verify(std::uint64_t ordinal) const {
 
 void SnapshotSet::verify_base(const Manifest& diff) const { impl_->verify_base(diff); }
 
-Chain SnapshotSet::chain(const RestoreTarget& target) const {
+Chain SnapshotSet::chain(const RestoreTarget& target) const { return chain(target, list()); }
+
+Chain SnapshotSet::chain(const RestoreTarget& target, const std::vector<SnapshotInfo>& all) const {
   impl_->require_key();
-  return plan_chain(list(), target);
+  return plan_chain(all, target);
 }
 
 std::unique_ptr<BlockFileReader> SnapshotSet::read(const Manifest& manifest, const ManifestFile& file,

@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <atomic>
-#include <set>
+#include <exception>
+#include <mutex>
 
 #include "azoth/backup/restore.h"
 #include "azoth/canonical/content_digest.h"
@@ -22,12 +22,10 @@ using Path = std::filesystem::path;
 class Verification {
  public:
   Verification(const Path& directory, const VerifyOptions& options)
-      : directory_(std::filesystem::absolute(directory).lexically_normal()),
+      : directory_(resolved(directory)),
         options_(options),
-        set_(
-            SnapshotSet::open(directory, {.key = options.key, .read_only = true, .file_system = options.file_system})) {
-    if (!directory_.has_filename()) directory_ = directory_.parent_path();
-  }
+        set_(SnapshotSet::open(directory_,
+                               {.key = options.key, .read_only = true, .file_system = options.file_system})) {}
 
   SetReport run() {
     collect();
@@ -68,13 +66,24 @@ class Verification {
     }
     report_.bytes = bytes;
     StepMeter meter(options_.progress, "reading", "bytes", bytes);
-    const ReadingOptions reading{.on_bytes = [&](std::uint64_t more) { meter.add(more); }};
+    const ReadingOptions reading{.on_bytes = [&](std::uint64_t more) { tell(meter, more); }};
     std::vector<std::function<void(std::size_t)>> tasks;
     for (SetReport::Snapshot& snapshot : report_.snapshots) {
       if (snapshot.manifest && snapshot.problems.empty()) add_tasks(snapshot, reading, tasks);
     }
     run_parallel(options_.threads, tasks);
     meter.end();
+  }
+
+  // What the caller's progress throws ends all of it.
+  void tell(StepMeter& meter, std::uint64_t bytes) {
+    try {
+      meter.add(bytes);
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      stopped_ = std::current_exception();
+      throw;
+    }
   }
 
   // What is wrong is noted, each file by itself.
@@ -86,6 +95,7 @@ class Verification {
       } catch (const Error& error) {
         if (error.code() == ErrorCode::Cancelled || error.code() == ErrorCode::OutOfMemory) throw;
         std::lock_guard lock(mutex_);
+        if (stopped_) std::rethrow_exception(stopped_);
         snapshot.problems.push_back(error.what());
       }
     });
@@ -176,8 +186,8 @@ class Verification {
   }
 
   void restore_newest() {
-    const Path place = options_.scratch.empty() ? directory_ : options_.scratch / directory_.filename();
-    ScratchDirectory scratch(std::filesystem::absolute(place), ".verify-");
+    const Path place = options_.scratch.empty() ? directory_ : resolved(options_.scratch) / directory_.filename();
+    ScratchDirectory scratch(place, ".verify-");
     const RestoreOptions options{.key = options_.key,
                                  .threads = options_.threads,
                                  .store = options_.store,
@@ -204,7 +214,8 @@ class Verification {
   const SnapshotSet set_;
   SetReport report_;
   bool any_whole_ = false;
-  std::mutex mutex_;
+  std::mutex mutex_;  // of what tasks note
+  std::exception_ptr stopped_;
 };
 
 }  // namespace

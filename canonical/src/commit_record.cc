@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "commands.h"
 #include "record.h"
 #include "sequences.h"
 
@@ -22,7 +23,9 @@ CommitFacts commit_facts(std::string_view record) {
 void check_record(std::string_view record, const std::function<void(const SequenceInfo&)>& reserved) {
   RecordReader reader(record);
   while (const auto entry = reader.next()) {
-    if (entry->kind != RecordEntry::Kind::Set || entry->space != Space::Sequence) continue;
+    if (entry->kind != RecordEntry::Kind::Set) continue;
+    if (entry->space == Space::Command) decode_command(entry->key, entry->value);
+    if (entry->space != Space::Sequence) continue;
     const SequenceInfo sequence = sequence_of_row(entry->key, entry->value);
     if (reserved) reserved(sequence);
   }

@@ -19,6 +19,8 @@ void check_options(const Options& options) {
                "segment_bytes must be a multiple of 4096 from 64 KiB to 1 GiB");
   check_option(options.delta_bytes >= limits::kMinDeltaBytes && options.delta_bytes <= limits::kMaxDeltaBytes,
                "delta_bytes must be 64 KiB to 64 GiB");
+  check_option(options.max_value_bytes <= limits::kMaxRaisedBytes, "max_value_bytes must be at most 511 MiB");
+  check_option(options.max_event_bytes <= limits::kMaxRaisedBytes, "max_event_bytes must be at most 511 MiB");
   check_option(options.map_bytes >= limits::kMinMapBytes, "map_bytes must be at least 1 MiB");
   check_option(options.max_readers >= 2, "max_readers must be at least 2");
   check_option(options.stripes >= 1 && options.stripes <= StripeLocks::kMaxStripes, "stripes must be 1 to 1048576");

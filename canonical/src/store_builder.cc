@@ -10,6 +10,7 @@
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "azoth/core/limits.h"
+#include "commands.h"
 #include "new_store.h"
 #include "replay_into_lmdb.h"
 #include "sequences.h"
@@ -83,6 +84,7 @@ class StoreBuilder::Impl {
     if (space == Space::State || static_cast<std::uint8_t>(space) > kLastSpace) refuse("there is no such space");
     if (key.empty() || key.size() >= limits::kMaxKeyBytes) refuse("a row of the store's own has no name");
     if (space == Space::Sequence) decode_block(key, value);
+    if (space == Space::Command) decode_command(key, value);
     std::string own_key = std::string(1, static_cast<char>(space)).append(key);
     if (own_key <= last_own_key_) refuse("the store's own rows are out of order");
     make_room(own_key.size() + value.size());

@@ -57,7 +57,7 @@ void declare_create(CLI::App& app, BackupCreateArgs& args) {
   add_key_file(app, args.key_file, "The key of an encrypted set: azoth keygen makes them");
   app.add_flag("--no-projections", args.no_projections,
                "Without the tables of projections; a restore builds them from the events");
-  add_number(app, "--shards", args.shards, 1, 1000,
+  add_number(app, "--shards", args.shards, 1, backup::kMaxShards,
              "How many files a full snapshot of a large store has for its state, and as many for its events (default "
              "4)");
   add_threads(app, args.threads);

@@ -59,7 +59,7 @@ std::optional<Manifest> furthest_of(const SnapshotSet& set, const std::vector<Sn
   ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
   for (CommitSeq end : ends) {
     try {
-      return set.chain(RestoreTarget::commit(end)).snapshots.back();
+      return set.chain(RestoreTarget::commit(end), all).snapshots.back();
     } catch (const Error& error) {
       if (error.code() != ErrorCode::NotFound && !error.corruption()) throw;
     }
@@ -75,7 +75,7 @@ Restorable restorable(const SnapshotSet& set, const std::vector<SnapshotInfo>& a
   }
   std::optional<Manifest> newest;
   try {
-    newest = set.chain(RestoreTarget::newest()).snapshots.back();
+    newest = set.chain(RestoreTarget::newest(), all).snapshots.back();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::NotFound && !error.corruption()) throw;
     result.problem = error.what();

@@ -132,6 +132,24 @@ TEST_F(BackupRetention, IsTakenBackWhenTheFirstBackupFailsAndStaysWhenALaterOneD
   expect_restored(target(), model_, store_->status().visible_seq, options_);
 }
 
+// It is there, whatever the error says.
+TEST_F(BackupRetention, IsTakenBackWhenOnlyItsLastSyncFails) {
+  int syncs = 0;
+  int syncs_of_registering = 0;
+  fault::arm("file.sync_directory", {.run = [&] { ++syncs; }, .times = -1});
+  fault::arm("backup.registered", {.run = [&] {
+               syncs_of_registering = syncs;
+               throw Error(ErrorCode::Io, "given up");
+             }});
+  expect_error([&] { back_up(); }, ErrorCode::Io, "given up");
+  fault::disarm_all();
+  std::filesystem::remove_all(set_path());
+  fault::arm("file.sync_directory", {.fail_with = EIO, .skip = syncs_of_registering - 1});
+  expect_error([&] { back_up(); }, ErrorCode::Io, "sync");
+  fault::disarm_all();
+  EXPECT_THAT(registrations(), IsEmpty());
+}
+
 // While it is written nothing more is kept for an older snapshot than there was: the newest one's registration counts.
 TEST_F(BackupRetention, ADiffThatContinuesAnOlderSnapshotKeepsTheJournalFromThere) {
   back_up();

@@ -171,6 +171,22 @@ TEST_F(BackupTimeline, APurgeOfAStoreThatWentOnFromTheNewestSnapshotRemovesTheOl
   expect_same(one);
 }
 
+// The first store's full has nothing of what the restored one has written before it.
+TEST_F(BackupTimeline, APurgeKeepsWhatGoesOnFromAnOlderFullThanTheNewestOfTheIdleStore) {
+  const auto purge = [&] { return SnapshotSet::open(set_path(), {}).purge(1).removed; };
+  Restored one = restored("one");
+  azoth::test::put(*one.store, "a", "one");
+  one.back_up(true);  // 3
+  back_up();          // 4
+  EXPECT_THAT(purge(), testing::IsEmpty());
+  expect_same(one);
+  azoth::test::put(*one.store, "a", "more");
+  one.back_up(true);   // 5
+  one.back_up(false);  // 6
+  EXPECT_THAT(purge(), testing::ElementsAre(5, 4, 3, 2, 1));
+  expect_same(one);
+}
+
 TEST_F(BackupTimeline, TheSetOfAnotherStoreIsRefused) {
   azoth::test::TestStore other(options_);
   const auto back_up_other = [&](bool incremental) {

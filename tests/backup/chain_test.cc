@@ -121,6 +121,16 @@ TEST(Chain, ToAnEventLeavesOutLaterCommitsWithoutEvents) {
   s.expect_none(RestoreTarget::event(5), "cannot restore event 5");
 }
 
+// Only one that could lead there is the reason.
+TEST(Chain, ToWhatIsNotThereIsDamageIfABrokenSnapshotMayHaveIt) {
+  const auto s = Snapshots().full(4).diff(4, 6).broken().diff(4, 6).full(8).diff(8, 10).broken();
+  s.expect_none(RestoreTarget::commit(3), "lies before the oldest full", ErrorCode::NotFound);
+  s.expect_none(RestoreTarget::commit(9), "the chain ends with snapshot 4", ErrorCode::Corruption);
+  const auto t = Snapshots().full(2).broken().full(4).diff(4, 6).broken().diff(4, 8);
+  t.expect_none(RestoreTarget::commit(3), "lies before the oldest full", ErrorCode::Corruption);
+  t.expect_none(RestoreTarget::commit(9), "the chain ends with snapshot 4", ErrorCode::NotFound);
+}
+
 TEST(Chain, WithAGapIsAnErrorThatNamesIt) {
   const auto s = Snapshots().full(2).diff(2, 4).diff(6, 8);
   s.expect_none(RestoreTarget::newest(), "the next one, 3, lacks commits 5 to 6; restore to commit 4 instead");

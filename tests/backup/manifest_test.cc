@@ -171,6 +171,9 @@ TEST(HostileManifest, SizeAndDepthAreBounded) {
   std::string deep;
   for (int i = 0; i < 50'000; ++i) deep += "{\"a\":";
   expect_refused(seal(deep + "\n"), "nested more deeply");
+  std::string wide = "{\"a\":{";
+  for (int i = 0; i < 100'000; ++i) wide += "\"" + std::to_string(i) + "\":0,";
+  expect_refused(seal(wide + "\"\":0}}\n"), "wider than");
   std::string many = "\"lineage\": [";
   for (int i = 0; i < 2000; ++i) many += "1,";
   expect_refused(seal(replaced(text_of(example()), "\"lineage\": [", many)), "'lineage'");

@@ -2,6 +2,8 @@
 //
 // Covers of the defects that other stores had: increments that are never used (E12), a snapshot that is listed and
 // cannot be restored (E13), a restored store that refuses writes (E3).
+#include <sys/mount.h>
+
 #include "backup_support.h"
 
 namespace azoth::backup::test {
@@ -158,6 +160,24 @@ TEST_F(RestoreTargets, NothingIsRestoredOverWhatIsThere) {
   std::filesystem::create_directory_symlink(set_path(), target());
   expect_error([&] { backup::restore(set_path(), target(), {.store = options_}); }, ErrorCode::AlreadyExists, "not an");
   EXPECT_THAT(names_in(targets()), testing::ElementsAre("store"));
+}
+
+TEST_F(RestoreTargets, WhereTheSystemFindsItIsWhereItIsRestored) {
+  std::filesystem::create_directories(targets() / "a" / "b");
+  std::filesystem::create_directory_symlink(targets() / "a" / "b", targets() / "link");
+  backup::restore(set_path(), targets() / "link" / ".." / "there", {.store = options_});
+  EXPECT_TRUE(Store::exists(targets() / "a" / "there"));
+  EXPECT_FALSE(std::filesystem::exists(targets() / "there"));
+}
+
+// The last step would fail.
+TEST_F(RestoreTargets, WhereAFileSystemIsMountedIsRefusedAtOnce) {
+  std::filesystem::create_directories(target());
+  if (::mount("none", target().c_str(), "tmpfs", 0, nullptr) != 0) GTEST_SKIP() << "nothing can be mounted here";
+  fault::arm("restore.verified", {.run = [] { ADD_FAILURE() << "it was not looked at first"; }, .times = -1});
+  expect_error([&] { backup::restore(set_path(), target(), {.store = options_}); }, ErrorCode::InvalidArgument,
+               "name a new directory in it");
+  ::umount(target().c_str());
 }
 
 // Whoever puts something there while the store is being built loses nothing (E7).

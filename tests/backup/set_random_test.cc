@@ -1,6 +1,8 @@
 // Random lives of a set, with forks of the history and power cuts, against a model that knows no files.
 #include <algorithm>
+#include <map>
 #include <set>
+#include <string>
 
 #include "support.h"
 #include "support/seed.h"
@@ -33,19 +35,31 @@ class Model {
     });
   }
 
+  // The furthest commit that each history can be restored to.
+  std::map<std::string, CommitSeq> furthest() const {
+    std::map<std::string, CommitSeq> furthest;
+    for (const ModelSnapshot& end : snapshots) {
+      if (is_part_of_another(end.lineage)) continue;
+      CommitSeq& commit = furthest[end.lineage.front().id.text()];
+      for (const ModelSnapshot& full : snapshots) {
+        if (full.full && !full.broken && in_history(end.lineage, full)) {
+          commit = std::max(commit, end_of_chain(end.lineage, full));
+        }
+      }
+    }
+    return furthest;
+  }
+
   // What each history keeps, that is each timeline of which another one does not have everything.
   void purge(std::size_t keep) {
     std::set<std::uint64_t> kept;
     for (const ModelSnapshot& end : snapshots) {
-      const bool is_end = std::none_of(snapshots.begin(), snapshots.end(), [&](const ModelSnapshot& other) {
-        return other.lineage.front().id != end.lineage.front().id && has_all(other.lineage, end.lineage.front().id);
-      });
-      if (!is_end) continue;
+      if (is_part_of_another(end.lineage)) continue;
       std::size_t fulls = 0;
       for (auto s = snapshots.rbegin(); s != snapshots.rend() && fulls < keep; ++s) {
         if (!in_history(end.lineage, *s)) continue;
         kept.insert(s->ordinal);
-        if (s->full && !s->broken) ++fulls;
+        if (s->full && !s->broken && all_behind_goes_on(end.lineage, *s)) ++fulls;
       }
     }
     std::erase_if(snapshots, [&](const ModelSnapshot& s) { return !kept.contains(s.ordinal); });
@@ -55,6 +69,27 @@ class Model {
   static bool in_history(const Lineage& lineage, const ModelSnapshot& s) {
     const auto shared = shared_through(lineage, s.lineage.front().id);
     return shared && s.last <= *shared;
+  }
+  // From this full, so that it can take the place of those before it.
+  bool all_behind_goes_on(const Lineage& lineage, const ModelSnapshot& full) const {
+    return std::none_of(snapshots.begin(), snapshots.end(), [&](const ModelSnapshot& s) {
+      const bool behind = in_history(lineage, s) && s.last > full.last;
+      return behind && (s.ordinal < full.ordinal || (!s.full && s.after < full.last));
+    });
+  }
+  CommitSeq end_of_chain(const Lineage& lineage, const ModelSnapshot& from) const {
+    CommitSeq end = from.last;
+    for (const ModelSnapshot& s : snapshots) {
+      const bool continues = !s.full && !s.broken && in_history(lineage, s) && s.ordinal > from.ordinal;
+      if (continues && s.after == from.last) end = std::max(end, end_of_chain(lineage, s));
+    }
+    return end;
+  }
+  bool is_part_of_another(const Lineage& lineage) const {
+    const Uuid& timeline = lineage.front().id;
+    return std::any_of(snapshots.begin(), snapshots.end(), [&](const ModelSnapshot& other) {
+      return other.lineage.front().id != timeline && has_all(other.lineage, timeline);
+    });
   }
   bool has_all(const Lineage& lineage, const Uuid& timeline) const {
     return std::all_of(snapshots.begin(), snapshots.end(), [&](const ModelSnapshot& s) {
@@ -152,8 +187,11 @@ class Life {
   }
   void purge() {
     const std::size_t keep = 1 + random_() % 3;
+    const std::map<std::string, CommitSeq> before = model_.furthest();
     set_->purge(keep);
     model_.purge(keep);
+    const std::map<std::string, CommitSeq> after = model_.furthest();
+    for (const auto& [timeline, commit] : before) ASSERT_EQ(after.at(timeline), commit);
   }
   void break_one() {
     if (model_.snapshots.size() < 3 || random_() % 2 == 0) return;

@@ -199,6 +199,46 @@ TEST_F(SnapshotSetTest, PurgeRemovesNothingWhenTheNewestFullIsDamagedInside) {
 }
 
 // It may be of another history, of which it is the last.
+TEST_F(SnapshotSetTest, PurgeKeepsWhatADiffThatRunsPastAFullContinues) {
+  SnapshotSet set = create();
+  take_full(set, 2);        // 1
+  take_diff(set, 1, 2, 4);  // 2
+  take_full(set, 5);        // 3
+  take_diff(set, 2, 4, 8);  // 4
+  EXPECT_THAT(set.purge(1).removed, IsEmpty());
+  EXPECT_EQ(read_chain(set, set.chain(RestoreTarget::newest())), content_of(1, 8));
+  take_full(set, 8);  // 5
+  EXPECT_THAT(set.purge(1).removed, ElementsAre(4, 3, 2, 1));
+}
+
+TEST_F(SnapshotSetTest, NothingIsRemovedThatWhatCannotBeReadNowMayContinue) {
+  {
+    SnapshotSet set = create();
+    take_full(set, 2);                                                   // 1
+    take_diff(set, 1, 2, 4, {{uuid_of(4), kTimeline, 2}, {kTimeline}});  // 2
+    take_full(set, 6);                                                   // 3
+  }
+  azoth::test::WatchedFiles files({.open = [&](const std::filesystem::path& path) {
+    if (path.filename() == manifest(2)) throw Error(ErrorCode::Io, "a bad sector");
+  }});
+  EXPECT_THAT(SnapshotSet::open(path_, {.file_system = &files}).purge(1).removed, IsEmpty());
+  EXPECT_THAT(open().purge(1).removed, IsEmpty()) << "the second timeline has no full of its own";
+}
+
+TEST_F(SnapshotSetTest, RepairLeavesASnapshotWhoseFilesMerelyCannotBeOpenedNow) {
+  std::string name;
+  {
+    SnapshotSet set = create();
+    name = take_full(set, 2).files.at(0);
+  }
+  azoth::test::WatchedFiles files({.open = [&](const std::filesystem::path& path) {
+    if (path.filename() == name) throw Error(ErrorCode::Io, "permission denied");
+  }});
+  SnapshotSet set = SnapshotSet::open(path_, {.file_system = &files});
+  ASSERT_EQ(set.list().at(0).state, SnapshotState::Broken);
+  EXPECT_THAT(set.repair(true).removed, IsEmpty());
+}
+
 TEST_F(SnapshotSetTest, NothingIsRemovedThatMerelyCannotBeReadNow) {
   {
     SnapshotSet set = create();

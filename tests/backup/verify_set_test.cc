@@ -48,6 +48,21 @@ TEST_F(VerifySet, AFileThatTheDiskDoesNotGiveIsNotedAndTheNextOnesAreLookedAt) {
   EXPECT_THAT(report.snapshots.at(1).problems, ElementsAre(HasSubstr("damaged")));
 }
 
+TEST_F(VerifySet, WhatItsCallerThrowsOutOfTheProgressEndsItAndIsNoProblemOfASnapshot) {
+  const auto throwing = [](const Step&) { throw Error(ErrorCode::Io, "nobody listens"); };
+  expect_error([&] { verify({.restore = false, .progress = throwing}); }, ErrorCode::Io, "nobody listens");
+}
+
+TEST_F(VerifySet, OfASetThatIsNamedThroughALinkIsOfThatSet) {
+  std::filesystem::create_directories(targets() / "inner");
+  std::filesystem::create_directory_symlink(targets() / "inner", set_path().parent_path() / "link");
+  std::filesystem::rename(set_path(), targets() / set_path().filename());
+  const Path through = set_path().parent_path() / "link" / ".." / set_path().filename();
+  const SetReport report = verify_set(through, {.store = options_});
+  EXPECT_TRUE(report.ok());
+  EXPECT_TRUE(report.restored.has_value());
+}
+
 TEST_F(VerifySet, SaysWhatItHasLookedAt) {
   const SetReport report = verify({.scratch = targets()});
   EXPECT_TRUE(report.ok());

@@ -139,6 +139,8 @@ TEST_F(StoreBuilderHostileTest, OwnRowsThatAreNotInOrderOrOfNoStore) {
   expect_refused("a sequence that ends behind the greatest number", [](auto& bad) {
     bad.own[0].value = encode_block({.base = std::numeric_limits<std::uint64_t>::max() - 1, .size = 2});
   });
+  expect_refused("a command's row that is cut", [](auto& bad) { bad.own.push_back({kCommand, "id", "value"}); });
+  expect_record_refused("a command's row that is cut", set_entry(kCommand, "id", "value"), 1);
   for (std::uint8_t space : {kCommand, kMeta}) {
     expect_refused("a name of 511 bytes", [&](auto& bad) {
       bad.own.push_back({space, std::string(511, 'x'), "value"});

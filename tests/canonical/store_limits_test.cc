@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "azoth/canonical/store.h"
+#include "settings.h"
 #include "store_support.h"
 #include "write_path_support.h"
 
@@ -48,6 +49,18 @@ TEST_F(StoreLimits, AValue) {
   set.put("fits", "x").put("k", std::string(1001, 'x')).append({.type = "t", .tags = {}, .payload = ""});
   refused(set, ErrorCode::ValueTooLarge, 1001, 1000);
   put(*store_, "k", std::string(1000, 'x'));
+}
+
+// What no snapshot could hold is nothing that a store may have.
+TEST_F(StoreLimits, AValueAndAnEventAreNoLargerThanARecordOfASnapshot) {
+  const auto code_with = [&](auto change) {
+    Options options = store_.options();
+    change(options);
+    return code_of([&] { check_options(options); });
+  };
+  EXPECT_EQ(code_with([](Options& o) { o.max_value_bytes = limits::kMaxRaisedBytes; }), ErrorCode{});
+  EXPECT_EQ(code_with([](Options& o) { o.max_value_bytes = limits::kMaxRaisedBytes + 1; }), ErrorCode::InvalidArgument);
+  EXPECT_EQ(code_with([](Options& o) { o.max_event_bytes = limits::kMaxRaisedBytes + 1; }), ErrorCode::InvalidArgument);
 }
 
 TEST_F(StoreLimits, AnEvent) {

@@ -44,13 +44,15 @@ enum class SealMode {
   Store,  // the store itself is sealed first, for good
 };
 
+inline constexpr std::uint32_t kMaxShards = 500;
+
 struct BackupOptions {
   bool incremental = false;  // a diff; throws NotFound, saying why, when only a full can bring what came since
   SealMode seal = SealMode::None;
   bool projections = true;    // the tables of projections, too; without them a restore builds them from the events
   int compression_level = 3;  // of zstd, 1..19; 0: none
-  std::uint32_t shards = 4;   // of a full, for state and events each; fewer of a small store. Part of what makes the
-                              // same content the same bytes
+  std::uint32_t shards = 4;   // of a full, for state and events each, at most kMaxShards; fewer of a small store. Part
+                             // of what makes the same content the same bytes
   unsigned threads = 2;
   const Key* key = nullptr;  // encrypts a set that is made by this, opens an encrypted one
   // How much of the journal the store may keep for the next diff, beyond what it needs itself.

@@ -36,7 +36,7 @@ struct SnapshotInfo {
   SnapshotState state = SnapshotState::Unfinished;
   std::string why;                   // of a broken or unfinished one
   std::optional<Manifest> manifest;  // if it can be read
-  bool may_be_whole = false;         // its manifest is not damaged, but cannot be read here and now: never removed
+  bool may_be_whole = false;         // nothing of it is damaged, but its manifest or a file cannot be read here and now
   std::string manifest_hash;
   bool authenticated = false;      // by the set's key
   std::vector<std::string> files;  // the snapshot's files that are there, without the manifest
@@ -114,6 +114,8 @@ class SnapshotSet {
   // nearest commit that can be restored; Corruption if a broken snapshot is the reason. Of an encrypted set only with
   // its key. Nothing of the files was verified.
   Chain chain(const RestoreTarget& target) const;
+  // The same over what list() has found: whoever asks often need not read every manifest each time.
+  Chain chain(const RestoreTarget& target, const std::vector<SnapshotInfo>& all) const;
 
   // A reader of one file of a published snapshot; include "block_file.h" to use it. Who has read it through a moment
   // ago need not compute its hash once more: then its blocks' checksums, or authenticators, have to do.
@@ -121,12 +123,14 @@ class SnapshotSet {
   std::unique_ptr<BlockFileReader> read(const Manifest& manifest, const ManifestFile& file,
                                         Reads reads = Reads::Hashed) const;
 
-  // Of each history in the set, keeps the newest `keep_fulls` whole full snapshots and everything above the oldest of
-  // them; the rest is removed, and the remains of unfinished snapshots. Before that the newest full is verified, unless
+  // Of each history in the set, keeps the newest `keep_fulls` whole full snapshots that all of the history behind their
+  // end goes on from, and everything above the oldest of them; the rest is removed, and the remains of unfinished
+  // snapshots. Before that the newest full is verified, unless
   // this object has published it; when one is damaged, no published snapshot is removed, and of a history that has not
   // so many none is. A timeline is a history of its own unless another one goes on from it with all that the set has of
-  // it: stores that share a set, because one was restored out of it, take nothing from each other. What is not damaged,
-  // but cannot be read here and now (a permission, an error of the disk, a later format), stays.
+  // it: stores that share a set, because one was restored out of it, take nothing from each other. Below a
+  // manifest that is not damaged, but cannot be read here and now (a permission, an error of the disk, a later format),
+  // nothing is removed: it may need it.
   PurgeReport purge(std::size_t keep_fulls);
 
   // Removes the remains of unfinished snapshots, if asked also broken ones, but for those that merely cannot be read

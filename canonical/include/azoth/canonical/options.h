@@ -28,6 +28,7 @@ struct Options {
   unsigned max_readers = 1024;  // snapshots alive at once, over all processes
 
   // Limits of one transaction; exceeding one is an error of its own and changes nothing.
+  // The first two can be raised to limits::kMaxRaisedBytes.
   std::size_t max_value_bytes = limits::kDefaultMaxValueBytes;
   std::size_t max_event_bytes = limits::kDefaultMaxEventBytes;  // encoded, without a time of its own
   std::size_t max_transaction_bytes = limits::kDefaultMaxTransactionBytes;
