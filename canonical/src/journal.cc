@@ -279,9 +279,12 @@ void Journal::keep_spares() {
   }
 }
 
+// Whoever waits for a spare is told: that a file or a directory is missing is no NotFound of his.
 void Journal::note_failure(std::unique_lock<std::mutex>& lock, Error error) {
   if (lock.owns_lock()) lock.unlock();
   log(LogLevel::Warning, "no journal spare could be made: ", error.what());
+  const bool as_it_is = error.code() == ErrorCode::NoSpace || error.code() == ErrorCode::OutOfMemory;
+  if (!as_it_is) error = Error(ErrorCode::Io, error.what());
   lock.lock();
   spare_error_ = std::move(error);
   last_attempt_failed_ = true;
@@ -290,24 +293,33 @@ void Journal::note_failure(std::unique_lock<std::mutex>& lock, Error error) {
 
 // A trimmed segment becomes a spare under a new number; its old header does not carry that number, so it counts as a
 // spare from the rename on, and is used only after the rename is durable. What fails here leaves the file to the next
-// open.
+// open, and a spare is made anew.
 void Journal::recycle(std::unique_lock<std::mutex>& lock) {
   Live old = trimmed_.back();
   trimmed_.pop_back();
   bool keep = old.bytes == segment_bytes_ && spares_.size() < kMaxSpares;
   std::uint64_t number = keep ? next_number_++ : 0;
   lock.unlock();
-  if (!keep) {
-    fs_.remove(path_of(old.number));
-    lock.lock();
-    return;
+  std::unique_ptr<File> spare;
+  try {
+    if (keep) {
+      spare = rename_to_spare(old.number, number);
+    } else {
+      fs_.remove(path_of(old.number));
+    }
+  } catch (const Error& error) {
+    log(LogLevel::Warning, "a journal segment could not be used again: ", error.what());
   }
-  fs_.rename(path_of(old.number), path_of(number));
+  lock.lock();
+  if (spare) spares_.push_back({number, std::move(spare)});
+}
+
+std::unique_ptr<File> Journal::rename_to_spare(std::uint64_t old_number, std::uint64_t number) {
+  fs_.rename(path_of(old_number), path_of(number));
   fs_.sync_directory(directory_);
   auto file = fs_.open(path_of(number), FileSystem::Mode::Write);
   file->sync_data();  // whoever made it may have died before its size was durable, and its header is going to tell it
-  lock.lock();
-  spares_.push_back({number, std::move(file)});
+  return file;
 }
 
 // What is behind the end of a segment that is only kept is dead for ever, and would have cost as much as the rest.

@@ -134,6 +134,7 @@ class Journal {
   bool work_for_keeper() const;
   void note_failure(std::unique_lock<std::mutex>& lock, Error error);
   void recycle(std::unique_lock<std::mutex>& lock);
+  std::unique_ptr<File> rename_to_spare(std::uint64_t old_number, std::uint64_t number);
   void make_spare(std::unique_lock<std::mutex>& lock);
   std::filesystem::path path_of(std::uint64_t number) const { return directory_ / segment_name(number); }
 

@@ -38,15 +38,21 @@ std::uint64_t size_of_regular_file(const std::filesystem::path& path) {
 }
 
 // LMDB writes its lock file through a sparse map, which on a full disk would kill the process by SIGBUS. Allocating it
-// first makes that an error. Only when no environment of this process is open on it.
+// first makes that an error. The size stays: who has mapped less of it must not meet slots behind that, and LMDB makes
+// it larger when nobody else has it open. Only when no environment of this process is open on it.
 void allocate_lock_file(const std::filesystem::path& path, unsigned max_readers) {
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) throw_errno(errno, "opening " + path.string());
   constexpr off_t kHeader = 192;
   constexpr off_t kSlot = 64;
-  int error = posix_fallocate(fd, 0, kHeader + kSlot * static_cast<off_t>(max_readers));
+  const off_t bytes = kHeader + kSlot * static_cast<off_t>(max_readers);
+  int error = 0;
+  do {
+    error = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, bytes) == 0 ? 0 : errno;
+  } while (error == EINTR);
   close(fd);
-  if (error != 0 && error != EOPNOTSUPP && error != EINVAL) throw_errno(error, "allocating " + path.string());
+  const bool cannot = error == EOPNOTSUPP || error == ENOSYS || error == EINVAL;
+  if (error != 0 && !cannot) throw_errno(error, "allocating " + path.string());
 }
 
 bool address_space_is_limited() {
@@ -346,7 +352,12 @@ void LmdbEnv::begin_writing() noexcept { std::ignore = sync_file_range(data_fd_,
 
 void LmdbEnv::sync() {
   if (int error = AZOTH_FAULT("lmdb.sync")) throw_errno(error, "syncing LMDB");
-  check(mdb_env_sync(env_, 1), "syncing LMDB");
+  unsigned flags = 0;
+  check(mdb_env_get_flags(env_, &flags), "syncing LMDB");
+  if ((flags & MDB_RDONLY) == 0) return check(mdb_env_sync(env_, 1), "syncing LMDB");
+  const bool synced = fdatasync(data_fd_) == 0;
+  const bool can_be = errno != EROFS && errno != EINVAL;  // of what cannot be written there is nothing to sync
+  if (!synced && can_be) throw_errno(errno, "syncing " + data_file_.string());
 }
 
 void LmdbEnv::clear_stale_readers() {
@@ -418,11 +429,11 @@ LmdbEnv::Space LmdbEnv::space() {
   return {info.me_mapsize, end_bytes(), free_pages * stat.ms_psize};
 }
 
-std::uint64_t LmdbEnv::leaf_pages(Table table) {
+LmdbEnv::Pages LmdbEnv::pages(Table table) {
   OwnRead own(*this);
   MDB_stat stat{};
   check(mdb_stat(own_reader_, dbis_[static_cast<unsigned>(table)], &stat), "reading LMDB's statistics");
-  return stat.ms_leaf_pages;
+  return {.leaf = stat.ms_leaf_pages, .overflow = stat.ms_overflow_pages, .bytes = stat.ms_psize};
 }
 
 }  // namespace azoth

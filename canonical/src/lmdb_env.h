@@ -163,6 +163,7 @@ class LmdbEnv {
 
   // Makes sure that the disk has room for `bytes` more in the data file.
   void reserve_disk(std::uint64_t bytes);
+  static constexpr std::uint64_t kFewRows = std::uint64_t{256} << 10;  // a transaction of a few rows adds less
 
   struct Space {
     std::uint64_t map_bytes;   // reserved address space, the limit
@@ -171,7 +172,12 @@ class LmdbEnv {
     std::uint64_t used() const { return end_bytes - free_bytes; }
   };
   Space space();
-  std::uint64_t leaf_pages(Table table);  // pages that hold the table's entries
+  struct Pages {
+    std::uint64_t leaf = 0;      // that hold the table's entries
+    std::uint64_t overflow = 0;  // that hold its large values
+    std::uint64_t bytes = 0;     // of each
+  };
+  Pages pages(Table table);
 
   // Looks at all pages of a snapshot, without LMDB. Nothing if it is not the newest or the one before it any more.
   // Throws Corruption if the file was replaced beside a process that has it open.

@@ -7,6 +7,7 @@
 #include "azoth/core/codec.h"
 #include "azoth/core/digest.h"
 #include "azoth/core/error.h"
+#include "azoth/core/limits.h"
 #include "azoth/core/fault.h"
 #include "bulk_rows.h"
 
@@ -77,15 +78,19 @@ void apply_tags(LmdbWriteTxn& txn, const Delta& delta, EventId last_event) {
   }
 }
 
-// What the transaction may add to the data file at most: copied leaves, new ones at worst half full, and as much again
-// for what stands above them.
+// What the transaction may add to the data file at most: copied leaves, new ones at worst half full, as much again for
+// what stands above them, and the list of the pages that large values gave up.
 std::uint64_t disk_needed(LmdbEnv& env, const Delta& delta) {
-  constexpr std::uint64_t kPage = 4096;
-  constexpr std::uint64_t kRest = 64;  // branches, the system table, the free list
-  std::uint64_t versions = std::min<std::uint64_t>(delta.versions().size(), env.leaf_pages(Table::State));
-  std::uint64_t tags = std::min<std::uint64_t>(delta.tags().entries(), env.leaf_pages(Table::Tags));
-  std::uint64_t copied = (versions + tags) * kPage;
-  return copied + copied / 16 + 2 * delta.bytes() + kRest * kPage;
+  constexpr std::uint64_t kRest = 64;  // branches, the system table, what else becomes free
+  constexpr std::uint64_t kFreeEntry = 8;
+  const LmdbEnv::Pages state = env.pages(Table::State);
+  const LmdbEnv::Pages tags = env.pages(Table::Tags);
+  const std::uint64_t versions = delta.versions().size();
+  const std::uint64_t copied =
+      (std::min<std::uint64_t>(versions, state.leaf) + std::min<std::uint64_t>(delta.tags().entries(), tags.leaf)) *
+      state.bytes;
+  const std::uint64_t freed = std::min(state.overflow, versions * (limits::kMaxRaisedBytes / state.bytes + 1));
+  return copied + copied / 16 + freed * kFreeEntry + 2 * delta.bytes() + kRest * state.bytes;
 }
 
 }  // namespace

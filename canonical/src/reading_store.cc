@@ -126,6 +126,7 @@ CommitSeq ReadingStore::stop() const {
 void ReadingStore::start_over() {
   passed_over_ = false;
   Head head = environment_->rows.head(environment_->lmdb.begin_read());
+  environment_->lmdb.sync();  // its writer may have died before a bulk transaction was durable
   lmdb_commit_ = head.last_commit;
   next_event_ = head.last_event + 1;
   deltas_.clear();
@@ -319,6 +320,7 @@ std::uint64_t ReadingStore::peek_sequence(std::string_view name) {
 std::vector<SequenceInfo> ReadingStore::sequences() { return stored_sequences(*read(Durability::Durable)); }
 
 void ReadingStore::close() {
+  std::lock_guard closing(closing_);
   {
     std::lock_guard hold(self_->mutex);
     self_->store = nullptr;

@@ -79,7 +79,8 @@ class ReadingStore : public StoreImpl {
 
   const std::shared_ptr<Self> self_ = std::make_shared<Self>(this);
 
-  std::mutex mutex_;  // everything below
+  std::mutex closing_;  // before mutex_: who comes second returns when it is closed
+  std::mutex mutex_;    // everything below
   std::shared_ptr<Environment> environment_;
   JournalFollower follower_;
   bool started_ = false;

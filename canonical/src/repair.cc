@@ -128,6 +128,7 @@ class Repair {
   // What recovery made of them need not be what repair keeps.
   void mark_begun(LmdbEnv& env, const Rows& rows) {
     row_.repair_keeps_through = report_.kept_commit;
+    env.reserve_disk(LmdbEnv::kFewRows);
     LmdbWriteTxn txn(env);
     rows.put_store(txn, row_);
     txn.commit(head_.last_commit);
@@ -158,6 +159,7 @@ class Repair {
     row_.lineage.insert(row_.lineage.begin(), next);
     row_.repair_keeps_through.reset();
     row_.first_segment = tail.segment_number;
+    env.reserve_disk(LmdbEnv::kFewRows);
     LmdbWriteTxn txn(env);
     Head head = rows.head(txn);
     if (head.last_commit != next.fork) {

@@ -23,6 +23,7 @@ namespace {
 void create_lmdb(const StorePaths& paths, const Options& options, const StoreRow& row, const JournalTail& tail) {
   LmdbEnv env(paths.canonical, lmdb_settings(options), LmdbEnv::Mode::Create);
   Rows rows(row.store_id);
+  env.reserve_disk(LmdbEnv::kFewRows);
   LmdbWriteTxn txn(env);
   rows.put_store(txn, row);
   rows.put_head(txn, {.clean = tail});

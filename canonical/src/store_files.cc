@@ -65,7 +65,7 @@ struct ClaimTable {
 };
 
 ClaimTable& claim_table() {
-  static ClaimTable table;
+  static ClaimTable& table = *new ClaimTable;  // outlives stores that a program has made global
   return table;
 }
 

@@ -484,6 +484,7 @@ void WritingStore::close() {
 }
 
 void WritingStore::shut_down() {
+  std::lock_guard closing(closing_);  // who comes second returns when it is closed
   if (closed_.exchange(true)) return;
   close_sequences();
   sequencer_->change_gate([](Gate& gate) { gate.close(); });

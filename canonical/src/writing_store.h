@@ -122,6 +122,7 @@ class WritingStore : public StoreImpl {
   StripeLocks stripe_locks_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
   std::atomic<std::thread::id> exclusive_thread_{};  // of the live WriteTxn
+  std::mutex closing_;
   std::atomic<bool> closed_{false};
   std::atomic<std::uint64_t> rejections_{0};
   std::atomic<std::uint64_t> repeats_{0};  // of commands

@@ -224,7 +224,7 @@ void remove_quietly(FileSystem& fs, const Path& path) noexcept {
 }  // namespace
 
 FileSystem& FileSystem::posix() {
-  static PosixFileSystem instance;
+  static PosixFileSystem& instance = *new PosixFileSystem;  // outlives stores that a program has made global
   return instance;
 }
 

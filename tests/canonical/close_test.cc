@@ -2,10 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "support/child_process.h"
+#include "support/temp_dir.h"
 #include "write_path_support.h"
 
 namespace azoth::test {
@@ -68,6 +73,40 @@ TEST_F(CloseTest, AVerifyThatIsOvertakenByItIsToldSo) {
   store->close();
   sleep.release();
   EXPECT_EQ(verifying.get(), ErrorCode::Closed);
+}
+
+TEST_F(CloseTest, ASecondOneReturnsWhenTheFirstHasMadeAllDurable) {
+  TestStore store;
+  Hold sync("journal.sync");
+  Ticket ticket = submit(*store, set_of("k", "v"), Durability::Written);
+  auto first = in_background([&] { store->close(); });
+  sync.wait_for_arrivals();
+  auto second = in_background([&] {
+    store->close();
+    return ticket.reached(Durability::Durable);
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds{20});  // it has time to return too early
+  sync.release();
+  EXPECT_TRUE(second.get());
+  first.get();
+}
+
+// Its destructor runs behind those of what the library makes when it is first used.
+std::unique_ptr<Store> global_store;
+
+TEST_F(CloseTest, AStoreThatIsGlobalIsClosedAtTheProgramsEnd) {
+  const TempDir directory;
+  ChildProcess child([&] {
+    Store::create(directory.path() / "store", tiny_options());
+    global_store = Store::open(directory.path() / "store", tiny_options());
+    submit(*global_store, set_of("k", "v"), Durability::Applied);
+    std::exit(0);
+  });
+  child.wait();
+  ASSERT_TRUE(child.succeeded());
+  const auto store = Store::open(directory.path() / "store", tiny_options());
+  EXPECT_TRUE(store->status().recovery.clean);
+  EXPECT_EQ(store->read().get("k"), "v");
 }
 
 TEST_F(CloseTest, AThousandShortLives) {

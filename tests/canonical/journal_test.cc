@@ -118,7 +118,8 @@ TEST(Journal, FirstBatchOfALifeStartsASegmentNumberedAboveAllSeen) {
   Recovered recovered = recover(disk, 0);
   EXPECT_EQ(recovered.records, history.records);
   std::uint64_t highest = recovered.files.highest_number();
-  std::string old = read_file(disk, kJournalDirectory / segment_name(recovered.plan.tail.segment_number), kSegmentBytes);
+  std::string old =
+      read_file(disk, kJournalDirectory / segment_name(recovered.plan.tail.segment_number), kSegmentBytes);
   history.lmdb = 1;
   JournalDriver second(disk, recovered.plan.tail, recovered.files, history);
   second.settle();
@@ -132,7 +133,8 @@ TEST(Journal, BatchesFormOneChainThroughTheSegments) {
   SimDisk disk;
   auto driver = drive_new_store(disk);
   for (int i = 0; i < 3; ++i) fill_segment(*driver);
-  driver->write({make_record(driver->history().records.size() + 1, 10), make_record(driver->history().records.size() + 2, 33)});
+  driver->write(
+      {make_record(driver->history().records.size() + 1, 10), make_record(driver->history().records.size() + 2, 33)});
   driver->journal().stop();
 
   JournalFiles files = list_journal(disk, kJournalDirectory, test_identity());
@@ -354,7 +356,8 @@ TEST(Journal, SaysNoSpaceWhenASpareCannotBeMadeAndGoesOnWhenItCan) {
   ASSERT_TRUE(journal.take_spare());
   EXPECT_EQ(code_of([&] { journal.wait_for_spare(kNoDeadline); }), ErrorCode::NoSpace);
   EXPECT_FALSE(journal.take_spare());
-  EXPECT_EQ(code_of([&] { journal.wait_for_spare(kNoDeadline); }), ErrorCode::NoSpace) << "it is tried again, and fails";
+  EXPECT_EQ(code_of([&] { journal.wait_for_spare(kNoDeadline); }), ErrorCode::NoSpace)
+      << "it is tried again, and fails";
   EXPECT_EQ(numbers_on(disk), before) << "nothing is left behind";
   watch.pass();
   EXPECT_TRUE(journal.wait_for_spare(kNoDeadline));
@@ -393,6 +396,31 @@ TEST(Journal, WhatIsTrimmedRelievesAJournalWithoutSpace) {
       EXPECT_EQ(error.code(), ErrorCode::NoSpace);
     }
   }
+}
+
+TEST(Journal, ASegmentThatCannotBeUsedAgainIsNoTroubleForWhoeverWaitsForASpare) {
+  SimDisk disk;
+  auto driver = drive_new_store(disk);
+  fill_segment(*driver);
+  fill_segment(*driver);
+  driver->settle();
+  Journal& journal = driver->journal();
+  Watch watch(disk);
+  watch.fail(Kind::Rename, ErrorCode::NotFound);
+  ASSERT_TRUE(journal.take_spare());
+  journal.trim(driver->history().durable, driver->history().durable);
+  EXPECT_TRUE(journal.wait_for_spare(kNoDeadline));
+  EXPECT_TRUE(journal.take_spare());
+}
+
+TEST(Journal, ThatItsDirectoryIsGoneIsAnErrorOfTheDiskForWhoeverWaitsForASpare) {
+  SimDisk disk;
+  auto driver = drive_new_store(disk);
+  driver->settle();
+  Watch watch(disk);
+  watch.fail(Kind::Create, ErrorCode::NotFound);
+  ASSERT_TRUE(driver->journal().take_spare());
+  EXPECT_EQ(code_of([&] { driver->journal().wait_for_spare(kNoDeadline); }), ErrorCode::Io);
 }
 
 TEST(Journal, AFailedDirectorySyncMakesNoSpare) {

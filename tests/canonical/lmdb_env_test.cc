@@ -82,12 +82,26 @@ TEST_F(LmdbEnvTest, WhatTheFlusherNeedsWorksWhenNoMoreSnapshotsCanBeTaken) {
               while (true) snapshots.push_back(env_->begin_read());
             }),
             ErrorCode::ReadersFull);
-  EXPECT_EQ(env_->leaf_pages(Table::State), 1u);
+  EXPECT_EQ(env_->pages(Table::State).leaf, 1u);
   EXPECT_GT(env_->space().used(), 0u);
   env_->reserve_disk(1);
   env_->clear_stale_readers();
   put({"b"});
   EXPECT_EQ(keys(snapshots.front()), std::vector<std::string>{"a"});
+}
+
+// Others have mapped so much of the lock file as there was: no writer may put snapshots behind that.
+TEST_F(LmdbEnvTest, AnotherProcessWithMoreReadersLeavesTheLockFileAsLargeAsItIsMapped) {
+  const std::filesystem::path lock = path() / "lock.mdb";
+  const std::uintmax_t mapped = std::filesystem::file_size(lock);
+  const LmdbEnv::Settings larger{kSettings.map_bytes, 1000};
+  test::ChildProcess child([&] { LmdbEnv(path(), larger, LmdbEnv::Mode::Write); });
+  child.wait();
+  ASSERT_TRUE(child.succeeded());
+  EXPECT_EQ(std::filesystem::file_size(lock), mapped);
+  env_.reset();
+  env_.emplace(path(), larger, LmdbEnv::Mode::Write);
+  EXPECT_GT(std::filesystem::file_size(lock), mapped) << "when nobody else has it open it grows";
 }
 
 // --- Room
@@ -112,11 +126,11 @@ TEST_F(LmdbEnvTest, SpaceCountsFreedPages) {
 }
 
 TEST_F(LmdbEnvTest, LeafPagesGrowWithTheTable) {
-  EXPECT_EQ(env_->leaf_pages(Table::State), 0u);
+  EXPECT_EQ(env_->pages(Table::State).leaf, 0u);
   LmdbWriteTxn txn(*env_);
   for (int i = 0; i < 1000; ++i) txn.put(Table::State, std::to_string(i), std::string(1000, 'x'));
   txn.commit(0);
-  EXPECT_GE(env_->leaf_pages(Table::State), 1000u / 4);
+  EXPECT_GE(env_->pages(Table::State).leaf, 1000u / 4);
 }
 
 TEST_F(LmdbEnvTest, AFullMapIsNoSpaceAndChangesNothing) {

@@ -226,7 +226,8 @@ class Store {
 
   // Refuses new work, returns what sequences have reserved and not used, makes everything that was sequenced durable,
   // moves it to LMDB. Everything fails with Closed afterwards; tickets keep their results and snapshots their content.
-  // Calling it again does nothing. Throws NestedUse, or StoreFailed if something could not be made durable.
+  // Calling it again does nothing; beside a thread that is closing it, it returns when that is done. Throws NestedUse, or
+  // StoreFailed if something could not be made durable.
   void close();
 
  private:
