@@ -98,7 +98,9 @@ std::string Content::moment_of(Db& db) {
 
 Outcome Content::compare(Db& db) const {
   if (of(db) == all) return Outcome::Same;
-  return history.find(moment_of(db)) != std::string::npos ? Outcome::Shorter : Outcome::Wrong;
+  const std::string moment = moment_of(db);
+  if (all.starts_with(moment)) return Outcome::Wrong;  // at its last commit nothing else may differ
+  return history.find(moment) != std::string::npos ? Outcome::Shorter : Outcome::Wrong;
 }
 
 Outcome judge_reading(const std::filesystem::path& directory, const Content& content) {

@@ -26,7 +26,7 @@ constexpr const char* kNames[kOutcomes] = {"none",  "found",   "late",    "same"
 constexpr unsigned kSeconds = 20;  // for one mutation, on a machine that may be busy with other things
 constexpr rlim_t kMemory = rlim_t{4} << 30;
 constexpr rlim_t kLargestFile = rlim_t{256} << 20;
-constexpr std::size_t kMostBad = 12;
+constexpr std::size_t kMostBad = 12;  // of each outcome
 
 // What the child tells while it lives, and leaves when it dies.
 class Board {
@@ -145,6 +145,14 @@ std::string Tally::table() const {
 }
 
 Tally Trial::run(std::uint64_t first, std::uint64_t count) const {
+  Trial control = *this;
+  control.make = [this](std::uint64_t) { return Mutation{"none", "files as they are", files}; };
+  Tally tally = control.try_all(0, 1);
+  if (tally.count(undamaged) != 1) return {.kinds = {}, .bad = {"what is not damaged came out as:\n" + tally.table()}};
+  return try_all(first, count);
+}
+
+Tally Trial::try_all(std::uint64_t first, std::uint64_t count) const {
   Board board(count);
   make_files(directory, files);
   for (std::uint64_t begin = 0; begin < count;) {
@@ -159,12 +167,13 @@ Tally Trial::run(std::uint64_t first, std::uint64_t count) const {
     make_files(directory, files);
   }
   Tally tally;
+  std::array<std::size_t, kOutcomes> bad{};
   for (std::uint64_t i = 0; i < count; ++i) {
     const Outcome outcome = board.of(i).outcome;
     ++tally.kinds[board.of(i).kind][static_cast<std::size_t>(outcome)];
     const bool good = outcome == Outcome::Found || outcome == Outcome::Late || outcome == Outcome::Same ||
                       outcome == Outcome::Shorter;
-    if (good || tally.bad.size() == kMostBad) continue;
+    if (good || bad.at(static_cast<std::size_t>(outcome))++ >= kMostBad) continue;
     tally.bad.push_back(std::string(kNames[static_cast<std::size_t>(outcome)]) + " " + std::to_string(first + i) + " " +
                         make(first + i).what);
   }

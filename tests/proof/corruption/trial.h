@@ -31,7 +31,7 @@ inline constexpr std::size_t kOutcomes = 9;
 
 struct Tally {
   std::map<std::string, std::array<std::uint64_t, kOutcomes>> kinds;
-  std::vector<std::string> bad;  // the first mutations that came out as what must not be
+  std::vector<std::string> bad;  // of each outcome that must not be the first mutations that came out as it
 
   std::uint64_t count(Outcome outcome) const;
   std::uint64_t total() const;
@@ -44,9 +44,11 @@ struct Trial {
   std::function<Mutation(std::uint64_t)> make;
   std::function<Outcome(const std::filesystem::path&)> judge;
   bool judge_writes = false;  // what nobody may do who has found damage is checked of those that open for writing
+  Outcome undamaged = Outcome::Same;  // what `files` themselves come out as
 
-  // Of `count` mutations, of which the first has the number `first`.
+  // Of `count` mutations, of which the first has the number `first`. None is tried if a judge is wrong about `files`.
   Tally run(std::uint64_t first, std::uint64_t count) const;
+  Tally try_all(std::uint64_t first, std::uint64_t count) const;
 };
 
 }  // namespace azoth::proof
