@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::int64_t kApplicationId = 0x415a504a;  // "AZPJ"
 constexpr std::int64_t kFormat = 1;
-constexpr int kCheckpointPages = 1000;  // 4 MiB
-constexpr int kTruncatePages = 64'000;  // readers have kept the log from starting over: 256 MiB
+constexpr std::uint64_t kWritingVersionAt = 18;  // of SQLite's header: above 2 it only reads
+constexpr int kCheckpointPages = 1000;           // 4 MiB
+constexpr int kTruncatePages = 64'000;           // readers have kept the log from starting over: 256 MiB
 
 constexpr std::string_view kTables = R"(
 CREATE TABLE azoth_projection (
@@ -166,7 +167,7 @@ ProjectionFile::ProjectionFile(const std::filesystem::path& path, Connection::Mo
 
 ProjectionFile::ProjectionFile(File& file, const std::filesystem::path& path)
     : path_(path), connection_(file, path), checkpoint_at_(kCheckpointPages) {
-  or_damaged([&] { check_sound(file.size()), check_format(), load(); });
+  or_damaged([&] { check_sound(file), check_format(), load(); });
 }
 
 // A statement that fails here is one of ours, on tables that are not as we have made them.
@@ -192,9 +193,14 @@ void ProjectionFile::check_format() {
 
 // Before anything else is read: what SQLite itself would trip over. Then that ours are tables and nothing else: a view
 // or a trigger of such a name would be somebody's program.
-void ProjectionFile::check_sound(std::uint64_t size) {
+void ProjectionFile::check_sound(File& file) {
   const std::vector<std::string> problems = connection_.integrity_problems();
   if (!problems.empty()) throw Error(ErrorCode::SqlFailed, problems.front());
+  char writing = 0;
+  if (file.read_at(kWritingVersionAt, &writing, 1) != 1 || writing < 1 || writing > 2) {
+    throw Error(ErrorCode::SqlFailed, "SQLite would not write to it");
+  }
+  const std::uint64_t size = file.size();
   if (from_sql(pragma(connection_, "page_count") * pragma(connection_, "page_size")) != size) {
     throw Error(ErrorCode::SqlFailed, "it has " + std::to_string(size) + " bytes, which are not its pages");
   }

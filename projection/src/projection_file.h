@@ -85,7 +85,7 @@ class ProjectionFile {
 
  private:
   void check_format();
-  void check_sound(std::uint64_t size);
+  void check_sound(File& file);
   void load();
   template <class Look>
   void or_damaged(Look look) const;
