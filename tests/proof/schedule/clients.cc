@@ -47,7 +47,7 @@ Scenario Scenario::of(Random& random) {
   return scenario;
 }
 
-void Scene::accept(const char* act, const Error& error) {
+void Scene::accept(const char* act, const Error& error, bool was_held_up) {
   Scheduler::Undisturbed undisturbed;
   Scheduler::get()->note(static_cast<std::uint64_t>(error.code()));
   Scheduler::get()->tell(std::string(act) + ": " + error.what());
@@ -58,7 +58,7 @@ void Scene::accept(const char* act, const Error& error) {
       return;
     case ErrorCode::Sealed:
     case ErrorCode::Paused:
-      if (is_held_up) return;
+      if (was_held_up) return;
       break;
     case ErrorCode::Closed:
       if (closing) return;
@@ -118,10 +118,11 @@ void Client::act() {
 template <class Act>
 void Client::attempt(const char* name, Act act) {
   ++scene_.answers;
+  const std::uint64_t let_go = scene_.let_go;
   try {
     act();
   } catch (const Error& error) {
-    scene_.accept(name, error);
+    scene_.accept(name, error, scene_.is_held_up || scene_.let_go != let_go);
   }
 }
 
@@ -182,11 +183,11 @@ void Client::follow(const Ticket& ticket, int deed) {
       pending_.push_back({ticket, deed});
       return;
     case 1: {
-      ++scene_.callbacks;
       Scene& scene = scene_;
-      ticket.then(level, [&scene, deed, level](const CommitInfo&, const Error* failure) {
+      int& called = scene.callbacks.emplace_back(0);
+      ticket.then(level, [&scene, &called, deed, level](const CommitInfo&, const Error* failure) {
         Scheduler::Undisturbed undisturbed;
-        ++scene.called_back;
+        if (++called > 1) fail("a callback has come twice");
         if (failure != nullptr) return scene.accept("a callback", *failure);
         scene.ledger.acknowledged(deed, level);
       });
@@ -441,8 +442,10 @@ void administer(Scene& scene, std::uint64_t seed) {
         see_that_nothing_moves(scene, random);
       }
     } catch (const Error& error) {
-      scene.accept("sealing or pausing", error);
+      scene.accept("sealing or pausing", error, true);
     }
+    scene.is_held_up = scene.ledger.seal != Ledger::Seal::Open;
+    if (!scene.is_held_up) ++scene.let_go;
   }
 }
 

@@ -1,6 +1,7 @@
 #include "ledger.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "scheduler.h"
@@ -55,6 +56,12 @@ std::uint64_t Ledger::next_number(const std::string& name) const {
 }
 
 void Ledger::handed_out(const std::string& name, std::uint64_t first, std::uint64_t count, Durability level) {
+  auto& ranges = ranges_[name];
+  const auto behind = ranges.lower_bound(first);
+  const bool overlaps = (behind != ranges.end() && behind->first < first + count) ||
+                        (behind != ranges.begin() && std::prev(behind)->second > first);
+  if (overlaps) fail("numbers of " + name + " from " + std::to_string(first) + " on were handed out twice");
+  ranges[first] = first + count;
   auto& next = numbers_[name];
   for (std::size_t i = index(Durability::Applied); i <= index(level); ++i) {
     next.at(i) = std::max(next.at(i), first + count);
@@ -67,6 +74,7 @@ void Ledger::lose_below(Durability level) {
   }
   acknowledged_.fill(acknowledged(level));
   for (auto& [name, next] : numbers_) next.fill(next.at(index(level)));
+  ranges_.clear();
 }
 
 void Ledger::check(const Content& content, CommitSeq at_least) const {

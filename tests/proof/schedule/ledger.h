@@ -25,8 +25,9 @@ class Ledger {
   CommitSeq acknowledged(Durability level) const { return acknowledged_.at(static_cast<std::size_t>(level)); }
   const CommitInfo* place(int deed) const;  // null if none is known
 
-  // Of a named sequence: no number below is handed out any more.
+  // Of a named sequence: no number below is handed out any more to who asks now.
   std::uint64_t next_number(const std::string& name) const;
+  // Fails if one of them was handed out before.
   void handed_out(const std::string& name, std::uint64_t first, std::uint64_t count, Durability level);
   const std::map<std::string, std::array<std::uint64_t, 4>>& numbers() const { return numbers_; }
 
@@ -55,6 +56,8 @@ class Ledger {
   std::map<int, Entry> deeds_;
   std::array<CommitSeq, 4> acknowledged_{};
   std::map<std::string, std::array<std::uint64_t, 4>> numbers_;  // by level: the next one
+  // What was handed out in this life: the end of each range, by its begin.
+  std::map<std::string, std::map<std::uint64_t, std::uint64_t>> ranges_;
 };
 
 }  // namespace azoth::proof
