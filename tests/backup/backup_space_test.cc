@@ -26,9 +26,9 @@ class BackupSpace : public BackupTest {
   }
 
   // Calls `work` with each of the points failing at each of its hits until it is not hit any more. What `failed` finds
-  // is what must hold after an error.
+  // is what must hold after an error, what `succeeded` finds if there was none all the same.
   void fill_the_disk(const std::function<void()>& prepare, const std::function<void()>& work,
-                     const std::function<void(const Error&)>& failed) {
+                     const std::function<void(const Error&)>& failed, const std::function<void()>& succeeded) {
     int errors = 0;
     for (const std::string& point : kPoints) {
       for (const int times : {1, -1}) {
@@ -40,7 +40,7 @@ class BackupSpace : public BackupTest {
           fault::disarm_all();
           if (!hit) break;
           SCOPED_TRACE(point + ", hit " + std::to_string(skip + 1) + (times == 1 ? "" : " and all behind it"));
-          if (error) failed(*error);
+          error ? failed(*error) : succeeded();
           errors += error ? 1 : 0;
           if (HasFailure()) return;
         }
@@ -81,7 +81,8 @@ TEST_F(BackupSpace, AFirstFullThatDoesNotFitIsNoSnapshotAndIsNotRegistered) {
                   expect_usable();
                   back_up();
                   ASSERT_EQ(list().back().state, SnapshotState::Whole);
-                });
+                },
+                [&] { EXPECT_TRUE(verify().ok()); });
   EXPECT_TRUE(verify().ok());
 }
 
@@ -108,6 +109,10 @@ TEST_F(BackupSpace, ADiffThatDoesNotFitIsNoSnapshotAndTheNextOneIs) {
         expect_nothing_was_taken(error, snapshots, before);
         SnapshotSet::open(set_path(), {}).repair();
         EXPECT_THAT(incremental().notes, IsEmpty());
+      },
+      [&] {
+        EXPECT_EQ(list().size(), snapshots + 1);
+        EXPECT_TRUE(verify().ok());
       });
   restore();
   expect_restored(target(), model_, list().back().manifest->last_commit, options_);
@@ -130,7 +135,8 @@ TEST_F(BackupSpace, ARestoreThatDoesNotFitLeavesNoTarget) {
                   EXPECT_TRUE(error.code() == ErrorCode::NoSpace || error.code() == ErrorCode::StoreFailed) << what;
                   EXPECT_THAT(what, testing::HasSubstr("No space left"));
                   EXPECT_FALSE(std::filesystem::exists(targets())) << "a directory that was made for it is left";
-                });
+                },
+                [&] { expect_restored(target(), model_, last, options_); });
   restore();
   expect_restored(target(), model_, last, options_);
 }
@@ -140,9 +146,14 @@ TEST_F(BackupSpace, VerifyingThatDoesNotFitLeavesNothing) {
   start_over();
   back_up();
   std::filesystem::create_directories(targets());
-  fill_the_disk([] {}, [&] { verify({.scratch = targets()}); },
+  bool ok = false;
+  fill_the_disk([] {}, [&] { ok = verify({.scratch = targets()}).ok(); },
                 [&](const Error& error) {
                   EXPECT_EQ(error.code(), ErrorCode::NoSpace) << error.what();
+                  expect_no_target();
+                },
+                [&] {
+                  EXPECT_TRUE(ok) << "what does not fit is no damage";
                   expect_no_target();
                 });
   EXPECT_TRUE(verify().ok());

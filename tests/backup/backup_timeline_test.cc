@@ -333,32 +333,34 @@ TEST_F(OlderCopy, ThatIsRegisteredWithLessThanASnapshotOfWhichTheJournalHasNothi
 TEST_F(BackupTimeline, JournalSegmentsOfAnotherTimelineChangeNothing) {
   put("a", "behind the backup");
   close();
-  const auto digest_with = [&](const Path& other) {
+  const auto error_with = [&](const Path& other) {
     const Path directory = targets() / "mixed";
     std::filesystem::remove_all(directory);
     backup::restore(set_path(), directory, {.store = options_});
     const std::string digest = Store::open_read_only(directory, options_)->digest();
+    int copied = 0;
     for (const auto& entry : std::filesystem::directory_iterator(other / "journal")) {
       const Path to = directory / "journal" / entry.path().filename();
-      if (!std::filesystem::exists(to)) std::filesystem::copy_file(entry.path(), to);
+      if (!std::filesystem::exists(to)) copied += std::filesystem::copy_file(entry.path(), to) ? 1 : 0;
     }
-    const auto error = error_of([&] {
+    EXPECT_GT(copied, 0);
+    auto error = error_of([&] {
       const auto store = Store::open(directory, options_);
       EXPECT_EQ(store->digest(), digest);
       azoth::test::put(*store, "b", "after it");
       EXPECT_TRUE(store->verify().ok());
     });
-    if (error) {
-      EXPECT_TRUE(error->corruption()) << error->what();
-    }
     std::filesystem::remove_all(directory);
+    return error;
   };
-  digest_with(store_path());
+  const auto with_ancestor = error_with(store_path());
+  EXPECT_FALSE(with_ancestor) << with_ancestor->what();
   {
     Restored beside = restored("beside");
     azoth::test::put(*beside.store, "a", "beside");
   }
-  digest_with(targets() / "beside");
+  const auto with_other = error_with(targets() / "beside");
+  EXPECT_TRUE(!with_other || with_other->corruption()) << with_other->what();
 }
 
 }  // namespace

@@ -23,7 +23,9 @@ struct Damage : SnapshotSetTest, testing::WithParamInterface<bool> {
   // That snapshot `ordinal`, and no other, is found to be broken or damaged.
   void expect_found(std::uint64_t ordinal, const std::string& what) {
     SnapshotSet set = open(key());
+    std::vector<std::uint64_t> listed;
     for (const SnapshotInfo& info : set.list()) {
+      listed.push_back(info.ordinal);
       const auto error = error_of([&] { set.verify(info.ordinal); });
       EXPECT_EQ(error.has_value(), info.ordinal == ordinal) << what << (error ? error->what() : "");
       if (error) {
@@ -31,6 +33,7 @@ struct Damage : SnapshotSetTest, testing::WithParamInterface<bool> {
       }
       EXPECT_NE(info.state, SnapshotState::Unfinished) << what;
     }
+    EXPECT_THAT(listed, ElementsAre(1, 2, 3, 4)) << what;
   }
   std::vector<std::string> files_of(std::uint64_t ordinal) {
     SnapshotSet set = open(key());

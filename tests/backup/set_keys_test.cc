@@ -79,11 +79,13 @@ TEST_F(SnapshotSetTest, AnErrorAtAnyCallLeavesNoHalfSnapshotAndSaysWhatToDo) {
       for (int skip = 0;; ++skip) {
         const auto before = ordinals(set);
         std::optional<Error> error;
+        bool hit = false;
         {
-          const fault::Armed fault(point, {.fail_with = c.error, .skip = skip});
+          const fault::Armed fault(point, {.fail_with = c.error, .run = [&] { hit = true; }, .skip = skip});
           error = error_of([&] { take_full(set, 6); });
         }
-        if (!error) break;
+        if (!hit) break;
+        ASSERT_TRUE(error) << point << skip;
         ++failures;
         EXPECT_EQ(error->code(), c.code) << error->what();
         EXPECT_THAT(std::string(error->what()), testing::HasSubstr(c.advice)) << point << skip;

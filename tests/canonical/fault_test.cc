@@ -1,5 +1,5 @@
-// Every fault point, one after the other: whatever fails or dies there, nothing that was acknowledged is lost, nothing is
-// torn, a store that has failed stays so until it is reopened, and reopening is all it takes.
+// Every fault point, one after the other: whatever fails or dies there, nothing that was acknowledged is lost, nothing
+// is torn, a store that has failed stays so until it is reopened, and reopening is all it takes.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,8 +24,8 @@ namespace {
 using test::code_of;
 using test::fails_with_unknown_outcome;
 using test::Notes;
-using test::set_of;
 using test::Promises;
+using test::set_of;
 using test::submit;
 using test::Workload;
 
@@ -176,7 +176,8 @@ class Pipe {
     close(std::exchange(ends_[1], -1));
     std::string text;
     char buffer[4096];
-    for (ssize_t got = 0; (got = read(ends_[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(got));
+    for (ssize_t got = 0; (got = read(ends_[0], buffer, sizeof buffer)) > 0;)
+      text.append(buffer, static_cast<std::size_t>(got));
     std::istringstream stream(text);
     std::vector<std::string> all;
     for (std::string line; std::getline(stream, line);) all.push_back(line);
@@ -189,18 +190,18 @@ class Pipe {
 };
 
 void run_until_killed(const std::filesystem::path& directory, const std::string& point, int hit, Pipe& pipe) {
-  Workload workload(directory, {[&](int step) { pipe.say("S " + std::to_string(step)); },
-                                [&](CommitSeq commit, int step) {
-                                  pipe.say("A " + std::to_string(commit) + " " + std::to_string(step));
-                                },
-                                [&](std::uint64_t number) { pipe.say("N " + std::to_string(number)); },
-                                [&] { pipe.say("C"); }});
+  Workload workload(
+      directory,
+      {[&](int step) { pipe.say("S " + std::to_string(step)); },
+       [&](CommitSeq commit, int step) { pipe.say("A " + std::to_string(commit) + " " + std::to_string(step)); },
+       [&](std::uint64_t number) { pipe.say("N " + std::to_string(number)); }, [&] { pipe.say("C"); }});
   fault::arm(point, {.kill = true, .skip = hit - 1});
   workload.run();
   _exit(0);
 }
 
 TEST_F(FaultTest, AKillAnywhereLosesNothingThatWasAcknowledged) {
+  std::map<std::string, int> kills;
   for_each_hit([&](const std::string& point, int hit) {
     test::TempDir directory;
     Pipe pipe;
@@ -212,6 +213,7 @@ TEST_F(FaultTest, AKillAnywhereLosesNothingThatWasAcknowledged) {
     bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     bool ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;  // the later hits may or may not come
     ASSERT_TRUE(killed || ended) << "status " << status;
+    kills[point] += killed ? 1 : 0;
     Notes notes;
     for (const std::string& line : pipe.lines()) {
       std::istringstream words(line);
@@ -228,6 +230,7 @@ TEST_F(FaultTest, AKillAnywhereLosesNothingThatWasAcknowledged) {
     check_what_is_left(left.store(), notes.store(), left.options());
     if (notes.copy()) check_what_is_left(left.copy(), *notes.copy(), left.options());
   });
+  for (const auto& [point, count] : kills) EXPECT_GT(count, 0) << point << " was not reached";
 }
 
 }  // namespace

@@ -58,7 +58,8 @@ Step make_step(int number) {
   return made;
 }
 
-[[noreturn]] void run_child(const std::filesystem::path& directory, const Options& options, Acknowledged& acknowledged) {
+[[noreturn]] void run_child(const std::filesystem::path& directory, const Options& options,
+                            Acknowledged& acknowledged) {
   try {
     std::unique_ptr<Store> store = Store::open(directory, options);
     std::vector<std::thread> threads;
@@ -172,6 +173,7 @@ TEST_F(KillTest, NothingAcknowledgedIsLostWhenTheProcessIsKilled) {
 TEST_F(KillTest, DyingWhileOpeningOrClosingLosesNothing) {
   for (const char* point : {"flush.apply", "lmdb.commit", "flush.committed", "journal.start_segment", "file.rename",
                             "file.sync_directory", "lmdb.reserve", "bulk.apply", "bulk.committed"}) {
+    int kills = 0;
     for (int skip = 0; skip < 3 && !HasFatalFailure(); ++skip) {
       run_and_kill(std::chrono::milliseconds(5), true);  // leaves something to recover
       go_on_behind_what_is_there();
@@ -190,9 +192,11 @@ TEST_F(KillTest, DyingWhileOpeningOrClosingLosesNothing) {
       }
       int status = 0;
       ASSERT_EQ(waitpid(child, &status, 0), child);
+      kills += WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 1 : 0;
       SCOPED_TRACE(point);
       check();
     }
+    EXPECT_GT(kills, 0) << point << " was not reached";
   }
 }
 

@@ -183,15 +183,29 @@ TEST_F(Seal, WhoeverWaitedForTheSealIsRefused) {
 TEST_F(Seal, ATransactionDoesNotBeginBehindTheSealItWaitedFor) {
   TestStore store;
   for (int round = 0; round < 200; ++round) {
-    std::atomic<bool> go{false};
-    auto beginning = in_background([&] {
-      test::await([&] { return go.load(); });
-      return code_of([&] { return store->begin(); });
+    WriteTxn under_way = store->begin();
+    std::atomic<int> waiting{0};
+    auto sealing = in_background([&] { return ++waiting, store->seal(); });
+    // Its event, unless it is refused.
+    auto beginning = in_background([&]() -> std::optional<EventId> {
+      ++waiting;
+      std::optional<WriteTxn> txn;
+      const ErrorCode refused = code_of([&] { return txn.emplace(store->begin()), 0; });
+      if (!txn) {
+        EXPECT_EQ(refused, ErrorCode::Sealed);
+        return std::nullopt;
+      }
+      txn->append({.type = "happened", .tags = {}, .payload = "1"});
+      return txn->commit().last_event;
     });
-    go.store(true);
-    store->seal();
-    ErrorCode code = beginning.get();
-    EXPECT_TRUE(code == ErrorCode::Sealed || code == ErrorCode{});
+    test::await([&] { return waiting == 2; });
+    std::this_thread::sleep_for(milliseconds{1});  // then mostly they do
+    under_way.abort();
+    const EventId last = sealing.get();
+    if (const auto event = beginning.get()) {
+      EXPECT_LE(*event, last);
+    }
+    EXPECT_EQ(store->read().last_event(), last);
     store->unseal();
   }
 }

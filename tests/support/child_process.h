@@ -1,5 +1,5 @@
-// Tests that kill: a forked child runs a body, and the parent learns how it ended. The parent must have no other threads
-// when it forks, and no store open.
+// Tests that kill: a forked child runs a body, and the parent learns how it ended. The parent must have no other
+// threads when it forks, and no store open.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ namespace azoth::test {
 
 class ChildProcess {
  public:
-  // The child ends with exit code 0, or with 1 if the body throws.
+  // The child ends with exit code 0, or with 1 if the body throws or an expectation of it fails.
   explicit ChildProcess(const std::function<void()>& body) {
     std::fflush(nullptr);
     pid_ = fork();
@@ -27,7 +27,7 @@ class ChildProcess {
     if (pid_ != 0) return;
     try {
       body();
-      _exit(0);
+      _exit(testing::Test::HasFailure() ? 1 : 0);
     } catch (const std::exception& error) {
       std::fprintf(stderr, "in the child: %s\n", error.what());
       _exit(1);
