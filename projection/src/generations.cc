@@ -53,6 +53,7 @@ Path generation_path(const Path& folder, std::string_view name, Generation gener
 LockFile lock_writer(FileSystem& fs, const Path& folder, const std::string& name) {
   Projection::check_name(name);
   fs.make_directory(folder);
+  fs.sync_directory(std::filesystem::weakly_canonical(folder).parent_path());  // whoever made it may have died before
   const Path path = writer_lock_path(folder, name);
   if (auto lock = LockFile::try_lock(path, LockFile::Mode::Exclusive)) return std::move(*lock);
   std::optional<std::string> pid = LockFile::last_holder(path);

@@ -416,7 +416,8 @@ TEST_F(ProjectionInstallFaultTest, ThePointerComesLastAndAllElseIsSyncedBefore) 
   fault::arm("file.sync_directory", {.run = [&] { note("folder"); }, .times = -1});
   put(parts_, tables_);
   fault::disarm_all();
-  EXPECT_THAT(order, ElementsAre("content without tables", "rename without tables",  // the tables
+  EXPECT_THAT(order, ElementsAre("content without tables", "folder without tables",  // the tables; the store's
+                                 "rename without tables",                            // of the tables
                                  "folder with tables", "folder with tables",         // the store's
                                  "content with tables", "rename with tables",        // the declaration
                                  "folder with tables", "folder with tables",         // the projections'

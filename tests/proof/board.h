@@ -17,9 +17,10 @@ class Board {
     std::atomic<std::uint64_t> states;
     std::atomic<std::uint64_t> later_states;  // of them, those of second and third lives
     std::atomic<std::uint64_t> traces;
-    std::atomic<std::uint64_t> bad;
-    char doing[2048];    // the state that is being checked, for whoever must tell what it died of
-    char failure[4096];  // the first bad one
+    std::atomic<std::uint64_t> bad;         // whatever went wrong
+    std::atomic<std::uint64_t> bad_states;  // of it, states in which a promise was broken
+    char doing[2048];                       // the state that is being checked, for whoever must tell what it died of
+    char failure[4096];                     // the first bad one
   };
   struct Shared {
     std::atomic<std::uint64_t> next_job;

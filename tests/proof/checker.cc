@@ -47,7 +47,8 @@ bool Checker::open() {
 void Checker::repair() {
   RepairReport report = Db::repair(places_.store(), store_options(), {.accept_loss = true});
   found_.require(3, report.repaired, "a repair that was cut cannot be finished");
-  found_.require(3, report.kept_commit == promises_.kept, "a repair that was cut keeps another part when it is run again");
+  found_.require(3, report.kept_commit == promises_.kept,
+                 "a repair that was cut keeps another part when it is run again");
   db_ = Db::open(places_.store(), store_options());
 }
 
@@ -61,7 +62,7 @@ void Checker::check_as_found() {
   auto* known = parts_.known_projections;
   const bool is_known = known != nullptr && !known->insert(mix(parts_.projections, last)).second;
   if (promises_.has_projection && !is_known) {
-    test::check_projections(*db_, promises_.projection_version, found_);
+    test::check_projections(*db_, promises_, promises_.projection_version, found_);
   }
   if (promises_.has_set && one_in(thoroughness_.backs_up_one_in, 2)) {
     test::check_next_snapshot(*db_, set_place(), promises_, found_);

@@ -207,10 +207,11 @@ void Explorer::check(Run& run, const DiskState& state, const std::string& point,
   parts.set = is_new("set", parts.store || parts.restored);  // from which these restore, in some states
   parts.known_projections = &run.seen_projections;
   parts.projections = mix(state.below("store/projections").hash(), run.epoch);
+  materialise(needed, root.string(), garbage_in(state));
   try {
-    materialise(needed, root.string(), garbage_in(state));
     Checker(root, run.now, state.hash(), parts).check();
   } catch (const std::exception& error) {
+    ++board_.bad_states;
     bad(run, point, cut.text(), error.what());
   }
   alarm(0);

@@ -165,6 +165,7 @@ Outcome run_campaign(const Campaign& campaign) {
       outcome.later_states += worker.later_states;
       outcome.traces += worker.traces;
       outcome.bad += worker.bad;
+      outcome.bad_states += worker.bad_states;
       if (outcome.failure.empty()) outcome.failure = worker.failure;
     }
   }

@@ -27,8 +27,9 @@ struct Outcome {
   std::uint64_t states = 0;
   std::uint64_t later_states = 0;
   std::uint64_t traces = 0;
-  std::uint64_t bad = 0;
-  std::string failure;  // the first, with how to see it again
+  std::uint64_t bad = 0;         // states, and whatever else went wrong: a workload, a worker, the recorder
+  std::uint64_t bad_states = 0;  // of them
+  std::string failure;           // the first, with how to see it again
   double seconds = 0;
 };
 

@@ -71,6 +71,8 @@ void Promises::apply(std::string_view mark) {
   } else if (what == "projects") {
     has_projection = true;
     words >> projection_version;
+  } else if (what == "projected") {
+    projected = true;
   } else if (what == "backs-up") {
     has_set = true;
   } else if (what == "snapshot") {
@@ -105,6 +107,7 @@ std::string seal(Promises::Seal state) { return words("seal", static_cast<int>(s
 std::string damaged(CommitSeq kept) { return words("damaged", kept); }
 std::string repaired() { return "repaired"; }
 std::string projects(std::uint32_t version) { return words("projects", version); }
+std::string projected() { return "projected"; }
 std::string backs_up() { return "backs-up"; }
 std::string snapshot(std::uint64_t ordinal, CommitSeq commit) { return words("snapshot", ordinal, commit); }
 std::string purges(std::uint64_t below) { return words("purges", below); }

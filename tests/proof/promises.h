@@ -53,6 +53,7 @@ std::string seal(Promises::Seal state);
 std::string damaged(CommitSeq kept);
 std::string repaired();
 std::string projects(std::uint32_t version);
+std::string projected();
 std::string backs_up();
 std::string snapshot(std::uint64_t ordinal, CommitSeq commit);
 std::string purges(std::uint64_t below);

@@ -253,6 +253,7 @@ void Workload::project(std::uint32_t version) {
   if (!added_) db_->projections().add(test::tally(version));
   added_ = true;
   db_->projections().catch_up("tally");
+  say(mark::projected());
 }
 
 void Workload::rebuild() {

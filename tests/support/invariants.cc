@@ -251,14 +251,22 @@ void check_rows(Db& db, EventId through, Violations& found) {
 
 }  // namespace
 
-void check_projections(Db& db, std::uint32_t version, Violations& found) {
+void check_projections(Db& db, const Promises& promises, std::uint32_t version, Violations& found) {
   const EventId last = db.read(Durability::Durable).last_event();
+  bool is_there = false;
+  bool is_outdated = false;
   for (const ProjectionInfo& info : db.projections().inspect()) {
     found.require(5, !info.problem, "the projection's tables cannot be believed: " + info.problem.value_or(""));
     found.require(5, info.cursor <= last, "the projection is ahead of the log");
-    if (info.name == "tally" && info.generation != 0 && !info.problem) check_rows(db, info.cursor, found);
+    if (info.name != "tally" || info.generation == 0) continue;
+    is_there = true;
+    is_outdated = info.version != version;
+    if (!info.problem) check_rows(db, info.cursor, found);
   }
+  found.require(5, is_there || !promises.projected, "the projection's tables are gone");
   db.projections().add(tally(version));
+  const std::string reason = db.projections().status("tally").rebuilt_because.value_or("");
+  found.require(5, reason.empty() || is_outdated, "the projection is built anew: " + reason);
   db.projections().catch_up("tally");
   check_rows(db, last, found);
 }
@@ -428,7 +436,7 @@ class Check {
     each(11, "pausing", [&] { check_pause(db, found_); });
     each(4, "repeating commands", [&] { check_commands(db, promises_.commands, found_); });
     if (subject_.has_projection) {
-      each(5, "the projections", [&] { check_projections(db, subject_.projection_version, found_); });
+      each(5, "the projections", [&] { check_projections(db, promises_, subject_.projection_version, found_); });
     }
     each(3, "writing", [&] { check_writing(db, promises_, found_); });
     found_.require(9, db.status().readers == 0, "a snapshot is still alive");

@@ -5,7 +5,7 @@
 //   I3   What was acknowledged at a level that outlives what has happened is there, and stays.
 //   I4   What is there is a prefix of the order of commits. A step is there whole or not at all, and once; a command id
 //        is carried out once, a number of a sequence handed out once.
-//   I5   A projection shows just the log up to its cursor, which is not ahead of it.
+//   I5   A projection shows just the log up to its cursor, which is not ahead of it, and stays.
 //   I6   What was not acknowledged is absent, or there once; what was never submitted is not there.
 //   I7   LMDB's pages: none has two uses, none is lost.
 //   I8   A snapshot that was published is whole and restores to what the store held at its commit; later ones continue.
@@ -67,13 +67,14 @@ struct Promises {
   StepMaker steps = nullptr;
   const History* history = nullptr;
 
-  CommitSeq durable = 0;                       // every commit up to here
-  std::map<CommitSeq, int> acknowledged;       // steps that are known to be these commits
-  std::optional<std::set<int>> submitted;      // no other step can be there
-  std::function<int(int step)> step_before;    // the one that its client had in the order before it; 0: none
+  CommitSeq durable = 0;                           // every commit up to here
+  std::map<CommitSeq, int> acknowledged;           // steps that are known to be these commits
+  std::optional<std::set<int>> submitted;          // no other step can be there
+  std::function<int(int step)> step_before;        // the one that its client had in the order before it; 0: none
   std::map<std::string, std::uint64_t> sequences;  // the first number that was not handed out
   std::map<std::string, CommitSeq> commands;
   Seal seal = Seal::Unknown;
+  bool projected = false;             // the projection's tables are there, for good
   bool may_have_dead_damage = false;  // in bytes of the journal that are no longer needed
 
   std::map<std::uint64_t, CommitSeq> snapshots;    // of the set, that are published
@@ -94,9 +95,10 @@ bool check_log(Db& db, const Promises& promises, Violations& found);
 void check_content(Db& db, const Promises& promises, Violations& found);                           // I2, I3, I4, I6
 void check_sequences(Db& db, const Promises& promises, Violations& found);                         // I4
 void check_commands(Db& db, const std::map<std::string, CommitSeq>& commands, Violations& found);  // I4
-void check_projections(Db& db, std::uint32_t version, Violations& found);  // I5: as found, and brought up to date
-void check_seal(Db& db, Promises::Seal seal, Violations& found);           // I11; lifts it
-void check_pause(Db& db, Violations& found);                               // I11
+// I5: as found, and brought up to date. Nothing of it has to be built anew.
+void check_projections(Db& db, const Promises& promises, std::uint32_t version, Violations& found);
+void check_seal(Db& db, Promises::Seal seal, Violations& found);  // I11; lifts it
+void check_pause(Db& db, Violations& found);                      // I11
 
 // It takes a commit, which is the next one; numbers are new. Answers the commit.
 CommitSeq check_writing(Db& db, const Promises& promises, Violations& found);

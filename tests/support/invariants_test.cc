@@ -216,6 +216,26 @@ TEST_F(InvariantsTest, I5AProjectionThatIsAheadOfTheLog) {
   EXPECT_TRUE(names(found(), 5));
 }
 
+TEST_F(InvariantsTest, I5AProjectionThatIsGone) {
+  with_db([](Db& db) {
+    db.projections().add(tally());
+    db.projections().catch_up("tally");
+  });
+  promises_.projected = true;
+  EXPECT_TRUE(found().empty()) << found().text();
+  std::filesystem::remove_all(store() / "projections");
+  EXPECT_TRUE(names(found(), 5));
+}
+
+TEST_F(InvariantsTest, I5AProjectionThatIsBuiltAnew) {
+  with_db([](Db& db) {
+    db.projections().add(tally());
+    db.projections().catch_up("tally");
+  });
+  std::filesystem::resize_file(store() / "projections" / "tally.1.db", 0);
+  EXPECT_TRUE(names(found(), 5));
+}
+
 TEST_F(InvariantsTest, I6AStepThatWasNeverSubmitted) {
   promises_.submitted->erase(kSteps + 1);
   EXPECT_TRUE(names(found(), 6));
@@ -235,7 +255,7 @@ TEST_F(InvariantsTest, I7APageThatIsNoneOfItsTree) {
   for (std::size_t at = 2 * kPage; at + kPage <= bytes.size(); at += kPage) {
     const auto first = static_cast<unsigned char>(bytes[at + 16]) + 256u * static_cast<unsigned char>(bytes[at + 17]);
     if (bytes.substr(at + first % kPage, 100).find("stepped") == std::string::npos) continue;  // no page of events
-    bytes[at + kFlags] = 1;  // a branch
+    bytes[at + kFlags] = 1;                                                                    // a branch
     ++changed;
   }
   ASSERT_GT(changed, 0);
