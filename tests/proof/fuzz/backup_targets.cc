@@ -162,8 +162,16 @@ AZOTH_FUZZ(key_file, "a key file is refused, or is the one of its key") {
 AZOTH_FUZZ(compression, "what is unpacked has exactly the announced size and is written nowhere else") {
   Input bytes(input);
   const std::size_t size = bytes.word();
-  std::string to(size, '\0');
-  Decompressor().decompress(bytes.rest(), to.data(), size);
+  const std::string_view compressed = bytes.rest();
+  const auto unpacks_to = [&](std::size_t announced) {
+    const std::string behind(64, '~');
+    std::string to = std::string(announced, '\0') + behind;
+    const bool done = Decompressor().decompress(compressed, to.data(), announced);
+    expect(to.ends_with(behind), "nothing is written behind the announced size");
+    return done;
+  };
+  if (!unpacks_to(size)) return;
+  expect(!unpacks_to(size + 1) && (size == 0 || !unpacks_to(size - 1)), "another size is refused");
 }
 
 }  // namespace

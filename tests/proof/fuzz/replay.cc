@@ -25,6 +25,10 @@ std::vector<std::string> read_corpus(const std::filesystem::path& path) {
     for (const auto& entry : std::filesystem::directory_iterator(path)) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
+  if (files.empty() && !path.empty()) {
+    std::cerr << "there is no corpus " << path.string() << '\n';
+    std::exit(2);
+  }
   std::vector<std::string> inputs = {""};
   for (const auto& file : files) {
     std::ostringstream text;
