@@ -80,12 +80,12 @@ bool untouched(const std::filesystem::path& directory, const Files& files) {
                      [&](const auto& file) { return is_of_readers(file.first) || files.contains(file.first); });
 }
 
-Outcome judge(const Trial& trial, const Mutation& mutation) {
+// Those who only read are looked at now and then: to read all files takes longer than to judge them.
+Outcome judge(const Trial& trial, const Mutation& mutation, bool now_and_then) {
   make_files(trial.directory, mutation.files, trial.files);
   Outcome outcome = trial.judge(trial.directory);
-  if (trial.judge_writes && outcome == Outcome::Found && !untouched(trial.directory, mutation.files)) {
-    outcome = Outcome::Touched;
-  }
+  const bool looks = trial.judge_writes ? outcome == Outcome::Found : now_and_then;
+  if (looks && !untouched(trial.directory, mutation.files)) outcome = Outcome::Touched;
   // What was judged may have written; by a reader only what is of readers is.
   make_files(trial.directory, trial.files, trial.judge_writes ? Files() : mutation.files);
   return outcome;
@@ -99,7 +99,7 @@ Outcome judge(const Trial& trial, const Mutation& mutation) {
     try {
       const Mutation mutation = trial.make(first + i);
       mutation.kind.copy(board.of(i).kind, sizeof board.of(i).kind - 1);
-      board.of(i).outcome = judge(trial, mutation);
+      board.of(i).outcome = judge(trial, mutation, i % 16 == 0);
     } catch (const std::exception& error) {  // what is no Error of ours is as bad as a crash
       std::fprintf(stdout, "mutation %llu: %s\n", static_cast<unsigned long long>(first + i), error.what());
       std::fflush(stdout);

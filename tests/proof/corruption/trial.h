@@ -23,7 +23,7 @@ enum class Outcome : std::uint8_t {
   Shorter,  // nothing was found, and the last commits are gone, as after a power cut: nothing that is left tells of
             // them
   Wrong,    // nothing was found, and something reads differently
-  Touched,  // it was found, and files were changed all the same
+  Touched,  // files were changed by who had found it, or by who only reads
   Crashed,
   Hung,
 };
