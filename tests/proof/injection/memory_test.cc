@@ -42,6 +42,7 @@ TEST_P(NoMemory, AtAnAllocationIsReportedAndLosesNothing) {
   const Counts counts = runner_.count(GetParam(), What::Memory);
   for (std::uint64_t at : chosen(counts, per_workload(500, 60))) run(case_at(at, false));
   for (std::uint64_t at : chosen(counts, per_workload(150, 20))) run(case_at(at, true));
+  EXPECT_GT(hits_, 0u);
   std::cout << GetParam() << ": " << counts.allocations << " allocations from " << counts.first_of_each_stack.size()
             << " stacks, " << runs_ << " runs, " << hits_ << " hits\n";
 }

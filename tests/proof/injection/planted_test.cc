@@ -25,6 +25,7 @@ class Planted : public testing::Test {
 
 constexpr Plan kSync{.what = What::Files, .kinds = bit(Kind::Sync), .error = EIO, .lose = true};
 constexpr Plan kWrite{.what = What::Files, .kinds = bit(Kind::Write), .error = EIO};
+constexpr Plan kRename{.what = What::Files, .kinds = bit(Kind::Rename), .error = EIO};
 
 Plan with(Plan plan, Plant plant) {
   plan.plant = plant;
@@ -47,11 +48,7 @@ TEST_F(Planted, AShortWriteThatIsTakenForWholeIsFound) {
   EXPECT_NE(found("commits", plan), "");
 }
 
-TEST_F(Planted, ARenameThatWasNotDoneIsFound) {
-  EXPECT_NE(
-      found("backup", {.what = What::Files, .kinds = bit(Kind::Rename), .error = EIO, .plant = Plant::SwallowRename}),
-      "");
-}
+TEST_F(Planted, ARenameThatWasNotDoneIsFound) { EXPECT_NE(found("backup", with(kRename, Plant::SwallowRename)), ""); }
 
 TEST_F(Planted, ACrashIsFound) {
   EXPECT_NE(found("create", with(kWrite, Plant::Crash)).find("dies of signal 6"), std::string::npos);
@@ -65,8 +62,14 @@ TEST_F(Planted, AHangIsFound) {
 
 // Without a mistake the same plans find nothing; so what was found is the mistake.
 TEST_F(Planted, NothingIsFoundWhereNothingIsPlanted) {
-  EXPECT_EQ(found("create", kSync), "");
-  EXPECT_EQ(found("create", kWrite), "");
+  for (const char* workload : {"commits", "create"}) {
+    EXPECT_EQ(found(workload, kSync), "");
+    EXPECT_EQ(found(workload, kWrite), "");
+  }
+  Plan half = kWrite;
+  half.error = kShort;
+  EXPECT_EQ(found("commits", half), "");
+  EXPECT_EQ(found("backup", kRename), "");
 }
 
 }  // namespace

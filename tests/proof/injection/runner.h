@@ -44,6 +44,7 @@ class Runner {
   // What was wrong, with the line that replays it; empty if nothing was.
   std::string run(const Case& one);
   bool last_was_hit() const { return last_hits_ != 0; }
+  bool last_met_an_error() const { return told_->errors() != 0; }
   // Without a fault, but under what `limit` brings about in its process.
   std::string run_under(const std::string& workload, const std::function<void()>& limit);
   // How long it takes without a fault.

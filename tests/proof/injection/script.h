@@ -44,9 +44,11 @@ class Script {
       call();
       return std::nullopt;
     } catch (const Error& error) {
+      told.met(error.code());
       if (expects_ == Expects::Nothing) told.complain("without a fault: ", error.what());
       return error;
     } catch (const std::bad_alloc&) {
+      told.met(ErrorCode::OutOfMemory);
       if (expects_ != Expects::NoMemory) told.complain("std::bad_alloc, and there is memory");
     } catch (const std::exception& error) {
       told.complain("what was thrown is no azoth::Error: ", error.what());
@@ -55,6 +57,8 @@ class Script {
     }
     return no_memory_;
   }
+
+  bool expects_errors() const { return expects_ != Expects::Nothing; }
 
   void with_store(const std::function<void(Db&)>& body);  // opened and closed
   void begin_life() { failed_ = false; }                  // of a store, which takes commits again

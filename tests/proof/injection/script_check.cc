@@ -31,16 +31,15 @@ test::Promises promises_of(const Told& told, Durability least, CommitSeq through
     if (word.what == Word::Command && word.level >= least) {
       promises.commands["command/" + std::to_string(word.step)] = word.commit;
     }
+    if (word.what == Word::Projected) promises.projected = true;
     if (word.what == Word::BackedUp) promises.snapshots[static_cast<std::uint64_t>(word.step)] = word.commit;
   }
   return promises;
 }
 
 void check_store_in(const std::filesystem::path& directory, const Told& told, Durability least, bool has_projection) {
-  const test::Subject subject{.store = directory,
-                              .options = patient_options(),
-                              .may_be_missing = true,
-                              .has_projection = has_projection};
+  const test::Subject subject{
+      .store = directory, .options = patient_options(), .may_be_missing = true, .has_projection = has_projection};
   expect_none(test::check(subject, promises_of(told, least)));
 }
 

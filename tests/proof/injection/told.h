@@ -12,14 +12,15 @@
 #include <vector>
 
 #include "azoth/canonical/durability.h"
+#include "azoth/core/error.h"
 #include "azoth/core/ids.h"
 
 namespace azoth::inject {
 
 struct Word {
-  enum What : int { Nothing, Submitted, Acknowledged, Number, Command, BackedUp, Restored };
+  enum What : int { Nothing, Submitted, Acknowledged, Number, Command, Projected, BackedUp, Restored };
   int what = Nothing;
-  int step = 0;  // or the ordinal of what was backed up
+  int step = 0;              // or the ordinal of what was backed up
   std::uint64_t commit = 0;  // or what was numbered
   Durability level = Durability::Durable;
 };
@@ -47,6 +48,15 @@ class Told {
   }
   const char* complaint() const { return complaint_; }
 
+  // What was answered with an Error.
+  void met(ErrorCode code) { errors_[static_cast<std::size_t>(code)].fetch_add(1); }
+  std::uint32_t errors(ErrorCode code) const { return errors_[static_cast<std::size_t>(code)].load(); }
+  std::uint32_t errors() const {
+    std::uint32_t sum = 0;
+    for (const auto& count : errors_) sum += count.load();
+    return sum;
+  }
+
   void start_with(const std::vector<Word>& words) {
     new (this) Told;
     for (const Word& word : words) say(word);
@@ -57,6 +67,7 @@ class Told {
   std::atomic<std::uint32_t> next_{0};
   std::atomic<std::uint32_t> complaints_{0};
   char complaint_[1000] = {};
+  std::atomic<std::uint32_t> errors_[128] = {};  // by their codes
   Word words_[kWords] = {};
   std::atomic<bool> ready_[kWords] = {};
 };
