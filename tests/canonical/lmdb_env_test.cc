@@ -75,6 +75,36 @@ TEST_F(LmdbEnvTest, SnapshotsThatHaveEndedLeaveRoomForOtherProcesses) {
   for (unsigned i = 0; i < kSettings.max_readers; ++i) snapshots.push_back(env_->begin_read());
 }
 
+TEST_F(LmdbEnvTest, SnapshotsOfAProcessThatHasDiedLeaveRoomForOthers) {
+  test::ChildProcess other([&] {
+    LmdbEnv env(path(), kSettings, LmdbEnv::Mode::Read);
+    std::vector<LmdbReadTxn> snapshots;
+    const ErrorCode error = code_of([&] {
+      while (true) snapshots.push_back(env.begin_read());
+    });
+    if (error == ErrorCode::ReadersFull) raise(SIGKILL);
+  });
+  other.wait();
+  ASSERT_TRUE(other.was_killed());
+  std::vector<LmdbReadTxn> snapshots;
+  for (unsigned i = 0; i < kSettings.max_readers; ++i) snapshots.push_back(env_->begin_read());
+}
+
+TEST_F(LmdbEnvTest, ASnapshotOfAProcessThatHasDiedKeepsNoPages) {
+  put({"a"});
+  test::ChildProcess other([&] {
+    LmdbEnv env(path(), kSettings, LmdbEnv::Mode::Read);
+    const LmdbReadTxn snapshot = env.begin_read();
+    raise(SIGKILL);
+  });
+  other.wait();
+  ASSERT_TRUE(other.was_killed());
+  for (int i = 0; i < 20; ++i) put({"a"});
+  const std::uint64_t kept = env_->space().used();
+  env_->clear_stale_readers();
+  EXPECT_LT(env_->space().used(), kept);
+}
+
 TEST_F(LmdbEnvTest, WhatTheFlusherNeedsWorksWhenNoMoreSnapshotsCanBeTaken) {
   put({"a"});
   std::vector<LmdbReadTxn> snapshots;
