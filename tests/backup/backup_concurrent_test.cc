@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "backup_support.h"
+#include "support/child_process.h"
 
 namespace azoth::backup::test {
 namespace {
@@ -78,23 +79,36 @@ TEST_F(BackupConcurrent, EachSnapshotIsTheStoreAtItsCommitAndHasWhatWasDurableBe
 }
 
 TEST_F(BackupConcurrent, WhatIsTakenBesideAWriterByOneWhoOnlyReadsIsTheStoreAtItsCommit) {
-  std::mt19937_64 random(azoth::test::test_seed());
-  for (int i = 0; i < 50; ++i) commit(random_change(random));
+  const std::uint64_t seed = azoth::test::test_seed();
   close();
-  {
+  const azoth::test::Pipe pipe;
+  const azoth::test::ChildProcess writer([&] {
+    std::mt19937_64 random(seed);
+    for (open();; std::this_thread::sleep_for(std::chrono::milliseconds{1})) {
+      pipe.send(azoth::test::commit(*store_, random_change(random, 60).set(), Durability::Durable));
+    }
+  });
+  std::mt19937_64 random(seed);  // the same changes as there
+  const auto hear = [&] {
+    CommitInfo info;
+    EXPECT_TRUE(pipe.receive(info)) << "the writer has died";
+    model_.add(info, random_change(random, 60));
+    return info.commit_seq;
+  };
+  for (int i = 0; i < rounds(8, 100) && !HasFailure(); ++i) {
+    CommitSeq heard = 0;
+    for (int commits = 0; commits < 20; ++commits) heard = hear();
     const std::unique_ptr<Store> reader = Store::open_read_only(store_path(), options_);
-    backup::back_up(*reader, store_path(), nullptr, set_path(), {});
+    const BackupReport report =
+        backup::back_up(*reader, store_path(), nullptr, set_path(), {.incremental = i % 3 != 0});
     EXPECT_EQ(registrations().size(), 1u);
+    const CommitSeq commit = report.snapshot.manifest->last_commit;
+    EXPECT_GE(commit, heard);
+    while (heard < commit && !HasFailure()) heard = hear();
+    restore();
+    ASSERT_NO_FATAL_FAILURE(expect_restored(target(), model_, commit, options_));
   }
-  open();
-  for (int i = 0; i < 50; ++i) commit(random_change(random));
-  const CommitSeq last = store_->status().visible_seq;
-  close();
-  const std::unique_ptr<Store> reader = Store::open_read_only(store_path(), options_);
-  const BackupReport report = backup::back_up(*reader, store_path(), nullptr, set_path(), {.incremental = true});
-  EXPECT_GE(report.snapshot.manifest->last_commit, last);
-  restore();
-  expect_restored(target(), model_, last, options_);
+  EXPECT_TRUE(verify().ok());
 }
 
 }  // namespace

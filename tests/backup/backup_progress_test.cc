@@ -164,9 +164,10 @@ TEST(StepMeter, TellsOfWhatSeveralThreadsHaveDoneAndOfTheEnd) {
 }
 
 TEST(RunParallel, BeginsNothingMoreWhenATaskHasFailedAndWaitsForThoseThatRun) {
+  constexpr int kTasks = 100'000;  // far more than are begun until the failure has got through, however slowly
   for (const std::size_t threads : {0U, 1U, 4U}) {
     std::atomic<int> running{0}, begun{0};
-    std::vector<std::function<void(std::size_t)>> tasks(1000, [&](std::size_t worker) {
+    std::vector<std::function<void(std::size_t)>> tasks(kTasks, [&](std::size_t worker) {
       ++running;
       EXPECT_LT(worker, std::max<std::size_t>(threads, 1));
       const int number = ++begun;
@@ -174,13 +175,12 @@ TEST(RunParallel, BeginsNothingMoreWhenATaskHasFailedAndWaitsForThoseThatRun) {
         --running;
         throw Stopped();
       }
-      // Until the failure has got through, which takes a thread some time, the others must not be done with all.
       if (number > 20) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       --running;
     });
     EXPECT_THROW(run_parallel(threads, tasks), Stopped);
     EXPECT_EQ(running, 0);
-    EXPECT_LT(begun, 1000);
+    EXPECT_LT(begun, kTasks);
   }
 }
 

@@ -86,6 +86,7 @@ TEST_F(LongChain, RestoringReadsEachManifestAFewTimesOnly) {
   azoth::test::WatchedFiles files(
       {.open = [&](const Path& path) { manifests += path.extension() == ".json" ? 1 : 0; }});
   restore({.file_system = &files});
+  EXPECT_GE(manifests, 41);
   EXPECT_LE(manifests, 41 * 4);
 }
 

@@ -452,6 +452,7 @@ TEST_F(BulkCommitTest, BesideEverythingElseEverySnapshotIsTheFoldOfItsLog) {
       { Pause pause = store->pause("test"); }
       store->seal();
       CommitSeq sealed = store->status().applied_seq;
+      EXPECT_EQ(code_of([&] { put(*store, "sealed", ""); }), ErrorCode::Sealed);
       EXPECT_EQ(store->status().applied_seq, sealed);
       store->unseal();
       test::await([&] { return left.load() <= std::max(0, before - 30); });

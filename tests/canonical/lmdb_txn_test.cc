@@ -210,6 +210,7 @@ TEST_F(LmdbEnvTest, APublishedCommitIsAlwaysTheOneInTheSnapshot) {
     txn.put(Table::State, "k", std::to_string(commit));
     txn.commit(commit);
   }
+  while (published == 0) std::this_thread::yield();  // the readers may have been off the CPU until now
   done = true;
   readers.clear();
   EXPECT_EQ(mistakes, 0);

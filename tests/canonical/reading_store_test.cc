@@ -114,19 +114,6 @@ class ReadingStoreTest : public test::WritePath {
   std::unique_ptr<Store> reader() const { return Store::open_read_only(directory(), options_); }
   std::unique_ptr<Store> writer() const { return Store::open(directory(), options_); }
 
-  // Commits until it is told to stop: freezes, flushes, segment switches and recycling all the time.
-  void write_all_the_time(CommitSeq at_most) {
-    auto store = writer();
-    for (CommitSeq number = store->meta().last_commit + 1; !shared_->stop.load() && number <= at_most; ++number) {
-      auto level = number % 4 == 0 ? Durability::Durable : Durability::Applied;
-      Ticket ticket = test::submit(*store, change(number, number % 1500), level);
-      if (level != Durability::Durable) continue;
-      ticket.wait();
-      shared_->acknowledged.store(ticket.info().commit_seq);
-      if (number % 512 == 0) store->checkpoint();
-    }
-  }
-
   // One byte of the first batch in each segment that has any.
   void damage_the_first_batches() const {
     for (const auto& entry : std::filesystem::directory_iterator(directory() / "journal")) {

@@ -76,8 +76,8 @@ Plant in_backup(const std::function<void(Backup&)>& plant) {
 
 // The last commit of a life that the next one found.
 Word kept_of(const Evidence& evidence, Word life) {
-  const auto next =
-      std::find_if(evidence.lives.begin(), evidence.lives.end(), [&](const Life& other) { return other.number > life; });
+  const auto next = std::find_if(evidence.lives.begin(), evidence.lives.end(),
+                                 [&](const Life& other) { return other.number > life; });
   return next == evidence.lives.end() ? evidence.content.last_commit : next->last_commit;
 }
 
@@ -293,6 +293,10 @@ TEST(Records, AreReadUpToTheOneThatAKillCutOff) {
     std::filesystem::resize_file(path, size);
     const std::vector<Attempt> read = read_attempts(path, 3, 7);
     ASSERT_LE(read.size(), 1u);
+    if (size >= whole) {
+      ASSERT_EQ(read.size(), 1u);
+      ASSERT_TRUE(read[0].answer);
+    }
     if (read.empty()) continue;
     EXPECT_EQ(read[0].wishes, attempt.wishes);
     EXPECT_EQ(read[0].reached.has_value(), size == whole);
