@@ -44,7 +44,8 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
       "--quick", settings.quick,
       "Three short rounds (references without a target: one), fewer keys, events and sizes, no sweeps: a first\n"
       "look in less than two minutes. 'sweep --quick' runs a reduced sweep in one minute");
-  app.add_option("--dir", settings.directory, "Where to put the stores; they are removed afterwards")
+  app.add_option("--dir", settings.directory,
+                 "Where to put the stores; they are removed afterwards, also on SIGINT and SIGTERM")
       ->capture_default_str();
   app.add_option("--value-size", settings.value_size, "Bytes of each value and of each event's payload")
       ->capture_default_str()
@@ -68,12 +69,14 @@ std::optional<Settings> parse_args(int argc, char** argv, int& exit_code) {
                       ->check(CLI::Range(0.01, 3600.0));
   auto* rounds =
       app.add_option("--rounds", settings.rounds, "Rounds")->capture_default_str()->check(CLI::Range(1, 1000));
-  app.add_flag("--alone", alone, "Azoth only, without references: for a profiler");
+  auto* only_azoth = app.add_flag("--alone", alone, "Azoth only, without references: for a profiler");
   auto* json =
       app.add_flag("--json", settings.json, "Print JSON instead of tables: one object for each line of a table");
   app.add_flag("--targets", settings.targets,
-               "Print only what is aimed at, with what was measured; the exit status is 1 if not all is met")
-      ->excludes(json);
+               "Print only what is aimed at, with what was measured; the exit status is 1 if not all is met. Not with "
+               "--alone: most targets are ratios")
+      ->excludes(json)
+      ->excludes(only_azoth);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -21,8 +23,9 @@ namespace azoth::bench {
 namespace {
 
 void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw_errno(errno, "writing to standard output");
+  }
 }
 
 // On a terminal only, on one line that is overwritten.
@@ -88,6 +91,7 @@ bool run(const Settings& settings) {
 
 int main(int argc, char** argv) {
   using namespace azoth::bench;
+  std::signal(SIGPIPE, SIG_IGN);  // an error of the write, after which the stores are removed
   try {
     if (argc > 2 && std::string_view(argv[1]) == "--child") {
       run_child(argv[2], std::vector<std::string>(argv + 3, argv + argc));

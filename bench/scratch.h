@@ -1,4 +1,4 @@
-// Directories for what is measured; gone when the object is.
+// Directories for what is measured; gone when the object is, or when SIGINT or SIGTERM ends the program.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +8,7 @@ namespace azoth::bench {
 
 class Scratch {
  public:
-  // A new directory in `parent`, which is made if it is missing.
+  // A new directory in `parent`, which is made if it is missing. One for each process, made before there are threads.
   explicit Scratch(const std::filesystem::path& parent);
   ~Scratch();
   Scratch(const Scratch&) = delete;
