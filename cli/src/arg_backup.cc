@@ -12,13 +12,6 @@ constexpr const char* kGroup = "Backups: snapshot sets of a store, and stores ou
 
 void declare_nothing(CLI::App&, BackupSetsArgs&) {}
 
-// A file or directory, whose name is not empty.
-CLI::Option* add_path(CLI::App& app, const std::string& name, std::string& target, const std::string& help) {
-  return add_text(app, name, target, help)->required()->check([](const std::string& path) {
-    return path.empty() ? std::string("its name is empty") : std::string();
-  });
-}
-
 void add_key_file(CLI::App& app, std::optional<std::string>& target, const std::string& help) {
   add_text(app, "--key-file", target, help)->type_name("FILE");
 }
@@ -44,13 +37,14 @@ void add_threads(CLI::App& app, unsigned& target) {
 }
 
 void declare_create(CLI::App& app, BackupCreateArgs& args) {
-  add_path(app, "DIR", args.directory, "The snapshot set; made if there is nothing of that name");
+  add_path(app, "DIR", args.directory, "The snapshot set; made if there is nothing of that name")->required();
   app.add_flag("--incremental", args.incremental, "Only what was committed since the snapshot before it");
   CLI::Option* sealed = app.add_flag("--sealed", args.sealed,
                                      "Projections are brought up to date before, and the snapshot says that its "
                                      "history ends there; needs the store for "
                                      "itself");
-  app.add_flag("--seal-store", args.seal_store, "The same, and the store stays sealed: see azoth seal")
+  app.add_flag("--seal-store", args.seal_store,
+               "The same, and the store stays sealed, also if no snapshot comes of it: see azoth seal")
       ->excludes(sealed);
   add_number(app, "--level", args.level, 0, 19, "How hard zstd compresses, 1 to 19 (default 3); 0: not at all");
   app.add_flag("--encrypt", args.encrypt, "Make an encrypted set; needs --key-file");
@@ -66,12 +60,12 @@ void declare_create(CLI::App& app, BackupCreateArgs& args) {
 }
 
 void declare_list(CLI::App& app, BackupListArgs& args) {
-  add_path(app, "DIR", args.directory, "The snapshot set");
+  add_path(app, "DIR", args.directory, "The snapshot set")->required();
   add_key_file(app, args.key_file, kOpensSet);
 }
 
 void declare_verify(CLI::App& app, BackupVerifyArgs& args) {
-  add_path(app, "DIR", args.directory, "The snapshot set");
+  add_path(app, "DIR", args.directory, "The snapshot set")->required();
   CLI::Option* no_restore =
       app.add_flag("--no-restore", args.no_restore, "Only read the set; nothing is restored on trial");
   add_text(app, "--scratch", args.scratch, "Where the trial is restored to, and removed again; beside DIR if not given")
@@ -82,7 +76,7 @@ void declare_verify(CLI::App& app, BackupVerifyArgs& args) {
 }
 
 void declare_prune(CLI::App& app, BackupPruneArgs& args) {
-  add_path(app, "DIR", args.directory, "The snapshot set");
+  add_path(app, "DIR", args.directory, "The snapshot set")->required();
   add_number(app, "--keep", args.keep, 1, 1'000'000,
              "How many full snapshots to keep, the newest ones, with all that build on them")
       ->required();
@@ -90,18 +84,18 @@ void declare_prune(CLI::App& app, BackupPruneArgs& args) {
 }
 
 void declare_repair(CLI::App& app, BackupRepairArgs& args) {
-  add_path(app, "DIR", args.directory, "The snapshot set");
+  add_path(app, "DIR", args.directory, "The snapshot set")->required();
   app.add_flag("--remove-broken", args.remove_broken, "Remove broken snapshots, too, for good");
   add_key_file(app, args.key_file, kOpensSet);
 }
 
 void declare_forget(CLI::App& app, BackupForgetArgs& args) {
-  add_path(app, "SET", args.set, "The set's directory, or its id: azoth backup sets");
+  add_path(app, "SET", args.set, "The set's directory, or its id: azoth backup sets")->required();
 }
 
 void declare_restore(CLI::App& app, RestoreArgs& args) {
-  add_path(app, "DIR", args.set, "The snapshot set");
-  add_path(app, "TARGET", args.target, "The new store's directory, which must not exist or be empty");
+  add_path(app, "DIR", args.set, "The snapshot set")->required();
+  add_path(app, "TARGET", args.target, "The new store's directory, which must not exist or be empty")->required();
   CLI::Option* event =
       add_count(app, "--event", args.event, "Up to this event, and no commit behind it")->type_name("ID");
   CLI::Option* commit = add_count(app, "--commit", args.commit, "Up to this commit")->type_name("SEQ")->excludes(event);
@@ -121,7 +115,7 @@ void declare_restore(CLI::App& app, RestoreArgs& args) {
 }
 
 void declare_keygen(CLI::App& app, KeygenArgs& args) {
-  add_path(app, "FILE", args.file, "The key file to make; a file that is there is never overwritten");
+  add_path(app, "FILE", args.file, "The key file to make; a file that is there is never overwritten")->required();
 }
 
 void add_taking_commands(CLI::App& family, Run& selected) {

@@ -122,7 +122,7 @@ void declare_events(CLI::App& app, EventsArgs& args) {
 }
 
 void declare_export(CLI::App& app, ExportArgs& args) {
-  add_text(app, "FILE", args.file, "Where to; replaced only when all is written. Standard output if - or not given");
+  add_path(app, "FILE", args.file, "Where to; replaced only when all is written. Standard output if - or not given");
 }
 
 void declare_repair(CLI::App& app, RepairArgs& args) {

@@ -20,6 +20,8 @@ using Run = std::function<Exit(Context&)>;
 CLI::Option* add_text(CLI::App& app, const std::string& name, std::string& target, const std::string& help);
 CLI::Option* add_text(CLI::App& app, const std::string& name, std::optional<std::string>& target,
                       const std::string& help);
+// A file or directory, whose name is not empty.
+CLI::Option* add_path(CLI::App& app, const std::string& name, std::string& target, const std::string& help);
 // May be given several times, one value each.
 CLI::Option* add_texts(CLI::App& app, const std::string& name, std::vector<std::string>& target,
                        const std::string& help);

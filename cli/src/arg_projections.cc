@@ -23,7 +23,7 @@ void add_names(CLI::App& app, std::vector<std::string>& names, const std::string
 }
 
 void declare_add(CLI::App& app, ProjectionAddArgs& args) {
-  add_text(app, "FILE", args.file, "The declaration")->required();
+  add_text(app, "FILE", args.file, "The declaration; - is standard input")->required();
 }
 
 void add_policy(CLI::App& app, ErrorPolicy& policy) {

@@ -101,8 +101,10 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
     return fmt::format("there is no command or option \"{}\"", extra.front());
   }
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
-    std::string text = error.what();
-    return fmt::format("{} needs a value", text.substr(0, text.find(':')));
+    const std::string text = error.what();
+    const std::string name = text.substr(0, text.find(':'));
+    if (text.find(": At Most ") != std::string::npos) return fmt::format("{} may be given only once", name);
+    return fmt::format("{} needs a value", name);
   }
   if (extra.empty()) return error.what();
   if (!extra.front().starts_with('-')) {
@@ -142,6 +144,12 @@ CLI::Option* add_text(CLI::App& app, const std::string& name, std::optional<std:
                       const std::string& help) {
   CLI::callback_t take = [&target](const CLI::results_t& values) { return target = as_given(values.back()), true; };
   return app.add_option(name, take, help)->type_name(name.starts_with('-') ? "TEXT" : "");
+}
+
+CLI::Option* add_path(CLI::App& app, const std::string& name, std::string& target, const std::string& help) {
+  return add_text(app, name, target, help)->check([](const std::string& path) {
+    return path.empty() ? std::string("its name is empty") : std::string();
+  });
 }
 
 CLI::Option* add_texts(CLI::App& app, const std::string& name, std::vector<std::string>& target,
@@ -206,7 +214,8 @@ CommandLine parse_command_line(int argc, char** argv, Output& out) {
   add_commands(app, line.command);
   std::vector<std::string> arguments(argv + 1, argv + argc);
   if (auto wrong = misread(arguments)) {
-    write_message(fmt::format("azoth: {}\nazoth: see azoth --help", *wrong));
+    write_message("azoth: " + *wrong);
+    write_message("azoth: see azoth --help");
     line.exit = Exit::Usage;
     return line;
   }
@@ -222,7 +231,8 @@ CommandLine parse_command_line(int argc, char** argv, Output& out) {
     out.line(version.what());
     line.command = nullptr;
   } catch (const CLI::ParseError& error) {
-    write_message(fmt::format("azoth: {}\nazoth: see azoth {}--help", usage_message(app, error), command_words(app)));
+    write_message("azoth: " + usage_message(app, error));
+    write_message(fmt::format("azoth: see azoth {}--help", command_words(app)));
     line.command = nullptr;
     line.exit = Exit::Usage;
   }

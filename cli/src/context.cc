@@ -59,7 +59,7 @@ void write_line(std::string line) {
 
 }  // namespace
 
-void write_message(std::string_view text) { write_line(terminal_safe(text)); }
+void write_message(std::string_view text) { write_line(one_line(text)); }
 
 void report(const Context& context, std::string_view code, std::string_view message) {
   JsonObject object;

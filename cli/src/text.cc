@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <limits>
 
 namespace azoth::cli {
@@ -11,10 +13,24 @@ namespace {
 
 std::uint32_t byte_at(std::string_view bytes, std::size_t i) { return static_cast<unsigned char>(bytes[i]); }
 
-// Controls, line and paragraph separators, invisible marks and everything that reorders text.
+struct Codes {
+  char32_t first;
+  char32_t last;
+};
+
+// Controls beyond ASCII's, line and paragraph separators, everything that reorders text, and what shows nothing by
+// itself (Unicode's default ignorable code points). U+FE00 to U+FE0F, which only choose the form of the sign before
+// them, are not there.
+constexpr Codes kUnsafe[] = {
+    {0x007f, 0x009f}, {0x00ad, 0x00ad}, {0x034f, 0x034f},   {0x061c, 0x061c},   {0x115f, 0x1160},   {0x17b4, 0x17b5},
+    {0x180b, 0x180f}, {0x200b, 0x200f}, {0x2028, 0x202e},   {0x2060, 0x206f},   {0x3164, 0x3164},   {0xfeff, 0xfeff},
+    {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+};
+
 bool unsafe(char32_t code) {
-  return code < 0x20 || (code >= 0x7f && code <= 0x9f) || (code >= 0x200b && code <= 0x200f) ||
-         (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0x061c || code == 0xfeff;
+  if (code < 0x7f) return code < 0x20;
+  return std::any_of(std::begin(kUnsafe), std::end(kUnsafe),
+                     [code](const Codes& codes) { return code >= codes.first && code <= codes.last; });
 }
 
 void append_escape(std::string& to, char32_t code, std::string_view sequence) {
@@ -29,6 +45,15 @@ void append_escape(std::string& to, char32_t code, std::string_view sequence) {
   } else {
     fmt::format_to(std::back_inserter(to), "\\u{{{:x}}}", static_cast<std::uint32_t>(code));
   }
+}
+
+// As in JSON: two of them for what is beyond U+FFFF.
+void append_json_escape(std::string& to, char32_t code) {
+  auto unit = [&to](std::uint32_t value) { fmt::format_to(std::back_inserter(to), "\\u{:04x}", value); };
+  const std::uint32_t value = code;
+  if (value <= 0xffff) return unit(value);
+  unit(0xd800 + ((value - 0x10000) >> 10));
+  unit(0xdc00 + ((value - 0x10000) & 0x3ff));
 }
 
 std::string escape(std::string_view bytes, bool whole_line) {
@@ -58,6 +83,12 @@ std::string escaped(std::string_view bytes) { return escape(bytes, true); }
 
 std::string terminal_safe(std::string_view text) { return escape(text, false); }
 
+std::string one_line(std::string_view text) {
+  std::string line = terminal_safe(text);
+  for (std::size_t at = 0; (at = line.find('\n', at)) != std::string::npos;) line.replace(at, 1, "\\n");
+  return line;
+}
+
 std::string terminal_safe_json(std::string_view json) {
   std::string out;
   out.reserve(json.size());
@@ -68,7 +99,7 @@ std::string terminal_safe_json(std::string_view json) {
     if (size == 1 && code == '\r') {
       out += ' ';
     } else if (size != 0 && unsafe(code) && code >= 0x20) {
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<std::uint32_t>(code));
+      append_json_escape(out, code);
     } else {
       out += json.substr(0, size == 0 ? 1 : size);
     }

@@ -14,11 +14,14 @@
 namespace azoth::cli {
 
 // One line without control characters, from which the bytes can be told: \n \r \t \\ \xNN (a byte that is not UTF-8,
-// or an ASCII control) and \u{NNNN} (other controls, and what changes the direction of text).
+// or an ASCII control) and \u{NNNN} (other controls, and what is invisible or changes the direction of text).
 std::string escaped(std::string_view bytes);
 
 // The same for running text: newlines, tabs and backslashes stay as they are.
 std::string terminal_safe(std::string_view text);
+
+// The same on one line: a newline becomes \n.
+std::string one_line(std::string_view text);
 
 // The same for valid JSON: what would be escaped becomes \uNNNN, which means the same in JSON.
 std::string terminal_safe_json(std::string_view json);

@@ -17,6 +17,13 @@ TEST(Text, EscapedIsOneLineFromWhichTheBytesCanBeTold) {
             R"(\u{9b}31m \u{202e})");
 }
 
+TEST(Text, WhatShowsNothingIsEscapedButTheFormOfASign) {
+  EXPECT_EQ(escaped("a\u00ad\u3164\u180e\U000e0041\U000e01ef"), R"(a\u{ad}\u{3164}\u{180e}\u{e0041}\u{e01ef})");
+  EXPECT_EQ(escaped("\u2764\ufe0f"), "\u2764\ufe0f");
+}
+
+TEST(Text, OneLineEscapesNewlinesToo) { EXPECT_EQ(one_line("a\nb\t\\ \x1b\n"), "a\\nb\t\\ \\x1b\\n"); }
+
 TEST(Text, TerminalSafeKeepsNewlinesAndBackslashes) {
   EXPECT_EQ(terminal_safe("a\n\tb\\ \x1b]0;x\x07"), "a\n\tb\\ \\x1b]0;x\\x07");
 }
@@ -24,6 +31,7 @@ TEST(Text, TerminalSafeKeepsNewlinesAndBackslashes) {
 TEST(Text, TerminalSafeJsonMeansTheSame) {
   EXPECT_EQ(terminal_safe_json("{\"a\":\t\"\x7f\xc2\x9b\xe2\x80\xae\xc3\xa9\"}"),
             "{\"a\":\t\"\\u007f\\u009b\\u202e\xc3\xa9\"}");
+  EXPECT_EQ(terminal_safe_json("\"\U000e0041\""), R"("\udb40\udc41")");
 }
 
 TEST(Text, NumbersAndSizesAreTakenWholeOrNotAtAll) {

@@ -63,6 +63,7 @@ TEST(Usage, WrongCommandLinesExitWith2AndSayWhy) {
                                         {"events", "--follow", "--to", "1"},
                                         {"events", "--follow", "--reverse"},
                                         {"events", "more"},
+                                        {"export", ""},
                                         {"seal", "more"},
                                         {"unseal", "--nonsense"},
                                         {"get", "--hex", "k"},
@@ -256,6 +257,23 @@ TEST(Usage, FilesAreTheirOwnersOnly) {
   EXPECT_EQ(about.st_mode & 0777, 0600u);
   ASSERT_EQ(::stat(store.path().c_str(), &about), 0);
   EXPECT_EQ(about.st_mode & 0777, 0700u);
+}
+
+TEST(Usage, AnOptionThatIsGivenTwiceIsCalledThat) {
+  for (const Arguments& arguments : std::vector<Arguments>{{"put", "k", "v", "--if-value", "a", "--if-value", "b"},
+                                                           {"put", "k", "v", "--if-value=a", "--if-value=b"},
+                                                           {"scan", "--limit", "1", "--limit", "2"}}) {
+    const Result result = run(arguments);
+    EXPECT_EQ(result.exit, 2);
+    EXPECT_THAT(result.err, HasSubstr(" may be given only once\n"));
+  }
+  EXPECT_THAT(run({"put", "k", "v", "--if-value"}).err, StartsWith("azoth: --if-value needs a value\n"));
+}
+
+TEST(Usage, AMessageIsOneLineWhateverItNames) {
+  EXPECT_EQ(run({"--db", "no\nsuch", "get", "k"}).err,
+            "azoth: no store in no\\nsuch; create one with: azoth --db no\\nsuch init\n");
+  EXPECT_EQ(split_lines(run({"non\nsense"}).err).size(), 2u) << "what is wrong, and where help is";
 }
 
 }  // namespace
