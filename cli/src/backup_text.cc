@@ -129,7 +129,7 @@ std::optional<backup::Key> load_key(const std::optional<std::string>& file) {
   return backup::load_key_file(*file);
 }
 
-StepLine::StepLine() {
+StepLine::StepLine(std::string interrupted) : interrupted_(std::move(interrupted)) {
   block_signals();
   interruption_ = std::make_unique<Interruption>(-1, [] {});
 }
@@ -139,9 +139,7 @@ backup::StepProgress StepLine::callback() {
 }
 
 void StepLine::update(const backup::Step& step) {
-  if (interruption_->happened()) {
-    throw Error(ErrorCode::Cancelled, "interrupted; what was begun was taken back");
-  }
+  if (interruption_->happened()) throw Error(ErrorCode::Cancelled, interrupted_);
   if (!progress_ || what_ != step.what) {
     progress_.reset();  // takes the line of the step before away
     what_ = step.what;

@@ -21,13 +21,15 @@ inline const backup::Key* key_or_null(const std::optional<backup::Key>& key) { r
 // back, on SIGINT or SIGTERM. Made before there are other threads.
 class StepLine {
  public:
-  StepLine();
+  // What the error of an interruption says.
+  explicit StepLine(std::string interrupted = "interrupted; what was begun was taken back");
   backup::StepProgress callback();
   void clear() { progress_.reset(); }
 
  private:
   void update(const backup::Step& step);
 
+  const std::string interrupted_;
   std::string what_;
   std::unique_ptr<Progress> progress_;
   std::unique_ptr<Interruption> interruption_;

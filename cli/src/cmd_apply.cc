@@ -42,12 +42,12 @@ class Applier {
     try {
       Exit exit = apply_lines();
       queue_.finish();
-      finish_output();
+      summarize();
       return exit;
     } catch (const Error&) {
       // What reached the level before the trouble did so.
       settle_quietly();
-      finish_output();
+      summarize();
       throw;
     }
   }
@@ -60,7 +60,7 @@ class Applier {
   bool reject(std::uint64_t number, const Rejection& rejection);
   bool stop_or_go_on(JsonObject& object, const std::string& text, Exit why);
   void settle_quietly();
-  void finish_output();
+  void summarize();
 
   Context& context_;
   const ApplyArgs& args_;
@@ -135,25 +135,25 @@ bool Applier::stop_or_go_on(JsonObject& object, const std::string& text, Exit wh
 void Applier::settle_quietly() {
   try {
     queue_.finish();
-  } catch (const Error&) {  // the first one is being reported
+  } catch (...) {  // the first one is being reported
   }
 }
 
-void Applier::finish_output() {
+// Leaves it in the buffer: that it cannot be written must not take the place of an error that ends the command.
+void Applier::summarize() {
   progress_.clear();
   const CommitQueue::Totals& totals = queue_.totals();
   double seconds = progress_.seconds();
   if (context_.json()) {
-    context_.out.json(JsonObject()
-                          .number("transactions", totals.transactions)
-                          .number("events", totals.events)
-                          .number_or_null("first_event", totals.first_event)
-                          .number_or_null("last_event", totals.last_event)
-                          .number("repeated", totals.repeated)
-                          .number("refused", refused_)
-                          .decimal("seconds", seconds)
-                          .finish());
-    return context_.out.flush();
+    return context_.out.json(JsonObject()
+                                 .number("transactions", totals.transactions)
+                                 .number("events", totals.events)
+                                 .number_or_null("first_event", totals.first_event)
+                                 .number_or_null("last_event", totals.last_event)
+                                 .number("repeated", totals.repeated)
+                                 .number("refused", refused_)
+                                 .decimal("seconds", seconds)
+                                 .finish());
   }
   std::string text =
       fmt::format("applied {} transactions, {} events", grouped(totals.transactions), grouped(totals.events));
@@ -163,7 +163,6 @@ void Applier::finish_output() {
   text += fmt::format(" in {:.3f} s", seconds);
   if (args_.ack) return write_message(text);
   context_.out.line(text);
-  context_.out.flush();
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 namespace azoth::cli {
 namespace {
 
+using backup::BackupOptions;
 using backup::BackupReport;
 using backup::Key;
 using backup::Manifest;
@@ -54,6 +55,18 @@ SealMode seal_mode(const BackupCreateArgs& args) {
 
 Db open_for(Context& context, const BackupCreateArgs& args) {
   return seal_mode(args) == SealMode::None ? open_store_for_reading(context) : open_store(context);
+}
+
+// The store is sealed before anything is written, and stays so when that fails.
+BackupReport back_up(const Context& context, Db& db, const BackupCreateArgs& args, const BackupOptions& options) {
+  const bool sealed_before = db.meta().sealed_event.has_value();
+  try {
+    return db.backup(args.directory, options);
+  } catch (const Error& error) {
+    if (!args.seal_store || sealed_before || !db.meta().sealed_event) throw;
+    throw Error(error.code(), fmt::format("{}; the store is sealed now: azoth --db {} unseal", error.what(),
+                                          context.globals.directory.string()));
+  }
 }
 
 std::string created_json(const BackupCreateArgs& args, const BackupReport& report, double seconds) {
@@ -110,18 +123,19 @@ void print_purged(Context& context, const PurgeReport& report) {
 Exit run_backup_create(Context& context, const BackupCreateArgs& args) {
   require_right_key(args);
   const std::optional<Key> key = load_key(args.key_file);
-  StepLine line;
+  StepLine line("interrupted; no snapshot was added");
   Db db = open_for(context, args);
   const auto start = std::chrono::steady_clock::now();
-  const BackupReport report = db.backup(args.directory, {.incremental = args.incremental,
-                                                         .seal = seal_mode(args),
-                                                         .projections = !args.no_projections,
-                                                         .compression_level = args.level,
-                                                         .shards = args.shards,
-                                                         .threads = args.threads,
-                                                         .key = key_or_null(key),
-                                                         .retain_bytes = args.retain_bytes,
-                                                         .progress = line.callback()});
+  const BackupReport report = back_up(context, db, args,
+                                      {.incremental = args.incremental,
+                                       .seal = seal_mode(args),
+                                       .projections = !args.no_projections,
+                                       .compression_level = args.level,
+                                       .shards = args.shards,
+                                       .threads = args.threads,
+                                       .key = key_or_null(key),
+                                       .retain_bytes = args.retain_bytes,
+                                       .progress = line.callback()});
   line.clear();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (context.json()) {

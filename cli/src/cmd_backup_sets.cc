@@ -9,8 +9,10 @@ namespace {
 
 using backup::SnapshotSet;
 
+// Also without a slash at the end.
 std::filesystem::path absolute(const std::filesystem::path& path) {
-  return std::filesystem::absolute(path).lexically_normal();
+  std::filesystem::path normal = std::filesystem::absolute(path).lexically_normal();
+  return normal.has_filename() ? normal : normal.parent_path();
 }
 
 // Also of a set that is not there any more, by the place where it was.

@@ -59,22 +59,19 @@ void print(Context& context, const EventView& event) {
   }
 }
 
-// Calls `each` for the events of the snapshot that are selected, until it says that it wants no more.
-template <class Each>
-void for_each_event(const ReadTxn& snapshot, const EventsArgs& args, Each each) {
+void list_events(Context& context, const ReadTxn& snapshot, const EventsArgs& args) {
   EventRange range = snapshot.events(query_of(args));
   if (!args.last || args.reverse) {
-    for (const EventView& event : range) {
-      if (!each(event)) return;
-    }
+    for (const EventView& event : range) print(context, event);
     return;
   }
   std::vector<EventView> newest_first;
   for (const EventView& event : range) newest_first.push_back(event);
-  for (auto event = newest_first.rbegin(); event != newest_first.rend(); ++event) {
-    if (!each(*event)) return;
-  }
+  for (auto event = newest_first.rbegin(); event != newest_first.rend(); ++event) print(context, *event);
 }
+
+// How many ids are gone through between two looks at whether the program is to end.
+constexpr EventId kPiece = 1 << 16;
 
 // Prints what is there already and then what comes, until it is interrupted or has printed as many as were asked for.
 class Follower {
@@ -87,7 +84,11 @@ class Follower {
       print(context_, event);
       return --left_ > 0 && !interruption.happened();
     };
-    for_each_event(*snapshot, args_, take);
+    if (args_.last) {
+      list_newest(*snapshot, interruption, take);
+    } else {
+      list(*snapshot, interruption, take);
+    }
     snapshot.reset();  // what lives long keeps disk pages from being reused
     context_.out.flush();
     while (left_ > 0) {
@@ -102,6 +103,36 @@ class Follower {
   }
 
  private:
+  // Both go piece by piece, so that a signal is noticed also where nothing is selected for long.
+  template <class Take>
+  void list(const ReadTxn& snapshot, const Interruption& interruption, Take take) const {
+    EventQuery piece = query_of(args_);
+    const EventId last = snapshot.last_event();
+    while (piece.after < last && !interruption.happened()) {
+      piece.to = piece.after + std::min(kPiece, last - piece.after);
+      for (const EventView& event : snapshot.events(piece)) {
+        if (!take(event)) return;
+      }
+      piece.after = piece.to;
+    }
+  }
+
+  template <class Take>
+  void list_newest(const ReadTxn& snapshot, const Interruption& interruption, Take take) const {
+    std::vector<EventView> newest_first;
+    EventQuery piece = query_of(args_);
+    piece.to = snapshot.last_event();
+    while (piece.to > args_.after && newest_first.size() < *args_.last && !interruption.happened()) {
+      piece.after = piece.to - std::min(kPiece, piece.to - args_.after);
+      piece.limit = *args_.last - newest_first.size();
+      for (const EventView& event : snapshot.events(piece)) newest_first.push_back(event);
+      piece.to = piece.after;
+    }
+    for (auto event = newest_first.rbegin(); event != newest_first.rend(); ++event) {
+      if (interruption.happened() || !take(*event)) return;
+    }
+  }
+
   Context& context_;
   const EventsArgs& args_;
   std::uint64_t left_ = args_.limit.value_or(kNoLimit);
@@ -147,8 +178,7 @@ Exit run_events(Context& context, const EventsArgs& args) {
   check(args);
   if (args.follow) return follow_events(context, args);
   Db db = open_store_for_reading(context);
-  ReadTxn snapshot = db.read();
-  for_each_event(snapshot, args, [&](const EventView& event) { return print(context, event), true; });
+  list_events(context, db.read(), args);
   return Exit::Ok;
 }
 

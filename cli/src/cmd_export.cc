@@ -4,11 +4,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
+#include <cstdlib>
 #include <functional>
 
 #include "commands.h"
 #include "export_line.h"
+#include "interruption.h"
 #include "progress.h"
 #include "text.h"
 
@@ -21,9 +22,13 @@ namespace fs = std::filesystem;
 class ReplacedFile {
  public:
   explicit ReplacedFile(const fs::path& path) : path_(fs::is_symlink(path) ? fs::weakly_canonical(path) : path) {
-    temporary_ = fmt::format("{}.{}.partial", path_.string(), ::getpid());
-    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd_ < 0) throw_errno(errno, "creating " + temporary_);
+    constexpr std::string_view kSuffix = ".partial";
+    temporary_ = fmt::format("{}.XXXXXX{}", path_.string(), kSuffix);
+    fd_ = ::mkostemps(temporary_.data(), static_cast<int>(kSuffix.size()), O_CLOEXEC);
+    if (fd_ >= 0) return;
+    // What cannot be written is a failure, also where a directory is not there.
+    if (errno == ENOENT) throw Error(ErrorCode::Io, fmt::format("there is no directory {}", parent().string()));
+    throw_errno(errno, "creating a file beside " + path_.string());
   }
   ~ReplacedFile() {
     if (fd_ >= 0) ::close(fd_);
@@ -42,14 +47,15 @@ class ReplacedFile {
   }
 
  private:
+  fs::path parent() const { return path_.has_parent_path() ? path_.parent_path() : fs::path("."); }
+
   // Some file systems cannot, and then there is nothing to do.
   void sync_directory() {
-    fs::path parent = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
-    int directory = ::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int directory = ::open(parent().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) return;
     int failed = ::fsync(directory) == 0 ? 0 : errno;
     ::close(directory);
-    if (failed == EIO) throw_errno(failed, "syncing " + parent.string());
+    if (failed == EIO) throw_errno(failed, "syncing " + parent().string());
   }
 
   fs::path path_;
@@ -85,36 +91,45 @@ bool is_special(const fs::path& path) {
   return ::stat(path.c_str(), &about) == 0 && !S_ISREG(about.st_mode);
 }
 
+void write_to(int fd, const std::string& name, const ReadTxn& snapshot, std::uint64_t keys,
+              const Interruption* interruption) {
+  std::string buffer;
+  write_lines(snapshot, keys, [&](std::string_view line) {
+    if (interruption != nullptr && interruption->happened()) {
+      throw Error(ErrorCode::Cancelled, fmt::format("interrupted; {} is as it was", name));
+    }
+    buffer.append(line).push_back('\n');
+    if (buffer.size() < kExportLineBytes) return;
+    write_all(fd, buffer, "writing " + name);
+    buffer.clear();
+  });
+  write_all(fd, buffer, "writing " + name);
+}
+
 }  // namespace
 
 Exit run_export(Context& context, const ExportArgs& args) {
+  const bool to_output = args.file == "-";
+  const bool special = !to_output && is_special(args.file);
+  if (!to_output && !special) block_signals();  // the store has threads
   Db db = open_store_for_reading(context);
   std::uint64_t keys = db.status().state_keys;
   ReadTxn snapshot = db.read();
-  if (args.file == "-") {
+  if (to_output) {
     // On a terminal, what could be a control character inside a line is written as \uNNNN.
     write_lines(snapshot, keys, [&](std::string_view line) { context.out.json(line); });
     return Exit::Ok;
   }
-  std::string buffer;
-  auto to_descriptor = [&](int fd) {
-    write_lines(snapshot, keys, [&](std::string_view line) {
-      buffer.append(line).push_back('\n');
-      if (buffer.size() < kExportLineBytes) return;
-      write_all(fd, buffer, "writing " + args.file);
-      buffer.clear();
-    });
-    write_all(fd, buffer, "writing " + args.file);
-  };
-  if (is_special(args.file)) {
+  if (special) {
     int fd = ::open(args.file.c_str(), O_WRONLY | O_CLOEXEC);
     if (fd < 0) throw_errno(errno, "opening " + args.file);
-    to_descriptor(fd);
+    write_to(fd, args.file, snapshot, keys, nullptr);
     ::close(fd);
     return Exit::Ok;
   }
+  Interruption interruption(-1, [] {});
   ReplacedFile file(args.file);
-  to_descriptor(file.fd());
+  write_to(file.fd(), args.file, snapshot, keys, &interruption);
   file.put_in_place();
   return Exit::Ok;
 }

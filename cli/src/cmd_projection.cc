@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include "commands.h"
+#include "line_reader.h"
 #include "progress.h"
 #include "projection_info.h"
 #include "projection_run.h"
@@ -12,20 +12,6 @@
 
 namespace azoth::cli {
 namespace {
-
-std::string read_declaration(const std::string& file) {
-  std::error_code error;
-  const std::filesystem::path path = std::filesystem::canonical(file, error);  // a link is fine here
-  if (error) throw_errno(error.value(), "cannot open " + file);
-  if (std::filesystem::is_directory(path)) throw Error(ErrorCode::InvalidArgument, file + " is a directory");
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw_errno(errno, "cannot open " + file);
-  std::string text(Declarations::kMaxBytes + 1, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (stream.bad()) throw Error(ErrorCode::Io, "cannot read " + file);
-  text.resize(static_cast<std::size_t>(stream.gcount()));
-  return text;
-}
 
 std::string_view change_name(Declarations::Change change) {
   using enum Declarations::Change;
@@ -86,7 +72,9 @@ void print_table(Context& context, const std::vector<ProjectionInfo>& all) {
 
 Exit run_projection_add(Context& context, const ProjectionAddArgs& args) {
   Db db = open_store_for_reading(context);
-  const Declarations::Added added = Declarations(db.directory()).add(read_declaration(args.file), args.file);
+  const InputFile input(args.file);
+  const std::string text = read_all(input, Declarations::kMaxBytes + 1);  // one more is refused
+  const Declarations::Added added = Declarations(db.directory()).add(text, input.name());
   print_added(context, added, find_info(db, added.name).value_or(ProjectionInfo{}));
   return Exit::Ok;
 }

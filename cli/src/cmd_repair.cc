@@ -68,7 +68,9 @@ void print(Context& context, const RepairReport& report) {
     out.line(fmt::format("repaired: the store is on timeline {}, which leaves {} at commit {}",
                          report.timeline.id.text(), report.timeline.parent.text(), grouped(report.timeline.fork)));
   } else {
-    out.line("nothing was changed; copy the directory, then accept the loss with: azoth repair --accept-loss");
+    out.line(terminal_safe(fmt::format(
+        "nothing was changed; copy the directory, then accept the loss with: azoth --db {} repair --accept-loss",
+        context.globals.directory.string())));
   }
 }
 

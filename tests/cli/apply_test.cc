@@ -298,5 +298,22 @@ TEST_F(Apply, AnEmptyTransactionTakesNoCommit) {
   EXPECT_EQ(status()["last_commit"], 1);
 }
 
+TEST_F(Apply, ASummaryThatCannotBePrintedTakesThePlaceOfNoError) {
+  const std::string refused = R"({"require":{"k":"v"}})";
+  Result line = Child(store_.arguments({"apply", "-"}), {.closed = {1}}).finish(refused);
+  EXPECT_EQ(line.exit, 3);
+  EXPECT_THAT(line.err, HasSubstr("standard output"));
+  store_.ok({"seal"});
+  Result sealed = Child(store_.arguments({"apply", "-"}), {.closed = {1}}).finish("{\"put\":{\"k\":\"v\"}}");
+  EXPECT_EQ(sealed.exit, 3);
+  EXPECT_THAT(sealed.err, HasSubstr("is sealed"));
+  EXPECT_THAT(sealed.err, HasSubstr("standard output"));
+  Child without_reader(store_.arguments({"apply", "-"}));
+  without_reader.close_output();
+  Result result = without_reader.finish("{\"put\":{\"k\":\"v\"}}");
+  EXPECT_EQ(result.exit, 3);
+  EXPECT_THAT(result.err, HasSubstr("is sealed"));
+}
+
 }  // namespace
 }  // namespace azoth::test

@@ -2,6 +2,8 @@
 // own.
 #include <sys/stat.h>
 
+#include <csignal>
+
 #include "backups.h"
 
 namespace azoth::test {
@@ -145,6 +147,20 @@ TEST_F(BackupCommand, SealedNeedsTheStoreForItself) {
   EXPECT_EQ(create({"--seal-store"})["sealed"], true);
   EXPECT_EQ(status()["sealed_event"], 3);
   EXPECT_EQ(store_.run({"put", "k", "w"}).exit, 3);
+  store_.ok({"unseal"});
+}
+
+TEST_F(BackupCommand, ThatTheStoreStaysSealedWithoutASnapshotIsSaid) {
+  auto interrupted = [&] {
+    Child child(store_.arguments({"--json", "backup", "create", set(), "--seal-store"}), {.pending_signal = SIGTERM});
+    const Result result = child.finish();
+    EXPECT_EQ(result.exit, 1);
+    return message(result);
+  };
+  EXPECT_EQ(interrupted(), "interrupted; no snapshot was added; the store is sealed now: azoth --db " +
+                               store_.path().string() + " unseal");
+  EXPECT_EQ(status()["sealed_event"], 3);
+  EXPECT_EQ(interrupted(), "interrupted; no snapshot was added") << "it was sealed before";
   store_.ok({"unseal"});
 }
 
@@ -349,6 +365,9 @@ TEST_F(BackupCommand, ASetThatIsGoneIsForgottenByItsIdOrItsPlace) {
   store_.ok({"backup", "forget", set()});
   EXPECT_EQ(store_.ok({"--json", "backup", "sets"}).out, "");
   EXPECT_EQ(store_.run({"backup", "forget", set()}).exit, 4);
+  store_.ok({"backup", "create", set() + "/"});
+  std::filesystem::remove_all(set());
+  store_.ok({"backup", "forget", set()});
 }
 
 TEST_F(BackupCommand, AnEncryptedSetOpensWithItsKeyOnly) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <random>
 
 #include "azoth/core/bytes.h"
@@ -204,6 +205,34 @@ TEST(Export, ASymbolicLinkKeepsItsPlaceAndItsTargetIsReplaced) {
   store.ok({"export", store.file("link").string()});
   EXPECT_TRUE(std::filesystem::is_symlink(store.file("link")));
   EXPECT_EQ(read_file(store.file("target")), "{\"put\":{\"k\":\"v\"}}\n");
+}
+
+TEST(Export, ASignalEndsItAndLeavesWhatWasThere) {
+  StoreDir store;
+  store.init();
+  std::string lines;
+  for (int i = 0; i < 2000; ++i) lines += "{\"events\":[{\"type\":\"t\"}]}\n";
+  store.ok({"apply", "-", "--durability", "written"}, lines);
+  std::filesystem::create_directory(store.file("out"));
+  const std::string file = store.file("out/lines.jsonl").string();
+  Result result;
+  for (int i = 0; i < 100 && result.exit != 1; ++i) {  // it may be over before it looks
+    write_file(file, "before");
+    result = Child(store.arguments({"export", file}), {.pending_signal = SIGTERM}).finish();
+    ASSERT_EQ(result.signal, 0);
+  }
+  EXPECT_EQ(result.exit, 1);
+  EXPECT_EQ(result.err, "azoth: interrupted; " + file + " is as it was\n");
+  EXPECT_EQ(read_file(file), "before");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(store.file("out")), {}), 1);
+}
+
+TEST(Export, WhereThereIsNoDirectoryItIsAFailureToWrite) {
+  StoreDir store;
+  store.init();
+  const Result result = store.run({"export", store.file("none/lines.jsonl").string()});
+  EXPECT_EQ(result.exit, 1);
+  EXPECT_EQ(result.err, "azoth: there is no directory " + store.file("none").string() + "\n");
 }
 
 }  // namespace

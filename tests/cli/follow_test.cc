@@ -227,5 +227,28 @@ TEST_F(Follow, WithoutAStoreItIsNotFoundAndCreatesNothing) {
   EXPECT_FALSE(std::filesystem::exists(none.path()));
 }
 
+TEST_F(Follow, ASignalEndsItAlsoWhileItGoesThroughWhatIsNotSelected) {
+  std::string line;
+  for (int i = 0; i < 1000; ++i) line += std::string(i == 0 ? "" : ",") + R"({"type":"t"})";
+  std::string lines;
+  for (int i = 0; i < 200; ++i) lines += "{\"events\":[" + line + "]}\n";
+  store_.ok({"apply", "-", "--durability", "written"}, lines);
+  append("rare");
+  auto ended_before = [&](const Arguments& options) {
+    Arguments command = {"events", "--follow"};
+    command.insert(command.end(), options.begin(), options.end());
+    const Result result = Child(store_.arguments(command), {.pending_signal = SIGTERM}).finish();
+    EXPECT_EQ(result.exit, 0) << result.err;
+    return result.out.empty();
+  };
+  // It may have come to the end before it looks.
+  bool first = false;
+  bool newest = false;
+  for (int i = 0; i < 20 && !first; ++i) first = ended_before({"--type", "rare"});
+  for (int i = 0; i < 20 && !newest; ++i) newest = ended_before({"--type", "odd", "--last", "2"});
+  EXPECT_TRUE(first);
+  EXPECT_TRUE(newest);
+}
+
 }  // namespace
 }  // namespace azoth::test

@@ -41,6 +41,13 @@ void close_fd(int& fd) {
   ::dup2(err, 2);
   for (int fd : options.closed) ::close(fd);
   std::signal(SIGPIPE, SIG_DFL);
+  if (options.pending_signal != 0) {
+    sigset_t pending;
+    ::sigemptyset(&pending);
+    ::sigaddset(&pending, options.pending_signal);
+    ::sigprocmask(SIG_BLOCK, &pending, nullptr);
+    ::kill(::getpid(), options.pending_signal);  // of the process, not of this thread
+  }
   if (!options.work_directory.empty() && ::chdir(options.work_directory.c_str()) != 0) ::_exit(126);
   ::execve(argv[0], argv, environment);
   ::_exit(127);

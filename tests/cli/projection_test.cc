@@ -33,6 +33,15 @@ TEST_F(ProjectionCommand, WhatIsWrongWithAFileIsSaidWithItsLine) {
   EXPECT_EQ(store_.run({"projection", "add"}).exit, 2);
 }
 
+TEST_F(ProjectionCommand, ADeclarationIsReadFromAPipeToo) {
+  for (const char* input : {"-", "/dev/stdin"}) {
+    const Result added = store_.run({"--json", "projection", "add", input}, accounts_sql());
+    EXPECT_EQ(added.exit, 0) << added.err;
+    EXPECT_EQ(Json::parse(added.out)["projection"], "accounts");
+  }
+  EXPECT_THAT(store_.run({"projection", "add", "-"}, "-- azoth:projection\n").err, HasSubstr("standard input:1: "));
+}
+
 TEST_F(ProjectionCommand, ListAndStatusSayTheSameAndItsMembersAreDocumented) {
   declare_and_run();
   deposit("carol", 1);

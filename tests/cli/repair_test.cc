@@ -46,7 +46,7 @@ TEST_F(RepairCommand, ExplainsWithExitCode5AndActsWhenTheLossIsAccepted) {
     EXPECT_THAT(plan.out, HasSubstr("the journal is missing"));
     EXPECT_THAT(plan.out, HasSubstr("can be kept: everything up to commit 2 and event 1"));
     EXPECT_THAT(plan.out, HasSubstr("would be lost: "));
-    EXPECT_THAT(plan.out, HasSubstr("azoth repair --accept-loss"));
+    EXPECT_THAT(plan.out, HasSubstr("azoth --db " + store_.path().string() + " repair --accept-loss\n"));
     EXPECT_FALSE(std::filesystem::exists(store_.path() / "journal"));
   }
   Json planned = Json::parse(store_.run({"--json", "repair"}).out);
