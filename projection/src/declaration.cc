@@ -11,6 +11,7 @@
 #include "azoth/core/file.h"
 #include "azoth/projection/sql_projection.h"
 #include "json_fields.h"
+#include "query_expansion.h"
 #include "sqlite.h"
 
 namespace azoth {
@@ -123,6 +124,9 @@ class Parser {
   Projection parse() {
     read_directives();
     if (!projection_) fail(1, "it does not begin with -- azoth:projection NAME version N");
+    if (with_expansions(text_) > kMaxWithExpansions) {
+      fail(1, "its views or the tables of a WITH name each other too often: written out they would be more than 10000");
+    }
     Section& schema = sections_.front();
     run_schema(schema);
     projection_->schema(std::string(text_.substr(schema.begin, schema.end - schema.begin)));

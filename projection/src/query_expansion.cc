@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
@@ -12,10 +13,15 @@ namespace azoth {
 
 namespace {
 
-constexpr std::size_t kMaxTables = 500;  // so that looking at it does not take long either
+constexpr std::size_t kMaxTables = 500;         // of one text
+constexpr std::uint64_t kMaxLooks = 5'000'000;  // so that looking at it does not take long either
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+constexpr std::string_view kBlanks = " \t\n\v\f\r";
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 bool in_word(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_' || c == '$' ||
          static_cast<unsigned char>(c) >= 0x80;
 }
 
@@ -25,7 +31,52 @@ std::string lower(std::string_view text) {
   return all;
 }
 
-// Words and quoted names in lower case, other characters one by one; without blanks and comments.
+// Behind the closing quotation mark; a doubled one does not close.
+std::size_t end_of_quoted(std::string_view text, std::size_t at) {
+  const char close = text[at] == '[' ? ']' : text[at];
+  std::size_t end = at + 1;
+  while ((end = std::min(text.find(close, end), text.size())) < text.size()) {
+    if (close == ']' || text.substr(end + 1, 1) != text.substr(end, 1)) return end + 1;
+    end += 2;
+  }
+  return end;
+}
+
+// What can be written as a word is one; anything else keeps a mark in front, so that it is not taken for a sign.
+std::string quoted_name(std::string_view quoted) {
+  const char close = quoted[0] == '[' ? ']' : quoted[0];
+  std::string name;
+  for (std::size_t at = 1; at < quoted.size(); ++at) {
+    if (quoted[at] == close && ++at >= quoted.size()) break;
+    name += quoted[at];
+  }
+  if (name.empty() || !std::ranges::all_of(name, in_word)) name.insert(0, 1, '"');
+  return lower(name);
+}
+
+// ?1, :name, and Tcl's $name::of(index).
+std::size_t end_of_parameter(std::string_view text, std::size_t at) {
+  std::size_t end = at + 1;
+  if (text[at] == '?') {
+    while (end < text.size() && is_digit(text[end])) ++end;
+    return end;
+  }
+  while (end < text.size()) {
+    if (in_word(text[end])) {
+      ++end;
+    } else if (text.substr(end, 2) == "::") {
+      end += 2;
+    } else {
+      break;
+    }
+  }
+  if (end == at + 1 || end == text.size() || text[end] != '(') return end;
+  end = std::min(text.find(')', end), text.find_first_of(kBlanks, end));
+  return end >= text.size() ? text.size() : end + 1;
+}
+
+// As SQLite takes a text apart: words and quoted names in lower case, other characters one by one; without blanks and
+// comments.
 std::vector<std::string> tokens(std::string_view text) {
   std::vector<std::string> all;
   for (std::size_t at = 0; at < text.size();) {
@@ -35,14 +86,18 @@ std::vector<std::string> tokens(std::string_view text) {
       end = std::min(text.find('\n', at), text.size());
     } else if (text.substr(at, 2) == "/*") {
       end = std::min(text.find("*/", at + 2), text.size() - 2) + 2;
+    } else if (text.substr(at, 3) == kByteOrderMark) {
+      end = at + kByteOrderMark.size();
     } else if (c == '\'' || c == '"' || c == '`' || c == '[') {
-      end = std::min(text.find(c == '[' ? ']' : c, at + 1), text.size());
-      all.push_back(lower(text.substr(at + 1, end - at - 1)));
-      ++end;
+      end = end_of_quoted(text, at);
+      all.push_back(quoted_name(text.substr(at, end - at)));
+    } else if (c == '?' || c == ':' || c == '@' || c == '#' || c == '$') {
+      end = end_of_parameter(text, at);
+      all.emplace_back("?");
     } else if (in_word(c)) {
       while (end < text.size() && in_word(text[end])) ++end;
       all.push_back(lower(text.substr(at, end - at)));
-    } else if (c != ' ' && c != '\t' && c != '\n' && c != '\r' && c != '\f') {
+    } else if (kBlanks.find(c) == std::string_view::npos) {
       all.emplace_back(1, c);
     }
     at = end;
@@ -53,77 +108,116 @@ std::vector<std::string> tokens(std::string_view text) {
 class Expansions {
  public:
   explicit Expansions(std::vector<std::string> words) : words_(std::move(words)) {
+    find_statements();
     match_parentheses();
     for (std::size_t at = 0; at < words_.size(); ++at) define(at);
   }
-  double all() { return count_ > kMaxTables ? HUGE_VAL : of(0, words_.size()); }
+  // Of the statement that has most.
+  double most() {
+    if (count_ > kMaxTables) return HUGE_VAL;
+    double most = 0;
+    for (std::size_t at = 0; at < words_.size(); at = ends_[at] + 1) most = std::max(most, of(at, ends_[at]));
+    return most;
+  }
 
  private:
   struct Table {
     std::size_t begin;  // its body
     std::size_t end;
-    double weight = -1;  // not known yet
-    bool counting = false;
+    bool is_view;           // all statements see it
+    double weight = -1;     // not known yet
+    std::size_t depth = 0;  // while it is counted: of how many that are
   };
 
   bool is(std::size_t at, std::string_view word) const { return at < words_.size() && words_[at] == word; }
+  void find_statements() {
+    ends_.assign(words_.size(), words_.size());
+    for (std::size_t at = words_.size(); at-- > 0;) {
+      ends_[at] = words_[at] == ";" ? at : at + 1 < words_.size() ? ends_[at + 1] : words_.size();
+    }
+  }
   void match_parentheses() {
     std::vector<std::size_t> open;
-    closing_.assign(words_.size(), words_.size());
+    closing_ = ends_;
     for (std::size_t at = 0; at < words_.size(); ++at) {
+      if (words_[at] == ";") open.clear();
       if (words_[at] == "(") open.push_back(at);
       if (words_[at] != ")" || open.empty()) continue;
       closing_[open.back()] = at;
       open.pop_back();
     }
   }
-  // NAME [(columns)] AS [[NOT] MATERIALIZED] (body)
+  // Of WITH: NAME [(columns)] AS [[NOT] MATERIALIZED] (body). Of CREATE VIEW: NAME [(columns)] AS body.
   void define(std::size_t name) {
     std::size_t at = name + 1;
     if (is(at, "(")) at = closing_[at] + 1;
     if (!is(at, "as")) return;
     ++at;
+    const bool is_view = is(at, "select") || is(at, "with") || is(at, "values");
     if (is(at, "not")) ++at;
     if (is(at, "materialized")) ++at;
-    if (!is(at, "(")) return;
-    tables_[words_[name]].push_back({at + 1, closing_[at]});
+    if (!is_view && !is(at, "(")) return;
+    tables_[words_[name]].push_back(is_view ? Table{at, ends_[at], true} : Table{at + 1, closing_[at], false});
     ++count_;
   }
+  bool is_qualified(std::size_t at) const { return at > 2 && words_[at - 1] == "."; }
   bool names_table(std::size_t at) const {
     if (at == 0 || is(at + 1, ".") || is(at + 1, "(")) return false;
-    const std::string& before = words_[at - 1];
+    const std::string& before = words_[is_qualified(at) ? at - 3 : at - 1];
     return before == "from" || before == "join" || before == "," || before == "(" || before == "in";
   }
   double of(std::size_t begin, std::size_t end) {
     double sum = 1;
     for (std::size_t at = begin; at < end; ++at) {
+      if (++looks_ > kMaxLooks) return HUGE_VAL;
       if (!names_table(at)) continue;
       auto found = tables_.find(words_[at]);
-      if (found == tables_.end()) continue;
-      double most = 0;
-      for (Table& table : found->second) most = std::max(most, of(table));
-      sum += most;
+      if (found != tables_.end()) sum += of(found->second, at);
     }
     return sum;
   }
-  double of(Table& table) {
-    if (table.counting) return 0;  // it names itself: recursion
-    if (table.weight < 0) {
-      table.counting = true;
-      table.weight = of(table.begin, table.end);
-      table.counting = false;
+  double of(std::vector<Table>& named, std::size_t at) {
+    double most = 0;
+    for (Table& table : named) {
+      ++looks_;
+      const bool seen = table.is_view || (!is_qualified(at) && ends_[table.begin - 1] == ends_[at]);
+      if (seen) most = std::max(most, of(table));
     }
-    return table.weight;
+    return most;
+  }
+  // One that names itself, be it through others, is recursive, or two scopes use its name. What is counted below it
+  // then counts without it, and is not kept: from elsewhere it is more.
+  double of(Table& table) {
+    if (table.depth > 0) {
+      lowest_ = std::min(lowest_, table.depth);
+      return 0;
+    }
+    if (table.weight >= 0) return table.weight;
+    const std::size_t lowest_before = std::exchange(lowest_, SIZE_MAX);
+    table.depth = ++depth_;
+    const double weight = of(table.begin, table.end);
+    if (lowest_ >= table.depth) {
+      table.weight = weight;
+      lowest_ = SIZE_MAX;
+    }
+    table.depth = 0;
+    --depth_;
+    lowest_ = std::min(lowest_, lowest_before);
+    return weight;
   }
 
   const std::vector<std::string> words_;
+  std::vector<std::size_t> ends_;     // of each word's statement
   std::vector<std::size_t> closing_;  // of each opening parenthesis
   std::size_t count_ = 0;
+  std::uint64_t looks_ = 0;
+  std::size_t depth_ = 0;
+  std::size_t lowest_ = SIZE_MAX;  // of those met while they were counted
   std::map<std::string, std::vector<Table>, std::less<>> tables_;
 };
 
 }  // namespace
 
-double with_expansions(std::string_view text) { return Expansions(tokens(text)).all(); }
+double with_expansions(std::string_view text) { return Expansions(tokens(text)).most(); }
 
 }  // namespace azoth

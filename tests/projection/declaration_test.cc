@@ -177,6 +177,21 @@ TEST_F(DeclarationTest, WhatIsWrongIsNamedWithItsLine) {
   EXPECT_THAT(wrong(head + "-- azoth:on a\nCOMMIT"), HasSubstr("x.sql:4: transactions"));
 }
 
+// Preparing them would take hours and all memory.
+TEST_F(DeclarationTest, TablesThatNameEachOtherWithoutMeasureAreRefused) {
+  std::string with = "WITH t0 AS (SELECT 1 x)";
+  std::string views = "CREATE VIEW v0 AS SELECT 1 x;\n";
+  for (int i = 1; i <= 30; ++i) {
+    const std::string before = std::to_string(i - 1);
+    with += ", t" + std::to_string(i) + " AS (SELECT 1 x FROM t" + before + " p, t" + before + " q)";
+    views += "CREATE VIEW main.v" + std::to_string(i) + "(x) AS SELECT 1 x FROM main.v" + before + " p, v" + before +
+             " q;\n";
+  }
+  const std::string head = "-- azoth:projection p version 1\nCREATE TABLE t (x);\n";
+  EXPECT_THAT(wrong(head + "-- azoth:on a\nINSERT INTO t " + with + " SELECT x FROM t30"), HasSubstr("too often"));
+  EXPECT_THAT(wrong(head + views + "-- azoth:on a\nINSERT INTO t SELECT x FROM v30"), HasSubstr("too often"));
+}
+
 // SQLite takes a NUL byte for the end of the text, and the parser did not get past it.
 TEST_F(DeclarationTest, ANulByteIsRefused) {
   const std::string head = "-- azoth:projection p version 1\nCREATE TABLE t (x);\n";

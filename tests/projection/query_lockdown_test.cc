@@ -286,6 +286,26 @@ TEST_F(QueryLockdownTest, TablesThatNameEachOtherWithoutMeasureAreRefused) {
                   doubling(40, "AS NOT MATERIALIZED /* x */", "JOIN")},
                  ErrorCode::QueryTooLarge);
   EXPECT_EQ(all(sql(doubling(8, "AS", ","))), "1;");
+  // As SQLite reads names and signs: NAME, and what stands in front of FROM.
+  const auto doubling_of = [](int levels, const std::string& column, const std::string& begin, const std::string& end) {
+    std::string text = "WITH " + begin + "0" + end + " AS (SELECT 1 x)";
+    for (int i = 1; i <= levels; ++i) {
+      const std::string before = begin + std::to_string(i - 1) + end;
+      text += ", " + begin + std::to_string(i) + end + " AS (SELECT " + column + "FROM " + before + " p JOIN " +
+              before + " q)";
+    }
+    return text + " SELECT * FROM " + begin + std::to_string(levels) + end;
+  };
+  const std::string last = "t40 AS (SELECT 1 x) SELECT x FROM t40) x ";
+  expect_refused({doubling_of(40, "1 x ", "\"t", "\"\"\""), doubling_of(40, "1 x ", " \vt", ""),
+                  doubling_of(40, "1 x ", "\xef\xbb\xbft", ""), doubling_of(40, "?1", "t", ""),
+                  doubling_of(40, "'(' x ", "t", ""), doubling_of(40, "$a(() ", "t", ""),
+                  doubling_of(40, "$a(') ", "t", ""), doubling_of(40, "(WITH " + last, "t", "")},
+                 ErrorCode::QueryTooLarge);
+  EXPECT_EQ(all(sql(doubling_of(2, "'(' x ", "\"t", "\"\"\""))), "(;");
+  EXPECT_EQ(all(sql("SELECT * FROM (WITH a AS (SELECT 1 x), b AS (SELECT x FROM a) SELECT x FROM b), "
+                    "(WITH b AS (SELECT 2 x), a AS (SELECT x FROM b) SELECT x FROM a)")),
+            "1|2;");
   std::string many = "WITH c0 AS (SELECT 1 x)";
   for (int i = 1; i <= 600; ++i) many += ", c" + std::to_string(i) + " AS (SELECT 1)";
   expect_refused({many + " SELECT 1"}, ErrorCode::QueryTooLarge);
