@@ -11,8 +11,9 @@ void EventSlice::clear() {
 }
 
 void EventSlice::add(const EventView& event) {
-  entries_.push_back({event.id(), event.commit_seq(), event.commit_time(), bytes_.size(), event.body().size()});
-  bytes_.append(event.body());
+  const std::size_t offset = bytes_.size();
+  bytes_.append(event.body());  // first: if there is no memory for it, there is no event without it
+  entries_.push_back({event.id(), event.commit_seq(), event.commit_time(), offset, event.body().size()});
 }
 
 EventView EventSlice::operator[](std::size_t index) const {

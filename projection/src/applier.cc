@@ -45,7 +45,7 @@ BatchResult Applier::apply_batch(EventId to) {
 }
 
 void Applier::attempt(EventId to, Care care, BatchResult& result) {
-  const Deadline end = pacer_.now() + projection_.limits().time;
+  const Deadline end = end_of_batch();
   SqlTransaction transaction(file_.connection());
   AZOTH_FAULT("projection.begun");
   Cursor cursor = cursor_;
@@ -61,6 +61,12 @@ void Applier::attempt(EventId to, Care care, BatchResult& result) {
   if (cursor.event_id == cursor_.event_id) return;  // in front of an obstacle
   if (result.report.applied > 0) run_hook();
   commit(transaction, cursor_at(cursor_, event_at(cursor.event_id)));
+}
+
+Deadline Applier::end_of_batch() const {
+  const Deadline now = pacer_.now();
+  const std::chrono::nanoseconds time = projection_.limits().time;
+  return time > Deadline::max() - now ? Deadline::max() : now + time;
 }
 
 // False if the batch ends in front of it.
@@ -185,13 +191,21 @@ const std::vector<const Projection::Handler*>& Applier::handlers_for(std::string
 void Applier::refill(EventId to) {
   const bool left = !slice_.empty() && slice_[0].id() <= cursor_.event_id + 1 && cursor_.event_id < last_in_slice();
   if (left) return;
-  source_.read(cursor_.event_id, {.events = projection_.limits().events, .bytes = projection_.limits().bytes, .to = to},
-               slice_);
+  const BatchLimits& limits = projection_.limits();
+  try {
+    source_.read(cursor_.event_id, {.events = limits.events, .bytes = limits.bytes, .to = to}, slice_);
+    check_slice();
+  } catch (...) {
+    slice_.clear();  // it would be taken for what is left of a good one
+    throw;
+  }
+}
+
+void Applier::check_slice() const {
   EventId expected = cursor_.event_id + 1;
   for (std::size_t i = 0; i < slice_.size(); ++i, ++expected) {
     const EventId id = slice_[i].id();
     if (id == expected) continue;
-    slice_.clear();
     throw Error(ErrorCode::Corruption, "the log lacks event " + std::to_string(expected) + ": event " +
                                            std::to_string(id) + " stands in its place; verify the store");
   }

@@ -53,6 +53,7 @@ class Applier {
     std::string error;
   };
 
+  Deadline end_of_batch() const;
   void attempt(EventId to, Care care, BatchResult& result);
   bool apply_event(const EventView& event, Care care, BatchResult& result);
   void pass_single(const Failure& failure, BatchResult& result);
@@ -66,6 +67,7 @@ class Applier {
   EventView event_at(EventId id) const { return slice_[static_cast<std::size_t>(id - slice_[0].id())]; }
   EventId last_in_slice() const { return slice_.empty() ? 0 : slice_[slice_.size() - 1].id(); }
   void refill(EventId to);
+  void check_slice() const;
   void take_more_care(const Failure& failure);
 
   const Projection& projection_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
 #include <utility>
 
 #include "query_expansion.h"
@@ -17,7 +18,6 @@ constexpr int kBusyMilliseconds = 5000;  // for what another process does: recov
 constexpr int kStepsBetweenLooks = 1000;
 constexpr std::size_t kMaxTextBytes = 100'000;
 constexpr std::size_t kMaxDatabases = 10;
-constexpr double kMaxExpansions = 10'000;
 
 struct Limit {
   int id;
@@ -184,8 +184,9 @@ std::string lower(const char* name) {
   return text;
 }
 
-bool contains(std::span<const std::string_view> names, const char* name) {
-  return std::ranges::find(names, lower(name)) != names.end();
+bool contains(std::span<const std::string_view> names, const char* name) noexcept {
+  if (name == nullptr) return false;
+  return std::ranges::any_of(names, [&](std::string_view known) { return sqlite3_stricmp(known.data(), name) == 0; });
 }
 
 }  // namespace
@@ -243,9 +244,10 @@ void QueryConnection::open() {
 
 void QueryConnection::attach() {
   for (std::size_t i = 1; i < databases_.size(); ++i) {
+    const std::string file = databases_[i].file.string();
     std::string_view rest;
     sqlite3_stmt* statement = compile("ATTACH DATABASE ?1 AS ?2", &rest);
-    bind_value(statement, 1, SqlValue(databases_[i].file.string()));
+    bind_value(statement, 1, SqlValue(file));
     bind_value(statement, 2, SqlValue(databases_[i].name));
     sqlite3_step(statement);
     const int code = sqlite3_finalize(statement);
@@ -285,18 +287,25 @@ void QueryConnection::lock_down() {
   for (const Limit& limit : kLimits) sqlite3_limit(db_, limit.id, limit.value);
   sqlite3_set_authorizer(db_, &QueryConnection::authorize, this);
   sqlite3_progress_handler(
-      db_, kStepsBetweenLooks, [](void* self) { return static_cast<QueryConnection*>(self)->over() ? 1 : 0; }, this);
+      db_, kStepsBetweenLooks, [](void* self) { return static_cast<QueryConnection*>(self)->is_over() ? 1 : 0; }, this);
 }
 
-int QueryConnection::refuse(std::string what) {
-  refused_ = "a query may only read; " + std::move(what);
+// SQLite cannot be thrown through: without memory for the reason it is refused without one.
+template <class... Parts>
+int QueryConnection::refuse(const Parts&... parts) noexcept {
+  try {
+    refused_ = "a query may only read; ";
+    (refused_.append(parts), ...);
+  } catch (const std::bad_alloc&) {
+    refused_.clear();
+  }
   return SQLITE_DENY;
 }
 
 int QueryConnection::authorize(void* self, int action, const char* first, const char* second, const char* /*database*/,
                                const char* /*trigger*/) {
   auto& connection = *static_cast<QueryConnection*>(self);
-  const std::string name = first != nullptr ? first : "";
+  const std::string_view name = first != nullptr ? first : "";
   switch (action) {
     case SQLITE_SELECT:
     case SQLITE_READ:
@@ -304,11 +313,11 @@ int QueryConnection::authorize(void* self, int action, const char* first, const 
       return SQLITE_OK;
     case SQLITE_FUNCTION:
       if (contains(kFunctions, second)) return SQLITE_OK;
-      return connection.refuse("the function " + std::string(second != nullptr ? second : "") + " is not allowed");
+      return connection.refuse("the function ", second != nullptr ? second : "", " is not allowed");
     case SQLITE_PRAGMA:
       if (contains(kPragmas, first)) return SQLITE_OK;
       if (name == "data_version" && second == nullptr) return SQLITE_OK;  // full-text search asks
-      return connection.refuse("PRAGMA " + name + " is not allowed");
+      return connection.refuse("PRAGMA ", name, " is not allowed");
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
       return connection.refuse("it is a transaction by itself and cannot begin or end one");
@@ -322,16 +331,19 @@ int QueryConnection::authorize(void* self, int action, const char* first, const 
       [[fallthrough]];
     case SQLITE_INSERT:
     case SQLITE_DELETE:
-      return connection.refuse("it cannot change " + name);
+      return connection.refuse("it cannot change ", name);
     default:
       return connection.refuse("it cannot change the schema");
   }
 }
 
+bool QueryConnection::late() const noexcept {
+  return options_ != nullptr && deadline_ != kNoDeadline && std::chrono::steady_clock::now() >= deadline_;
+}
+
 std::optional<Error> QueryConnection::over() const {
-  if (options_ == nullptr) return std::nullopt;
-  if (options_->stop.stop_requested()) return Error(ErrorCode::QueryCancelled, "the query was cancelled");
-  if (deadline_ != kNoDeadline && std::chrono::steady_clock::now() >= deadline_) {
+  if (cancelled()) return Error(ErrorCode::QueryCancelled, "the query was cancelled");
+  if (late()) {
     const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(options_->timeout.value());
     return Error(ErrorCode::QueryTimeout, "the query took longer than it may (" + std::to_string(limit.count()) +
                                               " ms); ask for less, add an index to the projection, or allow more time");
@@ -348,6 +360,9 @@ void QueryConnection::begin(const QueryOptions& options, Deadline deadline) {
 }
 
 Error QueryConnection::error(int code, std::string_view text) {
+  const bool no_room = code == SQLITE_FULL && temporary_.exceeded;
+  const std::optional<ErrorCode> trouble = no_room ? std::nullopt : trouble_code(code, lacks_space(db_, code));
+  if (trouble) usable_ = false;  // also if there is no memory for what follows
   const std::string said = db_ != nullptr ? sqlite3_errmsg(db_) : sqlite3_errstr(code);
   const std::string in = ", in: " + std::string(text.substr(0, 500));
   const int kind = code & 0xff;
@@ -360,14 +375,11 @@ Error QueryConnection::error(int code, std::string_view text) {
   if (kind == SQLITE_TOOBIG) {
     return {ErrorCode::QueryTooLarge, "the query makes a text, a blob or a row that is larger than it may be" + in};
   }
-  if (kind == SQLITE_FULL && temporary_.exceeded) {
+  if (no_room) {
     return {ErrorCode::QueryTooLarge, "the query needs more temporary space than it may have (" +
                                           std::to_string(temporary_.limit) + " bytes)" + in};
   }
-  if (auto trouble = trouble_code(code)) {
-    usable_ = false;
-    return {*trouble, databases_.front().file.string() + ": " + said + in};
-  }
+  if (trouble) return {*trouble, databases_.front().file.string() + ": " + said + in};
   const int offset = db_ != nullptr ? sqlite3_error_offset(db_) : -1;
   const std::string where = offset >= 0 ? ", at byte " + std::to_string(offset) : "";
   return {ErrorCode::SqlFailed, said + where + in};
@@ -392,7 +404,7 @@ sqlite3_stmt* QueryConnection::prepare(std::string_view text) {
   if (text.find('\0') != std::string_view::npos) {
     throw Error(ErrorCode::SqlFailed, "the query's text has a NUL byte; bind values as parameters");
   }
-  if (with_expansions(text) > kMaxExpansions) {
+  if (with_expansions(text) > kMaxWithExpansions) {
     throw Error(ErrorCode::QueryTooLarge,
                 "the tables of the query's WITH name each other too often: written out they "
                 "would be more than 10000; in: " +
@@ -432,7 +444,11 @@ RunningQuery::RunningQuery(QueryLease lease, std::string_view text, std::span<co
   try {
     statement_ = connection.prepare(text_);
     bind(arguments);
-    for (int i = 0; i < sqlite3_column_count(statement_); ++i) names_.emplace_back(sqlite3_column_name(statement_, i));
+    for (int i = 0; i < sqlite3_column_count(statement_); ++i) {
+      const char* name = sqlite3_column_name(statement_, i);
+      if (name == nullptr) throw Error(no_memory());
+      names_.emplace_back(name);
+    }
   } catch (...) {
     finish();
     throw;

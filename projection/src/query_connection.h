@@ -47,6 +47,7 @@ class QueryConnection {
   sqlite3_stmt* prepare(std::string_view text);
   Error error(int code, std::string_view text);
   // It is out of time, or cancelled.
+  bool is_over() const noexcept { return cancelled() || late(); }
   std::optional<Error> over() const;
   // Nothing was wrong with its files.
   bool usable() const { return usable_; }
@@ -59,7 +60,10 @@ class QueryConnection {
   sqlite3_stmt* compile(std::string_view text, std::string_view* rest);
   static int authorize(void* self, int action, const char* first, const char* second, const char* database,
                        const char* trigger);
-  int refuse(std::string what);
+  template <class... Parts>
+  int refuse(const Parts&... parts) noexcept;
+  bool cancelled() const noexcept { return options_ != nullptr && options_->stop.stop_requested(); }
+  bool late() const noexcept;
 
   const std::vector<Database> databases_;
   sqlite3* db_ = nullptr;

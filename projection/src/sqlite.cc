@@ -5,6 +5,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <new>
 #include <tuple>
 #include <utility>
 
@@ -37,6 +38,8 @@ bool is_beyond_bounds(int code) {
   const int kind = code & 0xff;
   return kind == SQLITE_INTERRUPT || kind == SQLITE_FULL || kind == SQLITE_CANTOPEN || kind == SQLITE_TOOBIG;
 }
+
+bool is_no_space(int errno_value) { return errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG; }
 
 bool is_own(const char* name) {
   return name != nullptr && sqlite3_strnicmp(name, kOwnPrefix.data(), static_cast<int>(kOwnPrefix.size())) == 0;
@@ -89,7 +92,24 @@ std::filesystem::path real_folder(const std::filesystem::path& folder) {
   return unknown ? folder : real;
 }
 
-std::optional<ErrorCode> trouble_code(int code) {
+// SQLite calls only a full disk FULL, and that not everywhere. What it knows of the errno depends on where it was met.
+bool lacks_space(sqlite3* database, int code) {
+  const int kind = code & 0xff;
+  if (kind != SQLITE_IOERR && kind != SQLITE_CANTOPEN) return false;
+  if (database == nullptr || (sqlite3_errcode(database) & 0xff) != kind) return false;
+  if (is_no_space(sqlite3_system_errno(database))) return true;
+  for (int which : {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER}) {
+    sqlite3_file* file = nullptr;
+    int last = 0;
+    sqlite3_file_control(database, "main", which, static_cast<void*>(&file));
+    if (file == nullptr || file->pMethods == nullptr) continue;
+    file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &last);
+    if (is_no_space(last)) return true;
+  }
+  return false;
+}
+
+std::optional<ErrorCode> trouble_code(int code, bool lacks_space) {
   // A full-text index that does not fit its table any more: the statement's mistake, and no damage of the file.
   if (code == SQLITE_CORRUPT_VTAB) return std::nullopt;
   switch (code & 0xff) {
@@ -104,6 +124,8 @@ std::optional<ErrorCode> trouble_code(int code) {
       return ErrorCode::Locked;
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
+      if (lacks_space) return ErrorCode::NoSpace;
+      [[fallthrough]];
     case SQLITE_READONLY:
     case SQLITE_PROTOCOL:
     case SQLITE_PERM:
@@ -239,8 +261,8 @@ int Connection::authorize(void* self, int action, const char* first, const char*
                           const char* /*trigger*/) {
   auto& connection = *static_cast<Connection*>(self);
   if (!connection.user_mode_) return SQLITE_OK;
-  auto refuse = [&](std::string what) {
-    connection.refused_ = std::move(what);
+  auto refuse = [&](const char* what) {
+    connection.refused_ = what;
     return SQLITE_DENY;
   };
   switch (action) {
@@ -280,25 +302,39 @@ Error Connection::error(int code, std::string_view what) {
   const char* said = db_ != nullptr ? sqlite3_errmsg(db_) : sqlite3_errstr(code);
   // An injected fault is not known to SQLite itself.
   if (db_ != nullptr && (sqlite3_errcode(db_) & 0xff) != (code & 0xff)) said = sqlite3_errstr(code);
-  if ((code & 0xff) == SQLITE_AUTH && !refused_.empty()) said = refused_.c_str();
+  if ((code & 0xff) == SQLITE_AUTH && refused_ != nullptr) said = refused_;
   if (bounds_ && is_beyond_bounds(code)) {
     return Error(ErrorCode::SqlFailed,
                  "it takes more time or memory than it may, in: " + std::string(what.substr(0, 500)));
   }
-  if (auto in_trouble = trouble_code(code)) {
-    Error error(*in_trouble, path_ + ": " + said + " (" + std::string(what.substr(0, 200)) + ")");
-    trouble_ = error;
-    return error;
+  if (auto in_trouble = trouble_code(code, lacks_space(db_, code))) {
+    trouble_ = no_memory();  // remembered if there is none for the message
+    trouble_ = Error(*in_trouble, path_ + ": " + said + " (" + std::string(what.substr(0, 200)) + ")");
+    return *trouble_;
   }
   return Error(ErrorCode::SqlFailed, std::string(said) + ", in: " + std::string(what.substr(0, 500)));
 }
 
 void Connection::fail(int code, std::string_view what) { throw error(code, what); }
 
+void Connection::lack_memory() {
+  trouble_ = no_memory();
+  throw Error(no_memory());
+}
+
+template <class Call>
+auto Connection::remembering(Call call) {
+  try {
+    return call();
+  } catch (const std::bad_alloc&) {
+    lack_memory();
+  }
+}
+
 sqlite3_stmt* Connection::prepare_new(std::string_view text, std::string_view* tail, bool keep) {
   sqlite3_stmt* statement = nullptr;
   const char* end = nullptr;
-  refused_.clear();
+  refused_ = nullptr;
   // SQLite ends there, and whoever asks for one statement after the other would get no further.
   if (text.find('\0') != std::string_view::npos) {
     throw Error(ErrorCode::SqlFailed, "the text of a statement has a NUL byte; bind values as parameters");
@@ -317,6 +353,10 @@ void Connection::refuse_after_rollback(std::string_view what) const {
 }
 
 SqlStatement Connection::prepare(std::string_view text) {
+  return remembering([&] { return prepare_one(text); });
+}
+
+SqlStatement Connection::prepare_one(std::string_view text) {
   if (!may_run()) refuse_after_rollback(text);
   Statements& statements = user_mode_ ? user_statements_ : own_statements_;
   auto at = statements.find(text);
@@ -341,6 +381,7 @@ SqlStatement Connection::prepare(std::string_view text) {
 }
 
 Connection::First Connection::first_statement(std::string_view text) {
+  if (bounds_ && is_over()) fail(SQLITE_INTERRUPT, text);  // preparing is not interrupted
   First first;
   SqlStatement statement(this, prepare_new(text, &first.rest, false), nullptr);
   first.text = text.substr(0, text.size() - first.rest.size());
@@ -431,17 +472,19 @@ SqlStatement::~SqlStatement() {
 }
 
 SqlStatement& SqlStatement::bind(int index, const SqlValue& value) {
-  int code = bind_value(statement_, index, value);
-  if (code != SQLITE_OK)
-    connection_->fail(code, "parameter " + std::to_string(index) + " of " + sqlite3_sql(statement_));
+  const int code = bind_value(statement_, index, value);
+  if (code == SQLITE_OK) return *this;
+  connection_->remembering(
+      [&] { connection_->fail(code, "parameter " + std::to_string(index) + " of " + sqlite3_sql(statement_)); });
   return *this;
 }
 
 SqlStatement& SqlStatement::bind(std::string_view name, const SqlValue& value) {
-  int index = sqlite3_bind_parameter_index(statement_, std::string(name).c_str());
-  if (index == 0) {
+  const int index = connection_->remembering([&] {
+    const int found = sqlite3_bind_parameter_index(statement_, std::string(name).c_str());
+    if (found != 0) return found;
     throw Error(ErrorCode::SqlFailed, "there is no parameter " + std::string(name) + " in: " + sqlite3_sql(statement_));
-  }
+  });
   return bind(index, value);
 }
 
@@ -453,14 +496,16 @@ std::string_view SqlStatement::parameter_name(int index) const {
 }
 
 bool SqlStatement::step() {
-  if (!connection_->may_run()) connection_->refuse_after_rollback(sqlite3_sql(statement_));
-  int fault = AZOTH_FAULT("projection.step");
-  int code = fault != 0 ? injected(fault) : sqlite3_step(statement_);
-  if (code == SQLITE_ROW) return true;
-  if (code == SQLITE_DONE) return false;
-  Error error = connection_->error(code, sqlite3_sql(statement_));
-  sqlite3_reset(statement_);
-  throw error;
+  return connection_->remembering([&] {
+    if (!connection_->may_run()) connection_->refuse_after_rollback(sqlite3_sql(statement_));
+    int fault = AZOTH_FAULT("projection.step");
+    int code = fault != 0 ? injected(fault) : sqlite3_step(statement_);
+    if (code == SQLITE_ROW) return true;
+    if (code == SQLITE_DONE) return false;
+    Error error = connection_->error(code, sqlite3_sql(statement_));
+    sqlite3_reset(statement_);
+    throw error;
+  });
 }
 
 void SqlStatement::run() {
@@ -471,7 +516,11 @@ void SqlStatement::run() {
 void SqlStatement::reset() { sqlite3_reset(statement_); }
 
 int SqlStatement::columns() const { return sqlite3_column_count(statement_); }
-std::string_view SqlStatement::column_name(int column) const { return sqlite3_column_name(statement_, column); }
+std::string_view SqlStatement::column_name(int column) const {
+  const char* name = sqlite3_column_name(statement_, column);
+  if (name == nullptr) connection_->lack_memory();
+  return name;
+}
 
 SqlValue::Type SqlStatement::type(int column) const { return column_type(statement_, column); }
 
@@ -479,13 +528,18 @@ std::int64_t SqlStatement::int64(int column) const { return sqlite3_column_int64
 double SqlStatement::real(int column) const { return sqlite3_column_double(statement_, column); }
 
 std::string_view SqlStatement::text(int column) const {
+  const bool null = is_null(column);
   const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+  if (text == nullptr && !null) connection_->lack_memory();
   return {text != nullptr ? text : "", static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
 }
 
 std::string_view SqlStatement::blob(int column) const {
+  if (type(column) != SqlValue::Type::Blob) return text(column);
   const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));
-  return {bytes != nullptr ? bytes : "", static_cast<std::size_t>(sqlite3_column_bytes(statement_, column))};
+  const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column));
+  if (bytes == nullptr && size > 0) connection_->lack_memory();
+  return {bytes != nullptr ? bytes : "", size};
 }
 
 // --- Sql

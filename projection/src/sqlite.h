@@ -25,7 +25,9 @@ struct sqlite3;
 namespace azoth {
 
 // What an SQLite error says of the database; nothing if it is the statement's own.
-std::optional<ErrorCode> trouble_code(int code);
+std::optional<ErrorCode> trouble_code(int code, bool lacks_space = false);
+// Whether an I/O error that the connection has just met is of a full disk, a quota or a limit of file sizes.
+bool lacks_space(sqlite3* database, int code);
 
 // Without symbolic links on the way, which SQLite would refuse anywhere in a path. What a file's own name is, it still
 // looks at.
@@ -115,11 +117,16 @@ class Connection {
   void configure(Mode mode);
   void bound();
   bool is_over();
+  SqlStatement prepare_one(std::string_view text);
   sqlite3_stmt* prepare_new(std::string_view text, std::string_view* tail, bool keep);
   void forget_statements();
   bool may_run() const { return !user_mode_ || in_transaction(); }
   [[noreturn]] void refuse_after_rollback(std::string_view what) const;
   Error error(int code, std::string_view what);
+  // Lack of memory is trouble wherever it is met: who catches it has not seen the statement's effect.
+  template <class Call>
+  auto remembering(Call call);
+  [[noreturn]] void lack_memory();
   [[noreturn]] void fail(int code, std::string_view what);
   static int authorize(void* self, int action, const char* first, const char* second, const char* database,
                        const char* trigger);
@@ -130,7 +137,7 @@ class Connection {
   Statements own_statements_;
   Statements user_statements_;  // apart: what the projector may run, a handler may not
   bool user_mode_ = false;
-  std::string refused_;  // what the authorizer last said no to
+  const char* refused_ = nullptr;  // what the authorizer last said no to
   std::optional<Error> trouble_;
   int wal_pages_ = 0;
   struct Bounds {
@@ -140,10 +147,14 @@ class Connection {
   std::optional<Bounds> bounds_;
 };
 
-// BEGIN IMMEDIATE; rolled back unless committed.
+// BEGIN IMMEDIATE; rolled back unless committed. What could not be rolled back for want of memory is before it.
 class SqlTransaction {
  public:
-  explicit SqlTransaction(Connection& connection) : connection_(connection) { connection_.run("BEGIN IMMEDIATE"); }
+  explicit SqlTransaction(Connection& connection) : connection_(connection) {
+    connection_.rollback();
+    if (connection_.in_transaction()) throw Error(no_memory());
+    connection_.run("BEGIN IMMEDIATE");
+  }
   ~SqlTransaction() { connection_.rollback(); }
   SqlTransaction(const SqlTransaction&) = delete;
   SqlTransaction& operator=(const SqlTransaction&) = delete;

@@ -46,6 +46,9 @@ class MemorySource : public EventSource {
   void hide(EventId id) { hidden_ = id; }
   // One read meets damage in the log, after so many that do not.
   void damage_read(int skip = 0) { damaged_in_ = skip + 1; }
+  // The next read, when it has filled the slice; the next wait.
+  void fail_read_behind(std::function<void()> failure) { read_failure_ = std::move(failure); }
+  void fail_wait(std::function<void()> failure) { wait_failure_ = std::move(failure); }
   void set_store(const Uuid& id) { store_id_ = id; }
   // A new timeline that shares with the present one what is up to this event (each event is a commit of its own).
   void fork(EventId last) { lineage_.insert(lineage_.begin(), Timeline{Uuid::random(), lineage_.front().id, last}); }
@@ -73,11 +76,13 @@ class MemorySource : public EventSource {
       if (id != hidden_) into.add({id, id, times_[id - 1], bodies_[id - 1]});
       if (into.size() >= limits.events || into.bytes() >= limits.bytes) break;
     }
+    if (auto failure = std::exchange(read_failure_, nullptr)) failure();
   }
   bool wait(EventId after, Deadline deadline, const std::function<bool()>& interrupted) override {
     std::unique_lock lock(mutex_);
     auto over = [&] { return interrupted() || known() > after; };
     ++waits_;
+    if (auto failure = std::exchange(wait_failure_, nullptr)) failure();
     if (deadline == kNoDeadline) {
       changed_.wait(lock, over);
     } else {
@@ -109,6 +114,8 @@ class MemorySource : public EventSource {
   std::optional<EventId> lag_;
   std::atomic<EventId> hidden_{0};
   std::atomic<int> damaged_in_{0};
+  std::function<void()> read_failure_;
+  std::function<void()> wait_failure_;
 };
 
 }  // namespace azoth::test
