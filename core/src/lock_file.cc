@@ -55,7 +55,7 @@ int open_regular(const std::filesystem::path& path, int flags) {
 }  // namespace
 
 std::optional<LockFile> LockFile::try_lock(const std::filesystem::path& path, Mode mode) {
-  const bool exclusive = mode == Mode::Exclusive;
+  const bool exclusive = mode != Mode::Shared;
   const int flags = exclusive ? O_RDWR | O_CREAT : O_RDONLY;
   LockFile file(open_regular(path, flags));
   if (file.fd_ < 0 && errno == EINVAL) throw Error(ErrorCode::Corruption, path.string() + " is no regular file");
@@ -67,7 +67,7 @@ std::optional<LockFile> LockFile::try_lock(const std::filesystem::path& path, Mo
   }
   if (!exclusive) return file;
   if (!is_at(file.fd_, path)) return try_lock(path, mode);
-  write_pid(file.fd_, path);
+  if (mode == Mode::Exclusive) write_pid(file.fd_, path);
   return file;
 }
 

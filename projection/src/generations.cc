@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "azoth/projection/projection.h"
+#include "sqlite.h"
 
 namespace azoth {
 
@@ -19,6 +22,7 @@ using Path = std::filesystem::path;
 
 constexpr std::string_view kPointerHead = "azoth projection, generation ";
 constexpr int kReadAttempts = 100;
+constexpr std::chrono::milliseconds kBetweenAttempts{1};
 constexpr std::size_t kMaxNoteBytes = std::size_t{64} << 10;
 
 std::optional<Generation> parse_number(std::string_view text) {
@@ -53,7 +57,7 @@ Path generation_path(const Path& folder, std::string_view name, Generation gener
 LockFile lock_writer(FileSystem& fs, const Path& folder, const std::string& name) {
   Projection::check_name(name);
   fs.make_directory(folder);
-  fs.sync_directory(std::filesystem::weakly_canonical(folder).parent_path());  // whoever made it may have died before
+  fs.sync_directory(real_folder(folder).parent_path());  // whoever made it may have died before
   const Path path = writer_lock_path(folder, name);
   if (auto lock = LockFile::try_lock(path, LockFile::Mode::Exclusive)) return std::move(*lock);
   std::optional<std::string> pid = LockFile::last_holder(path);
@@ -76,6 +80,7 @@ std::optional<ReadGeneration> read_current_generation(FileSystem& fs, const Path
   Projection::check_name(name);
   const Path pointer = projections / std::string(name);
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(kBetweenAttempts);
     std::optional<Generation> number = read_pointer(fs, pointer);
     if (!number) return std::nullopt;
     try {
@@ -197,7 +202,7 @@ void Generations::remove_all() {
   for (Generation generation : all()) {
     const Path path = generation_path(folder_, name_, generation, ".lock");
     if (!fs_.exists(path)) continue;
-    auto lock = LockFile::try_lock(path, LockFile::Mode::Exclusive);
+    auto lock = LockFile::try_lock(path, LockFile::Mode::Unsigned);
     if (!lock) {
       throw Error(ErrorCode::Locked, "the projection " + name_ + " is being read; drop it when nobody reads it");
     }
@@ -225,7 +230,7 @@ std::size_t Generations::remove_old() const {
   for (Generation generation : all()) {
     if (generation >= kept) break;
     // Its lock file may be gone already; nobody can begin to read it any more.
-    auto lock = LockFile::try_lock(generation_path(folder_, name_, generation, ".lock"), LockFile::Mode::Exclusive);
+    auto lock = LockFile::try_lock(generation_path(folder_, name_, generation, ".lock"), LockFile::Mode::Unsigned);
     if (!lock) {
       ++left;
       continue;

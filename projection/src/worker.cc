@@ -63,11 +63,7 @@ void Worker::close() {
   Lock lock = take_turn();
   if (!generations_.held()) return;
   file_.reset();  // nobody reads what only we knew
-  try {
-    generations_.remove_old();
-  } catch (const std::exception& error) {
-    log(LogLevel::Warning, "an old generation of a projection stays: ", error.what());
-  }
+  remove_old();
   generations_.let_go();
 }
 
@@ -126,10 +122,12 @@ RunReport Worker::one_batch(EventId to) {
     InBatch in_batch(this);
     return open.applier.apply_batch(to);
   }();
-  file_->file.checkpoint_if_due();
-  troubles_ = 0;
+  // It is committed: whatever fails from here on, those who wait for it hear of it.
   not_before_.reset();
   if (result.obstacle) met_obstacle(*result.obstacle);
+  changed_.notify_all();
+  file_->file.checkpoint_if_due();
+  troubles_ = 0;
   const EventId cursor = file_->applier.cursor().event_id;
   result.report.up_to_date = result.report.events == 0 && !result.obstacle && cursor >= source_.newest();
   if (rebuild_ && !result.obstacle && cursor >= newest) finish_rebuild();
@@ -248,7 +246,7 @@ RunReport Worker::run_once() {
 RunReport Worker::run_to(Lock& lock, EventId to, Deadline deadline) {
   RunReport total;
   total.cursor = served();
-  while (rebuild_ || served() < to) {
+  while (rebuild_ || unfit_ || served() < to) {
     check_may_run();
     wait_backoff(lock, deadline, never);
     if (not_before_) {
@@ -371,7 +369,7 @@ void Worker::wait_for_events(EventId after) noexcept {
     source_.wait(after, kNoDeadline, [&] { return stop_ || paused_ || poked_; });
   } catch (const Error& error) {
     Lock lock = take_turn();
-    fail(error);
+    met_trouble(error);
   } catch (const std::bad_alloc&) {
     Lock lock = take_turn();
     met_trouble(no_memory());
@@ -419,7 +417,10 @@ void Worker::resume() {
 
 void Worker::rebuild() {
   Lock lock = enter();
-  if (!rebuild_ && !closed_) served_cursor_ = open_file().applier.cursor().event_id;
+  if (!rebuild_ && !closed_) {
+    const OpenFile& open = open_file();
+    if (!rebuild_) served_cursor_ = open.applier.cursor().event_id;  // else it was begun just now, beside the old one
+  }
   begin_anew({std::string(kAskedFor), true}, false);
   failure_.reset();
   not_before_.reset();
@@ -473,6 +474,11 @@ ProjectionStatus Worker::status() {
   status.state = state();
   if (status.state == ProjectionState::Live && status.lag != 0) status.state = ProjectionState::CatchingUp;
   return status;
+}
+
+EventId Worker::served() const {
+  if (rebuild_ || closed_ || (unfit_ && unfit_->may_serve)) return served_cursor_;
+  return file_ ? file_->applier.cursor().event_id : 0;
 }
 
 ProjectionState Worker::state() const {

@@ -82,7 +82,7 @@ class Worker {
   OpenFile& open_file();  // opens it, or begins anew, if that has failed before
   static void stamp_timeline(OpenFile& open, const Uuid& timeline);
   void finish_rebuild();
-  void remove_old();
+  void remove_old() noexcept;
   bool file_is_damaged() const;
   void replace_damaged(const Error& error);
   Connection::Mode mode() const;
@@ -103,7 +103,7 @@ class Worker {
   void follow_events() noexcept;
   bool follow_step(Lock& lock);
   void wait_for_events(EventId after) noexcept;
-  EventId served() const { return rebuild_ || closed_ ? served_cursor_ : file_ ? file_->applier.cursor().event_id : 0; }
+  EventId served() const;
   ProjectionState state() const;
   void describe_lag(ProjectionStatus& status);
   ProjectionStatus::Rebuild describe_rebuild(EventId newest) const;

@@ -12,15 +12,14 @@ namespace {
 
 constexpr std::uint32_t kMaxDamages = 3;  // in the life of a worker: the device is to blame then
 
-// What is left of an interrupted rebuild and cannot be read is no loss.
+// What is left of an interrupted rebuild and is damaged is no loss. That it cannot be read now says nothing against it.
 template <class Look>
 bool can_be_used(Look look) {
   try {
     look();
     return true;
   } catch (const Error& error) {
-    bool useless = error.corruption() || error.code() == ErrorCode::UnsupportedFormat || error.code() == ErrorCode::Io;
-    if (!useless) throw;
+    if (!error.corruption() && error.code() != ErrorCode::UnsupportedFormat) throw;
     return false;
   }
 }
@@ -165,6 +164,7 @@ void Worker::open_again() {
 // What an interrupted rebuild left, if it is of this declaration and this log. One that cannot be read is of no use; if
 // it is the log that cannot be read, nothing is known of it.
 bool Worker::take_up(Generation number) {
+  if (!fs_.exists(generations_.file(number))) return false;  // the rest of one that was being removed
   const Uuid timeline = source_.lineage().front().id;
   std::unique_ptr<OpenFile> open;
   if (!can_be_used([&] { open = std::make_unique<OpenFile>(*this, number); })) return false;
@@ -191,14 +191,27 @@ void Worker::create(Generation number) {
 void Worker::finish_rebuild() {
   file_->file.checkpoint_all();  // and with it on the device, before the pointer names it
   AZOTH_FAULT("projection.switch");
-  generations_.make_current(file_->number);
+  try {
+    generations_.make_current(file_->number);
+  } catch (...) {
+    current_ = generations_.current();  // its sync may have failed when the pointer was there already
+    throw;
+  }
   AZOTH_FAULT("projection.switched");
   current_ = file_->number;
   rebuild_.reset();
   remove_old();
 }
 
-void Worker::remove_old() { old_left_ = generations_.remove_old() > 0; }
+// What stays is in nobody's way.
+void Worker::remove_old() noexcept {
+  old_left_ = true;
+  try {
+    old_left_ = generations_.remove_old() > 0;
+  } catch (const std::exception& error) {
+    log(LogLevel::Warning, "an old generation of a projection stays: ", error.what());
+  }
+}
 
 bool Worker::file_is_damaged() const {
   if (!file_) return false;

@@ -49,6 +49,15 @@ TEST_F(LockFileTest, SharedLocksKeepOnlyAnExclusiveOneOut) {
   EXPECT_TRUE(LockFile::try_lock(path(), Exclusive));
 }
 
+// There may be no room for a pid.
+TEST_F(LockFileTest, AnUnsignedOneExcludesEveryOtherAndWritesNothing) {
+  auto lock = LockFile::try_lock(path(), Unsigned);
+  ASSERT_TRUE(lock);
+  EXPECT_FALSE(LockFile::try_lock(path(), Exclusive));
+  EXPECT_FALSE(LockFile::try_lock(path(), Shared));
+  EXPECT_EQ(std::filesystem::file_size(path()), 0u);
+}
+
 TEST_F(LockFileTest, SymbolicLinksAreNotFollowed) {
   std::filesystem::create_symlink(directory_.path() / "elsewhere", path());
   EXPECT_THROW(LockFile::try_lock(path(), Exclusive), Error);

@@ -1,5 +1,5 @@
-// Another file system's files, with a call in front of each open and each read. A call that throws takes the place of
-// what it stands in front of.
+// Another file system's files, with a call in front of each open, each read and each sync of a directory. A call that
+// throws takes the place of what it stands in front of.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@ class WatchedFiles final : public FileSystem {
   struct Calls {
     std::function<void(const std::filesystem::path&)> open = [](const auto&) {};
     std::function<void(const std::filesystem::path&, std::size_t bytes)> read = [](const auto&, std::size_t) {};
+    std::function<void(const std::filesystem::path&)> sync_directory = [](const auto&) {};
   };
 
   explicit WatchedFiles(Calls calls, FileSystem& below = posix()) : calls_(std::move(calls)), below_(below) {}
@@ -32,7 +33,10 @@ class WatchedFiles final : public FileSystem {
   void make_directory(const std::filesystem::path& path) override { below_.make_directory(path); }
   void rename(const std::filesystem::path& from, const std::filesystem::path& to) override { below_.rename(from, to); }
   void remove(const std::filesystem::path& path) override { below_.remove(path); }
-  void sync_directory(const std::filesystem::path& path) override { below_.sync_directory(path); }
+  void sync_directory(const std::filesystem::path& path) override {
+    calls_.sync_directory(path);
+    below_.sync_directory(path);
+  }
 
  private:
   class WatchedFile final : public File {

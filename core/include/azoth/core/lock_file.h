@@ -15,13 +15,17 @@ namespace azoth {
 
 class LockFile {
  public:
-  enum class Mode { Shared, Exclusive };
+  enum class Mode {
+    Shared,
+    Exclusive,
+    Unsigned  // exclusive, without the pid: nothing is written, so a full disk does not matter
+  };
 
   static constexpr std::size_t kPidBytes = 12;
 
-  // Nothing if others hold it. Exclusive makes the file if there is none and puts the pid in it; Shared never makes
-  // one: NotFound. Symbolic links are not followed. Who holds it exclusively may remove the file as the last that it
-  // does: the next one makes it anew, and nobody ends up with a lock on the removed one.
+  // Nothing if others hold it. Exclusive makes the file if there is none and puts the pid in it, Unsigned only makes
+  // it; Shared never makes one: NotFound. Symbolic links are not followed. Who holds it exclusively may remove the file
+  // as the last that it does: the next one makes it anew, and nobody ends up with a lock on the removed one.
   static std::optional<LockFile> try_lock(const std::filesystem::path& path, Mode mode);
 
   LockFile(LockFile&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
