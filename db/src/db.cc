@@ -72,7 +72,7 @@ VerifyReport Db::verify(const Progress& progress) {
   const std::unique_ptr<EventSource> source = store_->event_source();
   for (const ProjectionInfo& info : inspect_projections(directory_, *source)) {
     ++report.projections;
-    if (!info.problem) continue;
+    if (!info.unbelievable) continue;
     report.problems.push_back("projection " + info.name + ": " + *info.problem + "; rebuild it");
   }
   return report;

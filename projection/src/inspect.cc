@@ -35,6 +35,7 @@ class Inspection {
       }
     } catch (const Error& error) {
       info.problem = error.what();
+      info.unbelievable = !error.retryable() && error.code() != ErrorCode::OutOfMemory;  // which may pass
     }
     if (shown) compare_with_log(info, *shown);
     const Lag lag = lag_behind(source_, info.cursor, clock_.now());
@@ -77,7 +78,10 @@ class Inspection {
   void compare_with_log(ProjectionInfo& info, const Cursor& cursor) {
     know_through(cursor.event_id, source_);
     try {
-      if (auto problem = mismatch(cursor, source_)) info.problem = std::move(problem);
+      if (auto problem = mismatch(cursor, source_)) {
+        info.problem = std::move(problem);
+        info.unbelievable = true;
+      }
     } catch (const Error& error) {
       info.problem = error.what();
     }

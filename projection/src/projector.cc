@@ -9,6 +9,16 @@ namespace azoth {
 
 namespace {
 
+// One that is released meanwhile is passed over.
+template <class Call>
+void unless_closed(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::Closed) throw;
+  }
+}
+
 class SystemPacer : public Pacer {
  public:
   Deadline now() override { return std::chrono::steady_clock::now(); }
@@ -102,6 +112,13 @@ std::vector<std::string> Projector::names() const {
   return names;
 }
 
+std::vector<std::shared_ptr<Worker>> Projector::workers() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Worker>> all;
+  for (const auto& [name, worker] : workers_) all.push_back(worker);
+  return all;
+}
+
 std::shared_ptr<Worker> Projector::worker(std::string_view name) const {
   std::lock_guard lock(mutex_);
   check_open();
@@ -122,7 +139,9 @@ bool Projector::run_until(std::string_view name, EventId event, std::optional<st
 void Projector::follow(std::string_view name) { worker(name)->follow(); }
 
 void Projector::follow_all() {
-  for (const std::string& name : names()) follow(name);
+  for (const auto& worker : workers()) {
+    unless_closed([&] { worker->follow(); });
+  }
 }
 
 void Projector::stop(std::string_view name) { worker(name)->stop(); }
@@ -138,7 +157,9 @@ ProjectionStatus Projector::status(std::string_view name) const { return worker(
 
 std::vector<ProjectionStatus> Projector::status() const {
   std::vector<ProjectionStatus> all;
-  for (const std::string& name : names()) all.push_back(status(name));
+  for (const auto& worker : workers()) {
+    unless_closed([&] { all.push_back(worker->status()); });
+  }
   return all;
 }
 

@@ -292,6 +292,14 @@ class VerifiedProjection : public testing::Test {
   test::TempDir temp_;
 };
 
+// Building it anew would not mend its declaration, and its tables are whole.
+TEST_F(VerifiedProjection, WhoseDeclarationCannotBeReadIsNotDamaged) {
+  std::ofstream(store() / "projections" / "payloads.sql") << "x";
+  const VerifyReport report = verify(store());
+  EXPECT_EQ(report.problems, std::vector<std::string>());
+  EXPECT_EQ(report.projections, 1u);
+}
+
 TEST_F(VerifiedProjection, ThatShowsTheLogIsCounted) {
   const VerifyReport report = verify(store());
   EXPECT_EQ(report.problems, std::vector<std::string>());

@@ -69,8 +69,10 @@ TEST_F(InspectTest, SaysWhatIsWrong) {
   projector_with(counting())->catch_up("counts");
   source_.cut(2);
   EXPECT_THAT(inspect().at(0).problem.value_or(""), HasSubstr("which the store does not have"));
+  EXPECT_TRUE(inspect().at(0).unbelievable);
   std::ofstream(folder() / "counts.1.db") << std::string(5000, 'x');
   EXPECT_THAT(inspect().at(0).problem.value_or(""), HasSubstr("not a database"));
+  EXPECT_TRUE(inspect().at(0).unbelievable);
   std::ofstream(folder() / "counts") << "x";
   EXPECT_THAT(inspect().at(0).problem.value_or(""), HasSubstr("does not name a generation"));
 }
@@ -87,6 +89,7 @@ TEST_F(InspectTest, ADeclarationThatCannotBeReadDoesNotHideTheTables) {
   EXPECT_EQ(info.cursor, 3u);
   EXPECT_EQ(info.file, folder() / "counts.1.db");
   EXPECT_THAT(info.problem.value_or(""), HasSubstr("does not begin with"));
+  EXPECT_FALSE(info.unbelievable);
 }
 
 // Another process writes the log and runs the projection, and this one's log has not heard of it yet.

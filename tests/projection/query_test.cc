@@ -240,5 +240,15 @@ TEST_F(QueryTest, ADamagedFileIsCorruption) {
   EXPECT_EQ(code_of([&] { return sql("SELECT 1"); }), ErrorCode::Corruption);
 }
 
+TEST_F(QueryTest, OfAWorkingDirectoryThatIsGoneIsAnError) {
+  const std::filesystem::path before = std::filesystem::current_path();
+  {
+    TempDir gone;
+    std::filesystem::current_path(gone.path());
+  }
+  EXPECT_EQ(code_of([] { return Queries("store"), 0; }), ErrorCode::NotFound);
+  std::filesystem::current_path(before);
+}
+
 }  // namespace
 }  // namespace azoth::test

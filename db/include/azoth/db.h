@@ -73,8 +73,8 @@ class Db {
   Status status() const { return store_->status(); }
   void metrics(const MetricCallback& callback) const { store_->metrics(callback); }
   std::vector<Metric> metrics() const { return store_->metrics(); }
-  // The store (azoth/canonical/store.h), and of each projection that its tables can be read and show this store's log up
-  // to their cursor.
+  // The store (azoth/canonical/store.h), and of each projection that its tables can be read and show this store's log
+  // up to their cursor. Of its declaration nothing.
   VerifyReport verify(const Progress& progress = {});
   std::string digest(const Progress& progress = {}) { return store_->digest(progress); }
 
@@ -115,8 +115,8 @@ class Db {
 
   const std::filesystem::path& directory() const { return directory_; }
 
-  // Stops the projections, then closes the store. Batches that have begun are waited for; what waits for a projection on
-  // other threads ends with Closed. NestedUse from a handler.
+  // Stops the projections, then closes the store. Batches that have begun are waited for; what waits for a projection
+  // on other threads ends with Closed. NestedUse from a handler.
   void close();
 
   Db(Db&&) noexcept;

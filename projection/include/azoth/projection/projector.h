@@ -129,6 +129,7 @@ struct ProjectionInfo {
   std::optional<std::string> failure;  // why it failed, if that was the last that happened
   std::optional<std::string> rebuild;  // why it is built anew, now or when it is run the next time
   std::optional<std::string> problem;  // why its tables cannot be believed, or something of it cannot be read
+  bool unbelievable = false;           // the former, which building it anew would mend
   std::filesystem::path file;          // of its current generation
 };
 // All there are in DIRECTORY/projections, by name. Takes charge of none, and changes nothing.
@@ -212,6 +213,7 @@ class Projector {
 
  private:
   std::shared_ptr<Worker> worker(std::string_view name) const;
+  std::vector<std::shared_ptr<Worker>> workers() const;
   void check_open() const;
 
   const std::filesystem::path directory_;
