@@ -24,6 +24,14 @@ void* take(std::size_t size) {
   return memory;
 }
 
+void* take_or_null(std::size_t size) noexcept {
+  try {
+    return take(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 // From so many allocations on.
 class NoMemory {
  public:
@@ -40,6 +48,9 @@ class NoMemory {
 
 void* operator new(std::size_t size) { return azoth::test::take(size); }
 void* operator new[](std::size_t size) { return azoth::test::take(size); }
+// std::stable_sort asks for its buffer by these.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return azoth::test::take_or_null(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return azoth::test::take_or_null(size); }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
