@@ -4,10 +4,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
-#include <filesystem>
+#include <climits>
+#include <cstdio>
 #include <fstream>
-#include <string>
+#include <string_view>
 
 #include "projection_support.h"
 
@@ -15,10 +17,13 @@ namespace {
 
 std::atomic<int> log_syncs{0};  // of write-ahead logs
 
+// Called by SQLite, and where there is no memory: takes none.
 int note_sync(int fd, long call) {
-  std::error_code failed;
-  const auto path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), failed);
-  if (path.string().ends_with("-wal")) ++log_syncs;
+  std::array<char, 32> link{};
+  std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", fd);
+  std::array<char, PATH_MAX> path{};
+  const ssize_t size = readlink(link.data(), path.data(), path.size());
+  if (size > 0 && std::string_view(path.data(), static_cast<std::size_t>(size)).ends_with("-wal")) ++log_syncs;
   return static_cast<int>(syscall(call, fd));
 }
 
