@@ -75,26 +75,30 @@ std::vector<History> histories_of(const std::vector<SnapshotInfo>& snapshots, st
 }
 
 // What cannot be read now may be of any history, and go on from anything that was there before it.
-std::uint64_t newest_unknown(const std::vector<SnapshotInfo>& snapshots) {
-  std::uint64_t newest = 0;
-  for (const SnapshotInfo& snapshot : snapshots) {
-    if (snapshot.may_be_whole && !snapshot.manifest) newest = snapshot.ordinal;
-  }
-  return newest;
+const SnapshotInfo* newest_unknown(const std::vector<SnapshotInfo>& snapshots) {
+  const auto found = std::find_if(snapshots.rbegin(), snapshots.rend(), [](const SnapshotInfo& snapshot) {
+    return snapshot.may_be_whole && !snapshot.manifest;
+  });
+  return found == snapshots.rend() ? nullptr : &*found;
 }
 
 }  // namespace
 
 PurgePlan plan_purge(const std::vector<SnapshotInfo>& snapshots, std::size_t keep_fulls) {
   const std::vector<History> histories = histories_of(snapshots, keep_fulls);
-  const std::uint64_t unknown = newest_unknown(snapshots);
+  const SnapshotInfo* unknown = newest_unknown(snapshots);
   // A damaged manifest may be of any history.
   const auto concerns = [](const History& history, const SnapshotInfo& snapshot) {
     return !snapshot.manifest || history.has(snapshot);
   };
   PurgePlan plan;
+  if (unknown != nullptr) {
+    plan.note = "nothing up to snapshot " + std::to_string(unknown->ordinal) +
+                " was removed, which cannot be read now and may need it: " + unknown->why;
+  }
   for (auto at = snapshots.rbegin(); at != snapshots.rend(); ++at) {
-    const bool kept = histories.empty() || at->state == SnapshotState::Unfinished || at->ordinal <= unknown ||
+    const bool kept = histories.empty() || at->state == SnapshotState::Unfinished ||
+                      (unknown != nullptr && at->ordinal <= unknown->ordinal) ||
                       std::any_of(histories.begin(), histories.end(), [&](const History& history) {
                         return concerns(history, *at) && at->ordinal >= history.oldest_kept();
                       });

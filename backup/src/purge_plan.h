@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "azoth/backup/snapshot_set.h"
@@ -11,6 +12,7 @@ namespace azoth::backup {
 
 struct PurgePlan {
   std::vector<std::uint64_t> remove;  // the newest first
+  std::string note;                   // why less goes than was asked for
   std::vector<const SnapshotInfo*> verify;  // before that: the newest fulls of the histories that lose something
 };
 

@@ -1,5 +1,6 @@
 #include "azoth/backup/restore.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,15 +46,23 @@ void require_empty(const Path& target) {
       target.string() + " exists and is not an empty directory; nothing is restored " + "over data: name a new place");
 }
 
+// Where something else is mounted nothing can be renamed to.
+bool is_mount_point(const Path& path) {
+  struct statx status {};
+  const bool known = ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status) == 0;
+  return known && (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+bool may(const Path& path, int mode) { return ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0; }
+
 // What stands in the way at the end is better said at the beginning.
 void require_movable(const Path& target) {
   Path parent = target.parent_path();
-  while (::access(parent.c_str(), F_OK) != 0 && parent.has_relative_path()) parent = parent.parent_path();
-  if (::access(parent.c_str(), W_OK | X_OK) != 0) throw_errno(errno, "making something in " + parent.string());
-  struct stat there {};
-  struct stat above {};
-  if (::stat(target.c_str(), &there) != 0 || ::stat(parent.c_str(), &above) != 0) return;
-  if (there.st_dev == above.st_dev) return;
+  while (!may(parent, F_OK) && parent.has_relative_path()) parent = parent.parent_path();
+  std::error_code error;
+  const bool is_directory = std::filesystem::is_directory(parent, error);  // else making one says so
+  if (is_directory && !may(parent, W_OK | X_OK)) throw_errno(errno, "making something in " + parent.string());
+  if (!is_mount_point(target)) return;
   throw Error(ErrorCode::InvalidArgument, target.string() +
                                               " is where a file system is mounted, which no store can be " +
                                               "moved to; name a new directory in it");

@@ -152,6 +152,7 @@ PurgeReport SnapshotSet::purge(std::size_t keep_fulls) {
   const std::vector<SnapshotInfo> all = impl_->list(impl_->writing);
   const Found found = impl_->files.scan();
   const PurgePlan plan = plan_purge(all, keep_fulls);
+  report.note = plan.note;
   for (const SnapshotInfo* full : plan.verify) {
     if (impl_->verified.contains(full->ordinal)) continue;
     impl_->verify(*full);

@@ -7,8 +7,8 @@
 #include "azoth/core/codec.h"
 #include "azoth/core/digest.h"
 #include "azoth/core/error.h"
-#include "azoth/core/limits.h"
 #include "azoth/core/fault.h"
+#include "azoth/core/limits.h"
 #include "bulk_rows.h"
 
 namespace azoth {
@@ -83,13 +83,15 @@ void apply_tags(LmdbWriteTxn& txn, const Delta& delta, EventId last_event) {
 std::uint64_t disk_needed(LmdbEnv& env, const Delta& delta) {
   constexpr std::uint64_t kRest = 64;  // branches, the system table, what else becomes free
   constexpr std::uint64_t kFreeEntry = 8;
+  constexpr std::uint64_t kMostFreed = std::uint64_t{8} << 20;  // pages: those of 32 GiB, which are listed in 64 MiB
   const LmdbEnv::Pages state = env.pages(Table::State);
   const LmdbEnv::Pages tags = env.pages(Table::Tags);
   const std::uint64_t versions = delta.versions().size();
   const std::uint64_t copied =
       (std::min<std::uint64_t>(versions, state.leaf) + std::min<std::uint64_t>(delta.tags().entries(), tags.leaf)) *
       state.bytes;
-  const std::uint64_t freed = std::min(state.overflow, versions * (limits::kMaxRaisedBytes / state.bytes + 1));
+  const std::uint64_t freed =
+      std::min({state.overflow, versions * (limits::kMaxRaisedBytes / state.bytes + 1), kMostFreed});
   return copied + copied / 16 + freed * kFreeEntry + 2 * delta.bytes() + kRest * state.bytes;
 }
 

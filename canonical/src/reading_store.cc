@@ -126,7 +126,7 @@ CommitSeq ReadingStore::stop() const {
 void ReadingStore::start_over() {
   passed_over_ = false;
   Head head = environment_->rows.head(environment_->lmdb.begin_read());
-  environment_->lmdb.sync();  // its writer may have died before a bulk transaction was durable
+  if (!LockFile::is_held(paths_.lock)) environment_->lmdb.sync();  // a writer may have died within a bulk transaction
   lmdb_commit_ = head.last_commit;
   next_event_ = head.last_event + 1;
   deltas_.clear();

@@ -483,9 +483,27 @@ void WritingStore::close() {
   shut_down();
 }
 
+// What is logged is logged when nobody waits for it.
 void WritingStore::shut_down() {
-  std::lock_guard closing(closing_);  // who comes second returns when it is closed
-  if (closed_.exchange(true)) return;
+  std::optional<Error> failure;
+  std::optional<Error> why_unclean;
+  {
+    std::lock_guard closing(closing_);  // who comes second returns when it is closed
+    if (closed_.exchange(true)) return;
+    failure = end_writing();
+    why_unclean = end_journal();
+    state_.closed.store(true);
+    state_.followers.announce();
+    group_->notifier().stop();
+    sequencer_->view()->environment->claim->store_closed();
+    sequencer_->retire_view();
+  }
+  if (why_unclean) log(LogLevel::Warning, "the next open will read the journal: ", why_unclean->what());
+  if (failure) throw *failure;
+}
+
+// Answers why what was sequenced did not become durable.
+std::optional<Error> WritingStore::end_writing() {
   close_sequences();
   sequencer_->change_gate([](Gate& gate) { gate.close(); });
   sequencer_->wait_until_open();
@@ -502,18 +520,21 @@ void WritingStore::shut_down() {
   flusher_->stop();
   syncer_->stop();
   group_->end();
+  return failure;
+}
+
+// Answers why the next open will read it.
+std::optional<Error> WritingStore::end_journal() {
+  std::optional<Error> why;
   try {
     if (!state_.failure.failed()) flusher_->mark_clean(journal_->tail());
-  } catch (const std::exception& error) {  // no memory, too: what follows must be done
-    log(LogLevel::Warning, "the next open will read the journal: ", error.what());
+  } catch (const Error& error) {
+    why = error;
+  } catch (const std::exception&) {
+    why = no_memory();
   }
   journal_->stop();
-  state_.closed.store(true);
-  state_.followers.announce();
-  group_->notifier().stop();
-  sequencer_->view()->environment->claim->store_closed();
-  sequencer_->retire_view();
-  if (failure) throw *failure;
+  return why;
 }
 
 }  // namespace azoth

@@ -107,6 +107,8 @@ class WritingStore : public StoreImpl {
   void forget(const std::vector<OldCommands::Found>& old, Deadline until);
 
   void shut_down();
+  std::optional<Error> end_writing();
+  std::optional<Error> end_journal();
 
   const Options options_;
   FileSystem& fs_;

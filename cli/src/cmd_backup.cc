@@ -57,13 +57,23 @@ Db open_for(Context& context, const BackupCreateArgs& args) {
   return seal_mode(args) == SealMode::None ? open_store_for_reading(context) : open_store(context);
 }
 
+// False also if that cannot be told now.
+bool is_sealed(const Db& db) {
+  try {
+    return db.meta().sealed_event.has_value();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 // The store is sealed before anything is written, and stays so when that fails.
 BackupReport back_up(const Context& context, Db& db, const BackupCreateArgs& args, const BackupOptions& options) {
+  if (!args.seal_store) return db.backup(args.directory, options);
   const bool sealed_before = db.meta().sealed_event.has_value();
   try {
     return db.backup(args.directory, options);
   } catch (const Error& error) {
-    if (!args.seal_store || sealed_before || !db.meta().sealed_event) throw;
+    if (sealed_before || !is_sealed(db)) throw;
     throw Error(error.code(), fmt::format("{}; the store is sealed now: azoth --db {} unseal", error.what(),
                                           context.globals.directory.string()));
   }
@@ -107,15 +117,15 @@ void print_created(Context& context, const BackupCreateArgs& args, const BackupR
 void print_purged(Context& context, const PurgeReport& report) {
   Output& out = context.out;
   if (context.json()) {
-    out.json(JsonObject()
-                 .raw("removed", json_numbers(report.removed))
-                 .raw("remains", json_numbers(report.remains))
-                 .finish());
-    return;
+    JsonObject object;
+    object.raw("removed", json_numbers(report.removed)).raw("remains", json_numbers(report.remains));
+    report.note.empty() ? object.null("note") : object.text("note", report.note);
+    return out.json(object.finish());
   }
   if (!report.removed.empty()) out.line(fmt::format("removed: {}", numbers_text(report.removed)));
   if (!report.remains.empty()) out.line(fmt::format("remains removed: {}", numbers_text(report.remains)));
   if (report.removed.empty() && report.remains.empty()) out.line("nothing was to be removed");
+  if (!report.note.empty()) out.line("note: " + terminal_safe(report.note));
 }
 
 }  // namespace

@@ -71,8 +71,12 @@ VerifyReport Db::verify(const Progress& progress) {
   if (!report.pages_whole) return report;
   const std::unique_ptr<EventSource> source = store_->event_source();
   for (const ProjectionInfo& info : inspect_projections(directory_, *source)) {
+    if (info.problem && !info.unbelievable) {
+      report.notes.push_back("projection " + info.name + ": " + *info.problem);
+      continue;
+    }
     ++report.projections;
-    if (!info.unbelievable) continue;
+    if (!info.problem) continue;
     report.problems.push_back("projection " + info.name + ": " + *info.problem + "; rebuild it");
   }
   return report;

@@ -1,6 +1,7 @@
 #include "query_expansion.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -13,10 +14,20 @@ namespace azoth {
 
 namespace {
 
-constexpr std::size_t kMaxTables = 500;         // of one text
+constexpr std::size_t kMaxTables = 500;         // of one statement, and of views
 constexpr std::uint64_t kMaxLooks = 5'000'000;  // so that looking at it does not take long either
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr std::string_view kBlanks = " \t\n\v\f\r";
+
+// Behind these a list of tables is over; names are not told from them by their quotation marks only.
+constexpr std::array<std::string_view, 12> kEndFrom = {"except", "group",     "having", "intersect", "limit",  "order",
+                                                       "select", "returning", "set",    "union",     "values", "where"};
+constexpr std::array<std::string_view, 7> kOtherWords = {"as", "from", "in", "join", "materialized", "not", "with"};
+
+template <std::size_t N>
+bool is_one_of(const std::array<std::string_view, N>& words, std::string_view word) {
+  return std::ranges::find(words, word) != words.end();
+}
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -42,7 +53,8 @@ std::size_t end_of_quoted(std::string_view text, std::size_t at) {
   return end;
 }
 
-// What can be written as a word is one; anything else keeps a mark in front, so that it is not taken for a sign.
+// What can be written as a word is one; anything else keeps a mark in front, so that it is not taken for a sign or for
+// a word that means something.
 std::string quoted_name(std::string_view quoted) {
   const char close = quoted[0] == '[' ? ']' : quoted[0];
   std::string name;
@@ -50,8 +62,10 @@ std::string quoted_name(std::string_view quoted) {
     if (quoted[at] == close && ++at >= quoted.size()) break;
     name += quoted[at];
   }
-  if (name.empty() || !std::ranges::all_of(name, in_word)) name.insert(0, 1, '"');
-  return lower(name);
+  name = lower(name);
+  const bool as_a_word = !name.empty() && std::ranges::all_of(name, in_word);
+  if (!as_a_word || is_one_of(kEndFrom, name) || is_one_of(kOtherWords, name)) name.insert(0, 1, '"');
+  return name;
 }
 
 // ?1, :name, and Tcl's $name::of(index).
@@ -110,11 +124,12 @@ class Expansions {
   explicit Expansions(std::vector<std::string> words) : words_(std::move(words)) {
     find_statements();
     match_parentheses();
+    find_lists_of_tables();
     for (std::size_t at = 0; at < words_.size(); ++at) define(at);
   }
   // Of the statement that has most.
   double most() {
-    if (count_ > kMaxTables) return HUGE_VAL;
+    if (too_many_) return HUGE_VAL;
     double most = 0;
     for (std::size_t at = 0; at < words_.size(); at = ends_[at] + 1) most = std::max(most, of(at, ends_[at]));
     return most;
@@ -158,13 +173,40 @@ class Expansions {
     if (is(at, "materialized")) ++at;
     if (!is_view && !is(at, "(")) return;
     tables_[words_[name]].push_back(is_view ? Table{at, ends_[at], true} : Table{at + 1, closing_[at], false});
-    ++count_;
+    too_many_ = too_many_ || ++counts_[is_view ? SIZE_MAX : ends_[name]] > kMaxTables;
+  }
+  // Where a comma or a parenthesis stands between tables: behind FROM and JOIN, until another clause begins. A
+  // parenthesis that does not stand there itself begins something else.
+  void find_lists_of_tables() {
+    in_tables_.assign(words_.size(), false);
+    std::vector<bool> outside;
+    bool inside = false;
+    for (std::size_t at = 0; at < words_.size(); ++at) {
+      const std::string& word = words_[at];
+      if (word == "(") {
+        const bool listed = at > 0 && (is(at - 1, "from") || is(at - 1, "join") || is(at - 1, ",") || is(at - 1, "("));
+        outside.push_back(inside);
+        inside = inside && listed;
+      } else if (word == ")" && !outside.empty()) {
+        inside = outside.back();
+        outside.pop_back();
+      } else if (word == ";") {
+        outside.clear();
+        inside = false;
+      } else if (word == "from" || word == "join") {
+        inside = true;
+      } else if (is_one_of(kEndFrom, word)) {
+        inside = false;
+      }
+      in_tables_[at] = inside;
+    }
   }
   bool is_qualified(std::size_t at) const { return at > 2 && words_[at - 1] == "."; }
   bool names_table(std::size_t at) const {
     if (at == 0 || is(at + 1, ".") || is(at + 1, "(")) return false;
-    const std::string& before = words_[is_qualified(at) ? at - 3 : at - 1];
-    return before == "from" || before == "join" || before == "," || before == "(" || before == "in";
+    const std::size_t before = is_qualified(at) ? at - 3 : at - 1;
+    return is(before, "from") || is(before, "join") || is(before, "in") ||
+           (in_tables_[before] && (is(before, ",") || is(before, "(")));
   }
   double of(std::size_t begin, std::size_t end) {
     double sum = 1;
@@ -207,9 +249,11 @@ class Expansions {
   }
 
   const std::vector<std::string> words_;
-  std::vector<std::size_t> ends_;     // of each word's statement
-  std::vector<std::size_t> closing_;  // of each opening parenthesis
-  std::size_t count_ = 0;
+  std::vector<std::size_t> ends_;              // of each word's statement
+  std::vector<std::size_t> closing_;           // of each opening parenthesis
+  std::vector<bool> in_tables_;                // of each word, whether it stands in a list of tables
+  std::map<std::size_t, std::size_t> counts_;  // of the tables of each statement, by its end
+  bool too_many_ = false;
   std::uint64_t looks_ = 0;
   std::size_t depth_ = 0;
   std::size_t lowest_ = SIZE_MAX;  // of those met while they were counted

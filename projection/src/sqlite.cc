@@ -102,7 +102,7 @@ bool lacks_space(sqlite3* database, int code) {
     sqlite3_file* file = nullptr;
     int last = 0;
     sqlite3_file_control(database, "main", which, static_cast<void*>(&file));
-    if (file == nullptr || file->pMethods == nullptr) continue;
+    if (file == nullptr || file->pMethods == nullptr || file->pMethods->xFileControl == nullptr) continue;
     file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &last);
     if (is_no_space(last)) return true;
   }
@@ -517,6 +517,10 @@ void SqlStatement::reset() { sqlite3_reset(statement_); }
 
 int SqlStatement::columns() const { return sqlite3_column_count(statement_); }
 std::string_view SqlStatement::column_name(int column) const {
+  if (column < 0 || column >= columns()) {
+    throw Error(ErrorCode::SqlFailed,
+                "there is no column " + std::to_string(column) + " in: " + sqlite3_sql(statement_));
+  }
   const char* name = sqlite3_column_name(statement_, column);
   if (name == nullptr) connection_->lack_memory();
   return name;

@@ -141,6 +141,7 @@ class Worker {
   std::optional<std::string> rebuilt_because_;
   std::uint32_t damages_ = 0;
   bool old_left_ = false;
+  bool told_of_old_ = false;  // that it cannot be removed
   bool failure_noted_ = true;  // perhaps: by the last one
   ProjectionState told_ = ProjectionState::Stopped;
   bool following_ = false;

@@ -148,15 +148,16 @@ void Worker::reopen() {
 }
 
 void Worker::open_again() {
+  const bool old_one_serves = rebuild_ && current_ != closed_;
   try {
     if (fs_.exists(generations_.file(*closed_))) {
       file_ = std::make_unique<OpenFile>(*this, *closed_);
     } else {
-      unfit_ = Misfit{"its file is gone", rebuild_.has_value()};
+      unfit_ = Misfit{"its file is gone", old_one_serves};
     }
   } catch (const Error& error) {
     if (!error.corruption()) throw;
-    unfit_ = Misfit{std::string("its file cannot be opened: ") + error.what(), rebuild_.has_value()};
+    unfit_ = Misfit{std::string("its file cannot be opened: ") + error.what(), old_one_serves};
   }
   closed_.reset();
 }
@@ -203,12 +204,13 @@ void Worker::finish_rebuild() {
   remove_old();
 }
 
-// What stays is in nobody's way.
+// What stays is in nobody's way, and is told of once.
 void Worker::remove_old() noexcept {
   old_left_ = true;
   try {
     old_left_ = generations_.remove_old() > 0;
   } catch (const std::exception& error) {
+    if (std::exchange(told_of_old_, true)) return;
     log(LogLevel::Warning, "an old generation of a projection stays: ", error.what());
   }
 }
@@ -225,7 +227,7 @@ void Worker::replace_damaged(const Error& error) {
     fail(error);
     throw Error(*failure_);
   }
-  const bool old_one_serves = rebuild_.has_value();
+  const bool old_one_serves = rebuild_ && current_ != file_->number;
   begin_anew({std::string("its file is damaged: ") + error.what(), old_one_serves}, false);
 }
 

@@ -81,13 +81,14 @@ TEST_F(BackupConcurrent, EachSnapshotIsTheStoreAtItsCommitAndHasWhatWasDurableBe
 TEST_F(BackupConcurrent, WhatIsTakenBesideAWriterByOneWhoOnlyReadsIsTheStoreAtItsCommit) {
   const std::uint64_t seed = azoth::test::test_seed();
   close();
-  const azoth::test::Pipe pipe;
+  azoth::test::Pipe pipe;
   const azoth::test::ChildProcess writer([&] {
     std::mt19937_64 random(seed);
     for (open();; std::this_thread::sleep_for(std::chrono::milliseconds{1})) {
       pipe.send(azoth::test::commit(*store_, random_change(random, 60).set(), Durability::Durable));
     }
   });
+  pipe.close_writing();
   std::mt19937_64 random(seed);  // the same changes as there
   const auto hear = [&] {
     CommitInfo info;

@@ -10,7 +10,9 @@
 namespace azoth::backup::test {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 TEST_F(SnapshotSetTest, IsMadeOpenedAndKnowsItsStore) {
@@ -198,7 +200,6 @@ TEST_F(SnapshotSetTest, PurgeRemovesNothingWhenTheNewestFullIsDamagedInside) {
   EXPECT_THAT(ordinals(set), ElementsAre(1, 2));
 }
 
-// It may be of another history, of which it is the last.
 TEST_F(SnapshotSetTest, PurgeKeepsWhatADiffThatRunsPastAFullContinues) {
   SnapshotSet set = create();
   take_full(set, 2);        // 1
@@ -221,7 +222,10 @@ TEST_F(SnapshotSetTest, NothingIsRemovedThatWhatCannotBeReadNowMayContinue) {
   azoth::test::WatchedFiles files({.open = [&](const std::filesystem::path& path) {
     if (path.filename() == manifest(2)) throw Error(ErrorCode::Io, "a bad sector");
   }});
-  EXPECT_THAT(SnapshotSet::open(path_, {.file_system = &files}).purge(1).removed, IsEmpty());
+  const PurgeReport report = SnapshotSet::open(path_, {.file_system = &files}).purge(1);
+  EXPECT_THAT(report.removed, IsEmpty());
+  EXPECT_THAT(report.note, AllOf(HasSubstr("nothing up to snapshot 2 was removed"), HasSubstr("a bad sector")));
+  EXPECT_EQ(open().purge(1).note, "");
   EXPECT_THAT(open().purge(1).removed, IsEmpty()) << "the second timeline has no full of its own";
 }
 
@@ -239,6 +243,7 @@ TEST_F(SnapshotSetTest, RepairLeavesASnapshotWhoseFilesMerelyCannotBeOpenedNow) 
   EXPECT_THAT(set.repair(true).removed, IsEmpty());
 }
 
+// It may be of another history, of which it is the last.
 TEST_F(SnapshotSetTest, NothingIsRemovedThatMerelyCannotBeReadNow) {
   {
     SnapshotSet set = create();

@@ -217,7 +217,7 @@ TEST_F(ProjectionCommand, OneWhoseDeclarationCannotBeReadIsShownWithItsTables) {
 TEST_F(ProjectionCommand, MessagesInJsonAreUtf8WhateverTheNameIs) {
   const Result run = store_.run({"--json", "projection", "run", "\xff"});
   EXPECT_EQ(run.exit, 4);
-  for (const std::string& line : split_lines(run.err)) EXPECT_NO_THROW((void)Json::parse(line)) << line;
+  for (const std::string& line : split_lines(run.err)) EXPECT_TRUE(Json::accept(line)) << line;
   declare_and_run();
   const Result query = store_.run({"--json", "sql", "SELECT 1 AS \"\xff\", 2 AS \"\xff\""});
   EXPECT_NO_THROW((void)query.json()) << query.out;

@@ -46,7 +46,7 @@ TEST_F(SqlCommand, NullTextAndBytesAreToldApart) {
 }
 
 TEST_F(SqlCommand, AValueInBracketsIsOneValue) {
-  for (const std::string& value : {"[7]", "[1,2]", "[]", "[a", "[a]\x1f", "[a\x1f"}) {
+  for (const std::string value : {"[7]", "[1,2]", "[]", "[a", "[a]\x1f", "[a\x1f"}) {
     EXPECT_EQ(out({"SELECT ? AS v, typeof(?) AS t", value, value, "--csv"}),
               "v,t\r\n" + (value.find(',') != std::string::npos ? '"' + value + '"' : value) + ",text\r\n");
   }

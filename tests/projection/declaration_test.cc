@@ -192,6 +192,17 @@ TEST_F(DeclarationTest, TablesThatNameEachOtherWithoutMeasureAreRefused) {
   EXPECT_THAT(wrong(head + views + "-- azoth:on a\nINSERT INTO t SELECT x FROM v30"), HasSubstr("too often"));
 }
 
+// One section's do not count in the next, though a last statement may lack its semicolon.
+TEST_F(DeclarationTest, TablesOfSectionsAreCountedApart) {
+  std::string text = "-- azoth:projection p version 1\nCREATE TABLE t (x)\n";
+  for (int i = 0; i < 20; ++i) {
+    const bool even = i % 2 == 0;
+    text += "-- azoth:on e" + std::to_string(i) + "\nINSERT INTO t WITH a AS (SELECT 1 x" + (even ? "" : " FROM b") +
+            "), b AS (SELECT 1 x" + (even ? " FROM a" : "") + ") SELECT a.x FROM a, b\n";
+  }
+  EXPECT_NO_THROW(SqlProjection::from_text(text));
+}
+
 // SQLite takes a NUL byte for the end of the text, and the parser did not get past it.
 TEST_F(DeclarationTest, ANulByteIsRefused) {
   const std::string head = "-- azoth:projection p version 1\nCREATE TABLE t (x);\n";

@@ -321,6 +321,28 @@ TEST_F(QueryLockdownTest, TablesThatNameEachOtherWithoutMeasureAreRefused) {
   EXPECT_EQ(all(sql(chain + " SELECT * FROM c40")), "1|2;");
 }
 
+// Columns, texts and functions may have the names of tables, wherever a list may stand.
+TEST_F(QueryLockdownTest, TablesWhoseColumnsAndTextsAreCalledLikeThemAreNone) {
+  const std::vector<std::string> names = {"orders", "refunds", "visits", "signups", "returns"};
+  std::string list;
+  for (const std::string& name : names) list += ", " + name;
+  std::string grouped = "WITH day0 AS (SELECT 1 day, 2 orders, 3 refunds, 4 visits, 5 signups, 6 returns)";
+  std::string among = "WITH things0 AS (SELECT 'orders' kind)";
+  for (const std::string& name : names) {
+    grouped += ", " + name + " AS (SELECT day" + list + ", max(orders, refunds) FROM day0 GROUP BY day" + list + ")";
+    among += ", " + name + " AS (SELECT kind FROM things0 WHERE kind IN ('orders','refunds','visits','signups'))";
+  }
+  EXPECT_EQ(all(sql(grouped + " SELECT count(*) FROM orders, refunds, visits, signups, returns")), "1;");
+  EXPECT_EQ(all(sql(among + " SELECT count(*) FROM orders JOIN refunds, (visits CROSS JOIN signups)")), "1;");
+  // And a clause's word in quotation marks ends no list.
+  std::string text = "WITH \"where\" AS (SELECT 1 x), t0 AS (SELECT 1 x)";
+  for (int i = 1; i <= 40; ++i) {
+    const std::string before = "t" + std::to_string(i - 1);
+    text += ", t" + std::to_string(i) + " AS (SELECT 1 x FROM \"where\", " + before + " p, (" + before + " q))";
+  }
+  expect_refused({text + " SELECT * FROM t40"}, ErrorCode::QueryTooLarge);
+}
+
 TEST_F(QueryLockdownTest, SeveralProjectionsAreLockedDownLikeOne) {
   queries_.reset();
   const auto before = contents();

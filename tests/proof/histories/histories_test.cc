@@ -25,8 +25,8 @@ class RunDirectory {
  public:
   RunDirectory() {
     const char* keep = std::getenv("AZOTH_PROOF_KEEP");
-    parent_ = keep != nullptr ? keep : std::filesystem::temp_directory_path() / "azoth-histories";
-    places_.root = parent_ / ("run-" + std::to_string(getpid()) + "-" + std::to_string(++made_));
+    const std::filesystem::path parent = keep != nullptr ? keep : std::filesystem::temp_directory_path();
+    places_.root = parent / ("azoth-histories-" + std::to_string(getpid()) + "-" + std::to_string(++made_));
     std::filesystem::remove_all(places_.root);
     std::filesystem::create_directories(places_.root);
   }
@@ -34,14 +34,12 @@ class RunDirectory {
     if (testing::Test::HasFailure()) return;
     std::error_code ignored;
     std::filesystem::remove_all(places_.root, ignored);
-    std::filesystem::remove(parent_, ignored);  // unless something else is kept there
   }
   const Places& places() const { return places_; }
   std::string how_to_recheck() const { return "histories_test --recheck " + places_.root.string(); }
 
  private:
   static inline int made_ = 0;
-  std::filesystem::path parent_;
   Places places_;
 };
 

@@ -34,12 +34,12 @@ struct Scene {
   Ledger& ledger;
   const Scenario& scenario;
   bool closing = false;
-  bool is_held_up = false;    // it is, or may be, sealed or paused
-  std::uint64_t let_go = 0;   // how often it was no more
-  std::deque<int> callbacks;  // how often each has come
-  std::uint64_t answers = 0;  // of any kind
-  std::uint64_t placed = 0;   // transactions
-  EventId delivered = 0;      // to the subscriber
+  bool is_held_up = false;         // it is, or may be, sealed or paused
+  std::uint64_t let_go = 0;        // how often it was no more
+  std::deque<int> callbacks = {};  // how often each has come
+  std::uint64_t answers = 0;       // of any kind
+  std::uint64_t placed = 0;        // transactions
+  EventId delivered = 0;           // to the subscriber
 
   // Fails unless the error is one that may come now; to an act during which the store was held up also that it was.
   void accept(const char* act, const Error& error, bool was_held_up = false);

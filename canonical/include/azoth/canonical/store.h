@@ -108,7 +108,7 @@ struct VerifyReport {
   std::uint64_t registered_sets = 0;
   std::uint64_t projections = 0;  // looked at by Db::verify()
   std::vector<std::string> problems;  // empty: everything is as it was written
-  std::vector<std::string> notes;     // damage in bytes that are no longer needed
+  std::vector<std::string> notes;     // damage in bytes that are no longer needed; what could not be looked at
   bool ok() const { return problems.empty(); }
 };
 
