@@ -214,7 +214,11 @@ class Planner {
     throw Error(code, "cannot restore " + target_text() + ": it lies before the oldest full snapshot, " +
                           std::to_string(m.ordinal) + "; the earliest that can be restored is commit " +
                           std::to_string(m.last_commit) + " (event " + std::to_string(m.last_event) + ", " +
-                          format_time(m.latest) + ")" + broken_text());
+                          format_time(m.latest) + ")" +
+                          (target_.kind == Kind::Event && m.last_event == target_.number
+                               ? ", which has commits without events behind that one"
+                               : "") +
+                          broken_text());
   }
 
   [[noreturn]] void fail_behind(const Path& best) const {

@@ -157,7 +157,7 @@ SetIdentity SetFiles::read_identity(const Key* key) const {
   // The copy alone is a set whose making was not finished, unless there is something in it.
   if (!first_there && (!copy_there || scan().snapshots.empty())) {
     throw Error(ErrorCode::NotFound,
-                directory_.native() + " is no snapshot set: it has no file SET; make one, or name another directory");
+                directory_.native() + " is no snapshot set: it has no file SET; name another directory");
   }
   try {
     return read_identity_file(kIdentityNames[0], key);

@@ -75,7 +75,7 @@ SnapshotSet SnapshotSet::create(const Path& directory, const Uuid& store_id, con
 SnapshotSet SnapshotSet::open(const Path& directory, const Options& options) {
   auto set = std::make_shared<Impl>(SetFiles(*options.file_system, directory), options);
   if (!options.file_system->exists(directory)) {
-    throw Error(ErrorCode::NotFound, "there is no snapshot set " + directory.native() + "; make one");
+    throw Error(ErrorCode::NotFound, "there is no snapshot set " + directory.native());
   }
   set->files.read_identity(nullptr);  // so that no lock file is put into a directory that is no set
   take_lock(*set);
@@ -175,6 +175,7 @@ PurgeReport SnapshotSet::repair(bool remove_broken) {
   const SetFiles& files = impl_->files;
   if (files.identity_needs_repair(impl_->identity, impl_->options.key)) {
     files.write_identity(impl_->identity, impl_->options.key);
+    report.note = "the set's identity was put right from its copy";
   }
   const Found found = files.scan();
   try {

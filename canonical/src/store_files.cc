@@ -107,7 +107,11 @@ void write_identity(FileSystem& fs, const StorePaths& paths, const Identity& ide
 
 Identity read_identity(FileSystem& fs, const StorePaths& paths) {
   if (!fs.exists(paths.identity)) {
-    throw Error(ErrorCode::NotFound, "there is no store in " + paths.directory.string());
+    const bool is_lost = fs.exists(paths.journal) && !fs.exists(paths.creating);
+    throw Error(ErrorCode::NotFound, "there is no store in " + paths.directory.string() +
+                                         (is_lost ? ": it has a journal, but its file identity is missing; restore it "
+                                                    "from a backup"
+                                                  : ""));
   }
   std::string bytes = read_file(fs, paths.identity, 4096);
   auto damaged = [&] { return Error(ErrorCode::Corruption, paths.identity.string() + " is damaged"); };

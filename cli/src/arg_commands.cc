@@ -180,7 +180,7 @@ All members are optional (docs/cli.md has the whole format). It stops at the fir
 Examples:
   azoth apply history.jsonl
   producer | azoth apply - --ack --durability written
-  azoth export | azoth --db copy apply -
+  azoth --db copy init && azoth export | azoth --db copy apply -
 
 Exit codes: 1 a line is not valid; 3 a condition of a line does not hold, or its command was carried out before with
 another line, or with --keep-going any line was refused, or the store is sealed, or another process (a service, say) has
@@ -204,7 +204,7 @@ it open.)",
 For a store that cannot be opened (exit 5). Without --accept-loss nothing is changed: what is damaged, what can be kept
 and what would be lost is printed. Copy the directory before you accept a loss; restoring a backup may lose less.
 
-Exit codes: 0 nothing is wrong, or the store was repaired; 3 another process holds the store; 5 something is wrong and
+Exit codes: 0 nothing is to be repaired, or the store was repaired; 3 another process holds the store; 5 something is wrong and
 was not repaired.)",
                           run_repair, declare_repair);
   add_command<AppendArgs>(app, selected, "append", "Append an event and print its id",
@@ -261,7 +261,7 @@ void add_reading_commands(CLI::App& app, Run& selected) {
                           "Example:\n  azoth digest\n\nStores with equal content have equal digests.", run_digest,
                           declare_none);
   add_command<ExportArgs>(app, selected, "export", "Write everything as lines that apply reads back",
-                          "Examples:\n  azoth export ledger.jsonl\n  azoth export | azoth --db copy apply -",
+                          "Examples:\n  azoth export ledger.jsonl\n  azoth --db copy init && azoth export | azoth --db copy apply -",
                           run_export, declare_export);
 }
 

@@ -191,7 +191,7 @@ void add_projection_commands(CLI::App& app, Run& selected) {
   azoth sql 'SELECT cents FROM accounts WHERE owner = ?' alice
   azoth --json sql 'SELECT owner, cents FROM accounts' | jq -r .owner
   azoth sql --csv 'SELECT * FROM accounts' > accounts.csv
-  azoth sql "SELECT name FROM sqlite_schema WHERE type = 'table'"
+  azoth sql -p accounts "SELECT name FROM sqlite_schema WHERE type = 'table'"
 
 Several projections are joined by their names: accounts.accounts, git.files. A query only reads, and never waits for
 whoever keeps the projection up to date. What it shows is the log up to the projection's cursor: azoth projection list.)",

@@ -18,7 +18,7 @@ constexpr const char* kFooter = R"(Examples:
   azoth --db ledger put balance/alice 100
   azoth --db ledger append deposited '{"account":"alice","amount":100}' --tag account:alice
   azoth --db ledger events --tag account:alice
-  azoth --db ledger export | azoth --db copy apply -
+  azoth --db copy init && azoth --db ledger export | azoth --db copy apply -
 
 Arguments after -- are not options: azoth put note -- -draft-
 A command that writes exits with 3 while another process has the store open, and names the process.

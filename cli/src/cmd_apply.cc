@@ -70,7 +70,8 @@ class Applier {
   LineReader reader_;
   Progress progress_;
   std::uint64_t refused_ = 0;
-  Exit stopped_ = Exit::Ok;  // why it ends early
+  Exit stopped_ = Exit::Ok;    // why it ends early
+  std::uint64_t ends_at_ = 0;  // the line at which the store could not go on
 };
 
 Exit Applier::apply_lines() {
@@ -94,7 +95,10 @@ bool Applier::apply_line(const LineReader::Line& line) {
   } catch (const JsonError& error) {
     return refuse(line.number, "invalid_line", error.what());
   } catch (const Error& error) {
-    if (!about_the_line(error)) throw;
+    if (!about_the_line(error)) {
+      ends_at_ = line.number;
+      throw;
+    }
     return refuse(line.number, error_name(error.code()), error.what(), exit_for(error));
   }
 }
@@ -152,6 +156,7 @@ void Applier::summarize() {
                                  .number_or_null("last_event", totals.last_event)
                                  .number("repeated", totals.repeated)
                                  .number("refused", refused_)
+                                 .number_or_null("ended_at_line", ends_at_)
                                  .decimal("seconds", seconds)
                                  .finish());
   }
@@ -161,6 +166,7 @@ void Applier::summarize() {
   if (totals.repeated != 0) text += fmt::format(", repeated {} lines", grouped(totals.repeated));
   if (refused_ != 0) text += fmt::format(", refused {} lines", grouped(refused_));
   text += fmt::format(" in {:.3f} s", seconds);
+  if (ends_at_ != 0) text += fmt::format("; ended at line {}", grouped(ends_at_));
   if (args_.ack) return write_message(text);
   context_.out.line(text);
 }

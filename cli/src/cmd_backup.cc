@@ -132,6 +132,7 @@ void print_purged(Context& context, const PurgeReport& report) {
 
 Exit run_backup_create(Context& context, const BackupCreateArgs& args) {
   require_right_key(args);
+  require_outside_of_store(context, args.directory, "the snapshot set");
   const std::optional<Key> key = load_key(args.key_file);
   StepLine line("interrupted; no snapshot was added");
   Db db = open_for(context, args);

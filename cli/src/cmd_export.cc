@@ -127,6 +127,7 @@ Exit run_export(Context& context, const ExportArgs& args) {
     ::close(fd);
     return Exit::Ok;
   }
+  require_outside_of_store(context, args.file, "the export");
   Interruption interruption(-1, [] {});
   ReplacedFile file(args.file);
   write_to(file.fd(), args.file, snapshot, keys, &interruption);

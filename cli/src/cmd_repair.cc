@@ -54,8 +54,10 @@ void print(Context& context, const RepairReport& report) {
   Output& out = context.out;
   for (const std::string& note : report.notes) out.line("note: " + terminal_safe(note));
   if (report.ok()) {
-    out.line(fmt::format("nothing is wrong: the store opens with commit {} and event {}", grouped(report.kept_commit),
-                         grouped(report.kept_event)));
+    out.line(
+        fmt::format("nothing is to be repaired: the store opens with commit {} and event {}; azoth verify "
+                    "looks at all of it",
+                    grouped(report.kept_commit), grouped(report.kept_event)));
     return;
   }
   for (const RepairReport::Damage& damage : report.damage) {

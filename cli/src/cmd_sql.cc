@@ -192,6 +192,18 @@ void print_json(Context& context, SqlResult& result) {
   }
 }
 
+// Whoever has named no projections does not know that it is all of them that are in the way.
+SqlResult run_over(Db& db, const std::vector<std::string>& names, const SqlArgs& args, const std::string& query,
+                   const std::vector<SqlArgument>& arguments, const QueryOptions& options) {
+  try {
+    return db.queries().run(names, query, arguments, options);
+  } catch (const Error& error) {
+    const bool of_others = error.code() == ErrorCode::InvalidArgument || error.corruption();
+    if (!args.projections.empty() || names.size() == 1 || !of_others) throw;
+    throw Error(error.code(), fmt::format("{}; name those that the query is over: -p NAME", error.what()));
+  }
+}
+
 }  // namespace
 
 Exit run_sql(Context& context, const SqlArgs& args) {
@@ -201,7 +213,7 @@ Exit run_sql(Context& context, const SqlArgs& args) {
   std::vector<SqlArgument> arguments;
   for (const std::string& value : args.values) arguments.push_back(argument(value));
   const QueryOptions options{.timeout = std::nullopt};  // who has begun it can end it
-  SqlResult result = db.queries().run(names, query_text(args.query), arguments, options);
+  SqlResult result = run_over(db, names, args, query_text(args.query), arguments, options);
   if (context.json()) {
     print_json(context, result);
   } else if (args.csv) {

@@ -106,6 +106,16 @@ Db open_store(const Context& context) { return open_with(context, Db::open); }
 
 Db open_store_for_reading(const Context& context) { return open_with(context, Db::open_read_only); }
 
+void require_outside_of_store(const Context& context, const std::filesystem::path& path, std::string_view what) {
+  std::error_code error;
+  const auto store = std::filesystem::canonical(context.globals.directory, error);
+  if (error) return;  // there is none, which is said when it is opened
+  const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+  const auto [end, rest] = std::mismatch(store.begin(), store.end(), place.begin(), place.end());
+  if (error || end != store.end()) return;
+  throw UsageError(fmt::format("{} is in the directory of the store; put {} elsewhere", place.string(), what));
+}
+
 std::string argument_bytes(const std::string& text, bool hex, std::string_view what) {
   if (!hex) return text;
   if (std::optional<std::string> bytes = from_hex(text)) return *std::move(bytes);
@@ -147,6 +157,10 @@ Exit run_reported(Context& context, const std::function<Exit(Context&)>& command
   }
   try {
     context.out.flush();  // also what was printed before something failed
+  } catch (const Error& error) {
+    if (exit == Exit::Ok) exit = exit_for(error);
+    report(context, error_name(error.code()),
+           context.done.empty() ? error.what() : context.done + ", but " + error.what());
   } catch (...) {
     Exit failed = report_current_exception(context);
     if (exit == Exit::Ok) exit = failed;

@@ -33,6 +33,7 @@ struct Globals {
 struct Context {
   Globals globals;
   Output& out;
+  std::string done = {};  // what has been done already, if then the output fails
 
   bool json() const { return globals.json; }
 };
@@ -53,6 +54,10 @@ void require_store(const Context& context);
 Db open_store(const Context& context);
 // The same for reading: beside a process that has it open for writing or without one, and changing nothing.
 Db open_store_for_reading(const Context& context);
+
+// Throws UsageError if what a command is about to make lies in the store's own directory, whose files it might replace
+// and with which it would be lost.
+void require_outside_of_store(const Context& context, const std::filesystem::path& path, std::string_view what);
 
 // Bytes given on the command line: the text itself, or with `hex` what it spells. Throws UsageError naming `what`.
 std::string argument_bytes(const std::string& text, bool hex, std::string_view what);

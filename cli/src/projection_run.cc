@@ -18,12 +18,12 @@ namespace {
 // Several projections: what is wrong with one does not stop the others. Remembers the first one's exit code.
 class Failures {
  public:
-  explicit Failures(const Context& context) : context_(context) {}
+  Failures(const Context& context, std::string_view command) : context_(context), command_(command) {}
 
   void add(const std::string& name, const Error& error) {
     std::string message = error.what();
     if (error.code() == ErrorCode::ProjectionFailed) {
-      message += fmt::format(": azoth projection run {} --on-error dead-letter", name);
+      message += fmt::format(": azoth projection {} {} --on-error dead-letter", command_, name);
     }
     JsonObject object;
     object.text("error", error_name(error.code()))
@@ -48,6 +48,7 @@ class Failures {
 
  private:
   const Context& context_;
+  const std::string_view command_;  // of the program, that goes on
   Exit first_ = Exit::Ok;
 };
 
@@ -181,7 +182,7 @@ void say_live(Context& context, const ProjectionChange& change, bool first) {
 Exit follow_projections(Context& context, const ProjectionRunArgs& args) {
   block_signals();
   Changes changes;
-  Failures failures(context);
+  Failures failures(context, "run");
   Db db = open_store_for_reading(context);
   db.projections().listen([&changes](const ProjectionChange& change) { changes.add(change); });
   std::set<std::string> running;
@@ -237,7 +238,7 @@ Exit run_projection_run(Context& context, const ProjectionRunArgs& args) {
   if (args.follow) return follow_projections(context, args);
   Db db = open_store_for_reading(context);
   ignore_changes(db);
-  Failures failures(context);
+  Failures failures(context, "run");
   for (const std::string& name : chosen(context, db, args.names)) {
     failures.guarded(name, [&] {
       take_charge(db, name, args.policy);
@@ -253,7 +254,7 @@ Exit run_projection_run(Context& context, const ProjectionRunArgs& args) {
 Exit run_projection_rebuild(Context& context, const ProjectionRebuildArgs& args) {
   Db db = open_store_for_reading(context);
   ignore_changes(db);
-  Failures failures(context);
+  Failures failures(context, "rebuild");
   failures.guarded(args.name, [&] {
     take_charge(db, args.name, args.policy);
     db.projections().rebuild(args.name);

@@ -298,6 +298,25 @@ TEST_F(Apply, AnEmptyTransactionTakesNoCommit) {
   EXPECT_EQ(status()["last_commit"], 1);
 }
 
+TEST_F(Apply, WhatWasDoneIsSaidWhenOnlyTheAnswerCannotBePrinted) {
+  const auto without_output = [&](const Arguments& command) {
+    return Child(store_.arguments(command), {.closed = {1}}).finish();
+  };
+  const Result appended = without_output({"append", "noted", "{}"});
+  EXPECT_EQ(appended.exit, 1);
+  EXPECT_THAT(appended.err, HasSubstr("event 1 was appended, but writing to standard output"));
+  const Result taken = without_output({"sequence", "next", "invoice"});
+  EXPECT_EQ(taken.exit, 1);
+  EXPECT_THAT(taken.err, HasSubstr("number 0 was taken, but"));
+}
+
+TEST_F(Apply, TheLineIsNamedAtWhichTheStoreCouldNotGoOn) {
+  store_.ok({"seal"});
+  const Result result = store_.run({"--json", "apply", "-"}, "\n{\"put\":{\"k\":\"v\"}}\n");
+  EXPECT_EQ(result.exit, 3);
+  EXPECT_EQ(result.json()["ended_at_line"], 2);
+}
+
 TEST_F(Apply, ASummaryThatCannotBePrintedTakesThePlaceOfNoError) {
   const std::string refused = R"({"require":{"k":"v"}})";
   Result line = Child(store_.arguments({"apply", "-"}), {.closed = {1}}).finish(refused);

@@ -109,6 +109,21 @@ TEST(Export, WhatIsNotTextIsHex) {
   expect_same_after_round_trip(store);
 }
 
+// Its files would be replaced, or it would be lost with what is kept in it.
+TEST(Export, NothingIsPutIntoTheStoresDirectory) {
+  StoreDir store;
+  store.init();
+  for (const char* name : {"identity", "new", "journal/../new"}) {
+    const Result result = store.run({"export", (store.path() / name).string()});
+    EXPECT_EQ(result.exit, 2) << name;
+    EXPECT_THAT(result.err, HasSubstr("is in the directory of the store")) << name;
+  }
+  EXPECT_EQ(store.run({"backup", "create", (store.path() / "set").string()}).exit, 2);
+  EXPECT_FALSE(std::filesystem::exists(store.path() / "set"));
+  store.ok({"verify"});
+  store.ok({"export", store.path().string() + ".jsonl"});
+}
+
 TEST(Export, TheFirstAndTheLastTimesComeBack) {
   StoreDir store;
   store.init();

@@ -168,6 +168,31 @@ TEST_F(ProjectionCommand, OneThatFailsStopsNoOtherAndTheExitCodeSaysSo) {
   EXPECT_EQ(info()["failure"], nullptr);
 }
 
+TEST_F(ProjectionCommand, ARebuildThatFailsNamesTheCommandThatGoesOn) {
+  declare_and_run();
+  append("{}");
+  const Result rebuilt = store_.run({"projection", "rebuild", "accounts"});
+  EXPECT_EQ(rebuilt.exit, 1);
+  EXPECT_THAT(rebuilt.err, HasSubstr("azoth projection rebuild accounts --on-error dead-letter"));
+  store_.ok({"projection", "rebuild", "accounts", "--on-error", "dead-letter"});
+}
+
+TEST_F(ProjectionCommand, TheDocumentsExampleLoadsAndRuns) {
+  const std::string text = read_file(AZOTH_SOURCE_DIR "/docs/cli.md");
+  const std::size_t begin = text.find("    -- azoth:projection accounts");
+  ASSERT_NE(begin, std::string::npos);
+  std::string declaration;
+  for (const std::string& line : split_lines(text.substr(begin, text.find("\n\n", begin) - begin))) {
+    declaration += line.substr(4) + "\n";
+  }
+  declare_and_run();
+  ASSERT_EQ(add(declaration).exit, 0);
+  store_.ok({"append", "withdrawn", R"({"account":"bob","amount":2,"memo":"tea"})"});
+  store_.ok({"projection", "run"});
+  EXPECT_THAT(store_.ok({"sql", "SELECT owner, cents, memo FROM accounts ORDER BY 1", "--csv"}).out,
+              HasSubstr("bob,5,tea"));
+}
+
 TEST_F(ProjectionCommand, FollowEndsWhenAllHaveFailed) {
   append("{}");
   declare();

@@ -25,7 +25,9 @@ class RepairCommand : public testing::Test {
 TEST_F(RepairCommand, SaysThatNothingIsWrong) {
   for (const Arguments& command : {Arguments{"repair"}, Arguments{"repair", "--accept-loss"}}) {
     Result result = store_.ok(command);
-    EXPECT_EQ(result.out, "nothing is wrong: the store opens with commit 2 and event 1\n");
+    EXPECT_EQ(
+        result.out,
+        "nothing is to be repaired: the store opens with commit 2 and event 1; azoth verify looks at all of it\n");
     EXPECT_EQ(result.err, "");
   }
   Json json = store_.ok({"--json", "repair", "--accept-loss"}).json();
@@ -65,7 +67,7 @@ TEST_F(RepairCommand, ExplainsWithExitCode5AndActsWhenTheLossIsAccepted) {
   EXPECT_EQ(store_.ok({"get", "k"}).out, "v\n");
   store_.ok({"put", "k", "w"});
   EXPECT_EQ(store_.ok({"get", "k"}).out, "w\n");
-  EXPECT_THAT(store_.ok({"repair"}).out, HasSubstr("nothing is wrong"));
+  EXPECT_THAT(store_.ok({"repair"}).out, HasSubstr("nothing is to be repaired"));
 }
 
 TEST_F(RepairCommand, SaysWhatItKeptAndLost) {

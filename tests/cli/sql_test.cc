@@ -45,6 +45,21 @@ TEST_F(SqlCommand, NullTextAndBytesAreToldApart) {
             "NULL  'NULL'  x'00ff'  1.0  x\\ny  é  1\n");
 }
 
+TEST_F(SqlCommand, WhoNamesNoProjectionIsToldHow) {
+  declare_and_run();
+  for (int i = 0; i < 11; ++i) {
+    const std::string name = "p" + std::to_string(i);
+    const std::string text =
+        "-- azoth:projection " + name + " version 1\nCREATE TABLE t (x);\n-- azoth:on *\nDELETE FROM t;\n";
+    ASSERT_EQ(add(text, name + ".sql").exit, 0);
+  }
+  store_.ok({"projection", "run"});
+  const Result result = store_.run({"sql", "SELECT * FROM p3.t"});
+  EXPECT_EQ(result.exit, 1);
+  EXPECT_THAT(result.err, HasSubstr("name those that the query is over: -p NAME"));
+  store_.ok({"sql", "-p", "p3", "SELECT * FROM t"});
+}
+
 TEST_F(SqlCommand, AValueInBracketsIsOneValue) {
   for (const std::string value : {"[7]", "[1,2]", "[]", "[a", "[a]\x1f", "[a\x1f"}) {
     EXPECT_EQ(out({"SELECT ? AS v, typeof(?) AS t", value, value, "--csv"}),

@@ -68,7 +68,7 @@ struct Chain {
 struct PurgeReport {
   std::vector<std::uint64_t> removed;  // snapshots, descending
   std::vector<std::uint64_t> remains;  // unfinished ones whose files were removed
-  std::string note = {};               // why less was removed than was asked for; mostly nothing
+  std::string note = {};  // why less was removed than was asked for, or what else was done; mostly nothing
 };
 
 class PendingSnapshot;
