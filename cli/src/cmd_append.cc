@@ -92,7 +92,7 @@ Exit run_append(Context& context, const AppendArgs& args) {
   Outcome<Ticket> outcome = db.submit(std::move(set), conditions, {.command = command_of(args.command, fingerprint)});
   if (!outcome) return report_rejection(context, outcome.rejection());
   const CommitInfo& commit = outcome->wait();
-  context.done = fmt::format("event {} was appended", commit.last_event);
+  context.done = fmt::format("event {} was appended and is not to be sent again", commit.last_event);
   print(context, args, commit);
   db.close();
   return Exit::Ok;

@@ -20,8 +20,8 @@ Exit run_sequence_next(Context& context, const SequenceNextArgs& args) {
   Db db = open_store(context);
   std::uint64_t first = db.next_sequence(args.name, args.count);
   std::uint64_t last = first + args.count - 1;
-  context.done = args.count == 1 ? fmt::format("number {} was taken", first)
-                                 : fmt::format("numbers {} to {} were taken", first, last);
+  context.done = args.count == 1 ? fmt::format("number {} was taken and is not given out again", first)
+                                 : fmt::format("numbers {} to {} were taken and are not given out again", first, last);
   if (context.json()) {
     context.out.json(JsonObject()
                          .bytes("sequence", args.name)

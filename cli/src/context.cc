@@ -95,7 +95,8 @@ Db open_with(const Context& context, Open open) {
   try {
     return open(context.globals.directory, context.globals.options);
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::NotFound) require_store(context);
+    const bool has_lost_something = std::filesystem::exists(context.globals.directory / "journal");
+    if (error.code() == ErrorCode::NotFound && !has_lost_something) require_store(context);
     throw;
   }
 }

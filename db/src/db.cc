@@ -71,7 +71,7 @@ VerifyReport Db::verify(const Progress& progress) {
   if (!report.pages_whole) return report;
   const std::unique_ptr<EventSource> source = store_->event_source();
   for (const ProjectionInfo& info : inspect_projections(directory_, *source)) {
-    if (info.problem && !info.unbelievable) {
+    if (info.problem && !info.unbelievable) {  // not all of it could be looked at
       report.notes.push_back("projection " + info.name + ": " + *info.problem);
       continue;
     }

@@ -304,10 +304,11 @@ TEST_F(Apply, WhatWasDoneIsSaidWhenOnlyTheAnswerCannotBePrinted) {
   };
   const Result appended = without_output({"append", "noted", "{}"});
   EXPECT_EQ(appended.exit, 1);
-  EXPECT_THAT(appended.err, HasSubstr("event 1 was appended, but writing to standard output"));
+  EXPECT_THAT(appended.err,
+              HasSubstr("event 1 was appended and is not to be sent again, but writing to standard output"));
   const Result taken = without_output({"sequence", "next", "invoice"});
   EXPECT_EQ(taken.exit, 1);
-  EXPECT_THAT(taken.err, HasSubstr("number 0 was taken, but"));
+  EXPECT_THAT(taken.err, HasSubstr("number 0 was taken and is not given out again, but"));
 }
 
 TEST_F(Apply, TheLineIsNamedAtWhichTheStoreCouldNotGoOn) {
