@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "group_commit_support.h"
+#include "support/child_process.h"
+#include "support/temp_dir.h"
 
 namespace azoth {
 namespace {
@@ -68,13 +70,21 @@ TEST_F(GroupCommitTest, AFailedStoreRefusesWritesAndGoesOnReading) {
   EXPECT_EQ(test::code_of([&] { return store_->close(), 0; }), ErrorCode::StoreFailed);
 }
 
-TEST_F(GroupCommitTest, AStoreWhoseWriteHasFailedRefusesWrites) {
-  {
-    fault::Armed write("journal.write", {.fail_with = ENOSPC});
-    Ticket lost = submit(*store_, set_of("a"), kDurable);
-    EXPECT_TRUE(fails_with_unknown_outcome([&] { return lost.wait(); }));
-  }
-  EXPECT_TRUE(is_refused_for_good([&] { return submit(*store_, set_of("b"), kApplied); }));
+// In a process of its own, where it is never closed: one that forgot the failure would wait for ever for what was lost.
+TEST(GroupCommitProcess, AStoreWhoseWriteHasFailedRefusesWrites) {
+  const test::TempDir directory;
+  test::ChildProcess child([&] {
+    Store::create(directory.path() / "store", test::tiny_options());
+    Store& store = *Store::open(directory.path() / "store", test::tiny_options()).release();
+    {
+      fault::Armed write("journal.write", {.fail_with = ENOSPC});
+      Ticket lost = submit(store, set_of("a"), kDurable);
+      EXPECT_TRUE(fails_with_unknown_outcome([&] { return lost.wait(); }));
+    }
+    EXPECT_TRUE(is_refused_for_good([&] { return submit(store, set_of("b"), kApplied); }));
+  });
+  child.wait();
+  EXPECT_TRUE(child.succeeded());
 }
 
 TEST_F(GroupCommitTest, AFailedSyncIsNeverRetried) {
