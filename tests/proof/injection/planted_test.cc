@@ -48,7 +48,14 @@ TEST_F(Planted, AShortWriteThatIsTakenForWholeIsFound) {
   EXPECT_NE(found("commits", plan), "");
 }
 
-TEST_F(Planted, ARenameThatWasNotDoneIsFound) { EXPECT_NE(found("backup", with(kRename, Plant::SwallowRename)), ""); }
+// What a lost rename breaks depends on what the store's threads do beside it.
+TEST_F(Planted, ARenameThatWasNotDoneIsFound) {
+  std::string problem;
+  for (int attempt = 0; attempt < 6 && problem.empty(); ++attempt) {
+    problem = found("backup", with(kRename, Plant::SwallowRename));
+  }
+  EXPECT_NE(problem, "");
+}
 
 TEST_F(Planted, ACrashIsFound) {
   EXPECT_NE(found("create", with(kWrite, Plant::Crash)).find("dies of signal 6"), std::string::npos);
