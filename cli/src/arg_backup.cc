@@ -148,8 +148,8 @@ the store knows no such set.)",
 void add_set_commands(CLI::App& family, Run& selected) {
   add_command<BackupListArgs>(family, selected, "list", "List the snapshots of a set, and what can be restored",
                               "Examples:\n  azoth backup list /backups/ledger\n  azoth --json backup list "
-                              "/backups/ledger | jq '.ordinal // empty'\n\nReads the manifests only: azoth backup verify reads "
-                              "all. Exit 0 also if there are broken snapshots.",
+                              "/backups/ledger | jq '.ordinal // empty'\n\nReads the manifests only: azoth backup "
+                              "verify reads all. Exit 0 also if there are broken snapshots.",
                               run_backup_list, declare_list);
   add_command<BackupVerifyArgs>(family, selected, "verify", "Prove that a snapshot set restores",
                                 R"(Examples:

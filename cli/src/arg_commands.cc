@@ -204,8 +204,8 @@ it open.)",
 For a store that cannot be opened (exit 5). Without --accept-loss nothing is changed: what is damaged, what can be kept
 and what would be lost is printed. Copy the directory before you accept a loss; restoring a backup may lose less.
 
-Exit codes: 0 nothing is to be repaired, or the store was repaired; 3 another process holds the store; 5 something is wrong and
-was not repaired.)",
+Exit codes: 0 nothing is to be repaired, or the store was repaired; 3 another process holds the store; 5 something is
+wrong and was not repaired.)",
                           run_repair, declare_repair);
   add_command<AppendArgs>(app, selected, "append", "Append an event and print its id",
                           R"(Examples:
@@ -261,7 +261,8 @@ void add_reading_commands(CLI::App& app, Run& selected) {
                           "Example:\n  azoth digest\n\nStores with equal content have equal digests.", run_digest,
                           declare_none);
   add_command<ExportArgs>(app, selected, "export", "Write everything as lines that apply reads back",
-                          "Examples:\n  azoth export ledger.jsonl\n  azoth --db copy init && azoth export | azoth --db copy apply -",
+                          "Examples:\n  azoth export ledger.jsonl\n  azoth --db copy init && azoth export | azoth --db "
+                          "copy apply -",
                           run_export, declare_export);
 }
 

@@ -413,26 +413,26 @@ TEST(Journal, ASegmentThatCannotBeUsedAgainIsNoTroubleForWhoeverWaitsForASpare) 
   EXPECT_TRUE(journal.take_spare());
 }
 
-TEST(Journal, ThatItsDirectoryIsGoneIsAnErrorOfTheDiskForWhoeverWaitsForASpare) {
+// What whoever waits for a spare is told when that is what fails.
+ErrorCode code_of_waiting(Kind kind, ErrorCode failing) {
   SimDisk disk;
   auto driver = drive_new_store(disk);
   driver->settle();
   Watch watch(disk);
-  watch.fail(Kind::Create, ErrorCode::NotFound);
-  ASSERT_TRUE(driver->journal().take_spare());
-  EXPECT_EQ(code_of([&] { driver->journal().wait_for_spare(kNoDeadline); }), ErrorCode::Io);
+  watch.fail(kind, failing);
+  Journal& journal = driver->journal();
+  EXPECT_TRUE(journal.take_spare());
+  const ErrorCode code = code_of([&] { journal.wait_for_spare(kNoDeadline); });
+  EXPECT_FALSE(journal.take_spare());
+  return code;
 }
 
 TEST(Journal, AFailedDirectorySyncMakesNoSpare) {
-  SimDisk disk;
-  auto driver = drive_new_store(disk);
-  Journal& journal = driver->journal();
-  driver->settle();
-  Watch watch(disk);
-  watch.fail(Kind::SyncDirectory, ErrorCode::Io);
-  ASSERT_TRUE(journal.take_spare());
-  EXPECT_EQ(code_of([&] { journal.wait_for_spare(kNoDeadline); }), ErrorCode::Io);
-  EXPECT_FALSE(journal.take_spare());
+  EXPECT_EQ(code_of_waiting(Kind::SyncDirectory, ErrorCode::Io), ErrorCode::Io);
+}
+
+TEST(Journal, ThatItsDirectoryIsGoneIsAnErrorOfTheDiskForWhoeverWaitsForASpare) {
+  EXPECT_EQ(code_of_waiting(Kind::Create, ErrorCode::NotFound), ErrorCode::Io);
 }
 
 TEST(Journal, WaitingForASpareEndsAtTheDeadline) {

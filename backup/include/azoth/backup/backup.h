@@ -51,8 +51,9 @@ struct BackupOptions {
   SealMode seal = SealMode::None;
   bool projections = true;    // the tables of projections, too; without them a restore builds them from the events
   int compression_level = 3;  // of zstd, 1..19; 0: none
-  std::uint32_t shards = 4;   // of a full, for state and events each, at most kMaxShards; fewer of a small store. Part
-                             // of what makes the same content the same bytes
+  // Of a full, for state and events each, at most kMaxShards; fewer of a small store. Part of what makes the same
+  // content the same bytes.
+  std::uint32_t shards = 4;
   unsigned threads = 2;
   const Key* key = nullptr;  // encrypts a set that is made by this, opens an encrypted one
   // How much of the journal the store may keep for the next diff, beyond what it needs itself.

@@ -124,14 +124,13 @@ class SnapshotSet {
   std::unique_ptr<BlockFileReader> read(const Manifest& manifest, const ManifestFile& file,
                                         Reads reads = Reads::Hashed) const;
 
-  // Of each history in the set, keeps the newest `keep_fulls` whole full snapshots that all of the history behind their
-  // end goes on from, and everything above the oldest of them; the rest is removed, and the remains of unfinished
-  // snapshots. Before that the newest full is verified, unless
-  // this object has published it; when one is damaged, no published snapshot is removed, and of a history that has not
-  // so many none is. A timeline is a history of its own unless another one goes on from it with all that the set has of
-  // it: stores that share a set, because one was restored out of it, take nothing from each other. Below a
-  // manifest that is not damaged, but cannot be read here and now (a permission, an error of the disk, a later format),
-  // nothing is removed: it may need it.
+  // Of each history in the set, keeps the newest `keep_fulls` whole full snapshots that all of the history behind
+  // their end goes on from, and everything above the oldest of them; the rest is removed, and the remains of
+  // unfinished snapshots. Before that the newest full is verified, unless this object has published it; when one is
+  // damaged, no published snapshot is removed, and of a history that has not so many none is. A timeline is a history
+  // of its own unless another one goes on from it with all that the set has of it: stores that share a set, because
+  // one was restored out of it, take nothing from each other. Below a manifest that is not damaged, but cannot be
+  // read here and now (a permission, an error of the disk, a later format), nothing is removed: it may need it.
   PurgeReport purge(std::size_t keep_fulls);
 
   // Removes the remains of unfinished snapshots, if asked also broken ones, but for those that merely cannot be read
@@ -160,8 +159,8 @@ class PendingSnapshot {
   void close_file(std::unique_ptr<BlockFileWriter> writer);  // finishes it, which syncs it
 
   // Reads all files back, syncs the directory, and puts the manifest in its place: from then on the snapshot exists.
-  // When it throws, it does not, unless the error's outcome_unknown() says that only the last sync failed: then list()
-  // tells. A diff's base must be whole and end where the diff begins.
+  // When it throws, it does not, unless the error's outcome_unknown() says that only what comes behind that failed:
+  // then list() tells. A diff's base must be whole and end where the diff begins.
   SnapshotInfo publish(const Manifest& facts);
 
   // Removes the files. What cannot be removed stays as remains.

@@ -20,7 +20,7 @@ inline constexpr std::size_t kDefaultMaxValueBytes = std::size_t{16} << 20;
 inline constexpr std::size_t kDefaultMaxEventBytes = std::size_t{4} << 20;  // type, tags, metadata and payload
 inline constexpr std::size_t kDefaultMaxTransactionBytes = std::size_t{64} << 20;
 
-// What the first two may be raised to: a snapshot's record, which is a little more, has at most 512 MiB.
+// What values and events may be raised to: a snapshot's record, which is a little more, has at most 512 MiB.
 inline constexpr std::size_t kMaxRaisedBytes = std::size_t{511} << 20;
 
 inline constexpr std::size_t kMinSegmentBytes = std::size_t{64} << 10;
