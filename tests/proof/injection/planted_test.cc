@@ -48,7 +48,8 @@ TEST_F(Planted, AShortWriteThatIsTakenForWholeIsFound) {
   EXPECT_NE(found("commits", plan), "");
 }
 
-// What a lost rename breaks depends on what the store's threads do beside it.
+// The loss of one of them shows, of a dozen. Which number that one has depends on the order of threads, so that it is
+// passed over when two runs differ in it.
 TEST_F(Planted, ARenameThatWasNotDoneIsFound) {
   std::string problem;
   for (int attempt = 0; attempt < 6 && problem.empty(); ++attempt) {
