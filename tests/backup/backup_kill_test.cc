@@ -81,7 +81,9 @@ class BackupKill : public BackupTest {
                        const std::function<void(const std::string&)>& check) {
     prepare();
     int kills = 0;
+    std::string seen;
     for (const std::string& point : points_of(work)) {
+      seen += " " + point + " from " + std::to_string(kills);
       for (int skip = 0;; skip += skip < kEachHit ? 1 : 5) {
         prepare();
         if (!killed_at(point, skip, work)) break;
@@ -92,7 +94,7 @@ class BackupKill : public BackupTest {
         if (HasFailure()) return;
       }
     }
-    EXPECT_GE(kills, 8);
+    EXPECT_GE(kills, 8) << seen;
   }
 
   // What must hold after any death: the store takes writes, each published snapshot restores, what is left of another
@@ -206,7 +208,10 @@ TEST_F(BackupKill, APurge) {
     incremental();
     close();
   };
-  const auto work = [&] { SnapshotSet::open(set_path(), {}).purge(1); };
+  const auto work = [&] {
+    const PurgeReport report = SnapshotSet::open(set_path(), {}).purge(1);
+    EXPECT_THAT(report.removed, testing::ElementsAre(2, 1)) << report.note;
+  };
   kill_everywhere(prepare, work, [&](const std::string& trace) {
     const std::vector<std::uint64_t> whole = ordinals_of(list());
     EXPECT_TRUE(std::includes(whole.begin(), whole.end(), kKept.begin(), kKept.end()));
