@@ -13,14 +13,12 @@
 #include <cstdlib>
 #include <iostream>
 #include <iterator>
-#include <random>
 #include <sstream>
 #include <string>
 #include <thread>
 
 #include "explorer.h"
 #include "power_cuts.h"
-#include "support/proof.h"
 #include "support/seed.h"
 #include "support/temp_dir.h"
 #include "workload.h"
@@ -29,7 +27,6 @@ namespace azoth::proof {
 namespace {
 
 constexpr std::uint64_t kStates = 500'000;
-constexpr std::uint64_t kSampledStates = 100'000;
 
 std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
   const char* text = std::getenv(variable);
@@ -38,14 +35,7 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
 
 std::uint64_t states_to_try() {
   std::uint64_t factor = number_from("AZOTH_TEST_LONG", 0);
-  const std::uint64_t usual = test::whole_proof() ? kStates : kSampledStates;
-  return number_from("AZOTH_PROOF_STATES", usual) * (factor == 0 ? 1 : factor == 1 ? 50 : factor);
-}
-
-std::vector<std::string> some_of(const std::vector<std::string>& names, std::uint64_t seed) {
-  std::vector<std::string> some;
-  std::sample(names.begin(), names.end(), std::back_inserter(some), 6, std::mt19937_64(seed));
-  return some;
+  return number_from("AZOTH_PROOF_STATES", kStates) * (factor == 0 ? 1 : factor == 1 ? 50 : factor);
 }
 
 // NOLINTNEXTLINE: the tests are known by these names
@@ -53,7 +43,7 @@ TEST(proof, power_cuts) {
   Campaign campaign;
   campaign.seed = test::test_seed();
   campaign.states = states_to_try();
-  campaign.workloads = test::whole_proof() ? Workload::scripted() : some_of(Workload::scripted(), campaign.seed);
+  campaign.workloads = Workload::scripted();
   const char* keep = std::getenv("AZOTH_PROOF_KEEP");
   campaign.keep = keep != nullptr ? keep : std::filesystem::temp_directory_path() / "azoth-power-cuts";
   if (const char* given = std::getenv("AZOTH_PROOF_WORKLOADS")) {
