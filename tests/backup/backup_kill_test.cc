@@ -40,11 +40,15 @@ class BackupKill : public BackupTest {
     use(projector);
   }
 
-  // The points that this work reaches, in a child: its store is open there, and is not closed.
-  std::vector<std::string> points_of(const std::function<void()>& work) {
+  // What a child has open while it works. A store counts with its threads: what they do to files while the work goes on
+  // are points too, which another run need not have.
+  enum class Beside { TheOpenStore, Nothing };
+
+  // The points that this work reaches, in a child: its store, if it is open there, is not closed.
+  std::vector<std::string> points_of(const std::function<void()>& work, Beside beside) {
     azoth::test::Pipe pipe;
     ChildProcess child([&] {
-      open();
+      if (beside == Beside::TheOpenStore) open();
       fault::record(true);
       work();
       fault::record(false);
@@ -64,9 +68,10 @@ class BackupKill : public BackupTest {
   }
 
   // True if the child was killed there, false if it did not get so far.
-  bool killed_at(const std::string& point, int skip, const std::function<void()>& work) {
+  bool killed_at(const std::string& point, int skip, const std::function<void()>& work,
+                 Beside beside = Beside::TheOpenStore) {
     ChildProcess child([&] {
-      open();
+      if (beside == Beside::TheOpenStore) open();
       fault::arm(point, {.kill = true, .skip = skip});
       work();
       _exit(0);
@@ -78,15 +83,15 @@ class BackupKill : public BackupTest {
 
   // `prepare` before each attempt, `check` after each kill. A point that is hit very often is killed at fewer of them.
   void kill_everywhere(const std::function<void()>& prepare, const std::function<void()>& work,
-                       const std::function<void(const std::string&)>& check) {
+                       const std::function<void(const std::string&)>& check, Beside beside = Beside::TheOpenStore) {
     prepare();
     int kills = 0;
     std::string seen;
-    for (const std::string& point : points_of(work)) {
+    for (const std::string& point : points_of(work, beside)) {
       seen += " " + point + " from " + std::to_string(kills);
       for (int skip = 0;; skip += skip < kEachHit ? 1 : 5) {
         prepare();
-        if (!killed_at(point, skip, work)) break;
+        if (!killed_at(point, skip, work, beside)) break;
         ++kills;
         const std::string trace = "killed at " + point + ", hit " + std::to_string(skip + 1);
         SCOPED_TRACE(trace);
@@ -212,12 +217,13 @@ TEST_F(BackupKill, APurge) {
     const PurgeReport report = SnapshotSet::open(set_path(), {}).purge(1);
     EXPECT_THAT(report.removed, testing::ElementsAre(2, 1)) << report.note;
   };
-  kill_everywhere(prepare, work, [&](const std::string& trace) {
+  const auto check = [&](const std::string& trace) {
     const std::vector<std::uint64_t> whole = ordinals_of(list());
     EXPECT_TRUE(std::includes(whole.begin(), whole.end(), kKept.begin(), kKept.end()));
     check_store_and_set(trace);
     EXPECT_THAT(SnapshotSet::open(set_path(), {}).purge(1).remains, IsEmpty());
-  });
+  };
+  kill_everywhere(prepare, work, check, Beside::Nothing);
 }
 
 TEST_F(BackupKill, ARestoreLeavesNoTargetOrTheWholeStoreAndTheNextOneRemovesWhatIsLeft) {

@@ -81,8 +81,8 @@ int wait_for(pid_t child) {
 }
 
 // A store is opened and closed thousands of times: what it frees is best kept. But LMDB's list of dirty pages, two
-// mebibytes that must be zero and are hardly used, is cheaper from the system, which has zeros, than from the heap; so the
-// heap's free end stays smaller than that.
+// mebibytes that must be zero and are hardly used, is cheaper from the system, which has zeros, than from the heap; so
+// the heap's free end stays smaller than that.
 void keep_memory() {
   mallopt(M_MMAP_THRESHOLD, 3 << 19);
   mallopt(M_TRIM_THRESHOLD, 1 << 20);

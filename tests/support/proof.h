@@ -1,4 +1,4 @@
-// How much of the reliability suite a run tries. With the other tests it is a sample of each proof, so that none can break
+// How much of a proof but that of power cuts a run tries. With the other tests it is a sample, so that none can break
 // unseen; the whole, of which the documents give figures, with AZOTH_TEST_PROOF=1 (scripts/test --proof, scripts/soak);
 // many times as much with AZOTH_TEST_LONG=1.
 #pragma once
