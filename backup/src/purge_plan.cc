@@ -66,7 +66,8 @@ std::vector<History> histories_of(const std::vector<SnapshotInfo>& snapshots, st
            });
   };
   std::vector<History> own;
-  for (const auto& [name, history] : all) {
+  for (const auto& each : all) {
+    const History& history = each.second;
     const bool is_part =
         std::any_of(all.begin(), all.end(), [&](const auto& other) { return goes_on_from(other.second, history); });
     if (!is_part) own.push_back(history);
