@@ -109,12 +109,14 @@ void Sequencer::check(const WriteSet& set, Gate::Writer writer) const {
 // own operations, which are not counted among the puts.
 void Sequencer::check_space(const WriteSet& set) const {
   if (lmdb_map_ == 0 || (set.puts() == 0 && set.events() == 0)) return;
-  std::uint64_t limit = soft_limit(lmdb_map_);
-  std::uint64_t needed = lmdb_used_ + 2 * (admission_.live_bytes() + set.bytes());
-  if (needed <= limit) return;
-  throw Error(ErrorCode::NoSpace, "the map is nearly full: " + std::to_string(lmdb_used_) + " of " +
-                                      std::to_string(lmdb_map_) +
-                                      " bytes are used. Delete keys, or open the store with a larger map");
+  const std::uint64_t limit = soft_limit(lmdb_map_);
+  const std::uint64_t needed = 2 * (admission_.live_bytes() + set.bytes());
+  if (lmdb_used_ + needed <= limit) return;
+  throw Error(ErrorCode::NoSpace, "the map has too little room: of " + std::to_string(lmdb_map_) + " bytes " +
+                                      std::to_string(lmdb_used_) + " are used, " + std::to_string(lmdb_map_ - limit) +
+                                      " are kept free, and this transaction with those that are on their way there "
+                                      "may need " +
+                                      std::to_string(needed) + ". Delete keys, or open the store with a larger map");
 }
 
 // Room for one more record: in the open batch, or in a new one behind it, or in a new segment.
