@@ -67,7 +67,11 @@ class Crew {
     start_.count_down();
   }
   void measure() { measuring_.store(true); }
-  void stop() { stopped_.store(true); }
+  // What is on its way is no longer counted.
+  void stop() {
+    measuring_.store(false);
+    stopped_.store(true);
+  }
 
   // Throws what a thread threw.
   void join() {

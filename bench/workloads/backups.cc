@@ -1,9 +1,11 @@
-// Backups beside copying a file of as many bytes: full, incremental, restored; beside writers; and what memory they take.
+// Backups beside copying a file of as many bytes: full, incremental, restored; beside writers; and what memory they
+// take.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <thread>
 #include <utility>
@@ -11,8 +13,10 @@
 #include "azoth/core/error.h"
 #include "azoth/core/file.h"
 #include "azoth/db.h"
+#include "beside.h"
 #include "child.h"
 #include "content.h"
+#include "contest.h"
 #include "fill.h"
 #include "process.h"
 #include "workload.h"
@@ -37,11 +41,6 @@ double seconds_of(const std::function<void()>& work) {
   const auto from = Clock::now();
   work();
   return std::chrono::duration<double>(Clock::now() - from).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 // How many keys with an event each make about so many bytes of a snapshot.
@@ -119,13 +118,14 @@ std::vector<Figure> speed(const Settings& settings, Scratch& scratch, const Prog
   std::filesystem::remove_all(store);
   const std::string name = "backup";
   return {{name, "full snapshot", mib, "MiB"},
-          {name, "full, not compressed", mib / median(full), "MiB/s"},
-          {name, "copying the same bytes, synced", mib / median(copy), "MiB/s"},
-          {name, "restore", mib / median(restored), "MiB/s"},
-          {name, "full / copy", median(copy) / median(full), "x", {}, kLeastOfCopy},
-          {name, "restore / copy", median(copy) / median(restored), "x", {}, kLeastOfCopyRestored},
-          {name, "incremental after 1 % changed, of a full: bytes", median(of_bytes), "x", kMostOfFull},
-          {name, "incremental after 1 % changed, of a full: time", median(incremental) / median(full), "x", kMostOfFull}};
+          {name, "full, not compressed", mib / median_of(full), "MiB/s"},
+          {name, "copying the same bytes, synced", mib / median_of(copy), "MiB/s"},
+          {name, "restore", mib / median_of(restored), "MiB/s"},
+          {name, "full / copy", median_of(copy) / median_of(full), "x", {}, kLeastOfCopy},
+          {name, "restore / copy", median_of(copy) / median_of(restored), "x", {}, kLeastOfCopyRestored},
+          {name, "incremental after 1 % changed, of a full: bytes", median_of(of_bytes), "x", kMostOfFull},
+          {name, "incremental after 1 % changed, of a full: time", median_of(incremental) / median_of(full), "x",
+           kMostOfFull}};
 }
 
 // --- Beside writers
@@ -133,41 +133,42 @@ std::vector<Figure> speed(const Settings& settings, Scratch& scratch, const Prog
 // Threads that commit at a steady rate together, each commit durable, as well as they can.
 class SteadyWriters {
  public:
-  SteadyWriters(Db& db, double rate, unsigned threads, const Settings& settings) {
+  SteadyWriters(Db& db, double rate, unsigned threads, const Settings& settings)
+      : db_(db), settings_(settings), interval_(threads / rate) {
     for (unsigned i = 0; i < threads; ++i) {
-      threads_.emplace_back([&db, this, i, settings, interval = std::chrono::duration<double>(threads / rate)] {
-        Name key(kKeyPrefix);
-        auto next = Clock::now();
-        for (std::uint64_t n = 0; !stopped_.load(); ++n) {
-          WriteSet set;
-          const std::string value(some_bytes(mix(n * 64 + i), settings.value_size));
-          set.put(key.of(mix(n * 64 + i) % settings.keys), value);
-          set.append({.type = kEventType, .tags = {}, .payload = value});
-          db.submit(std::move(set)).value().wait();
-          commits_.fetch_add(1);
-          next += std::chrono::duration_cast<Clock::duration>(interval);
-          if (next > Clock::now()) {
-            std::this_thread::sleep_until(next);
-          } else {
-            next = Clock::now();  // what was not managed is not made up for
-          }
-        }
-      });
+      threads_.emplace_back([this, i](const std::atomic<bool>& stopped) { run(i, stopped); });
     }
   }
-  ~SteadyWriters() {
-    stopped_.store(true);
-    for (std::thread& thread : threads_) thread.join();
-  }
-  SteadyWriters(const SteadyWriters&) = delete;
-  SteadyWriters& operator=(const SteadyWriters&) = delete;
 
   std::uint64_t commits() const { return commits_.load(); }
+  // Throws what a writer has thrown.
+  void stop() {
+    for (Beside& thread : threads_) thread.stop();
+  }
 
  private:
-  std::atomic<bool> stopped_{false};
+  void run(unsigned index, const std::atomic<bool>& stopped) {
+    Name key(kKeyPrefix);
+    auto next = Clock::now();
+    for (std::uint64_t n = 0; !stopped.load(); ++n) {
+      WriteSet set;
+      const std::uint64_t number = mix(n * 64 + index);
+      const std::string value(some_bytes(number, settings_.value_size));
+      set.put(key.of(number % settings_.keys), value);
+      set.append({.type = kEventType, .tags = {}, .payload = value});
+      db_.submit(std::move(set)).value().wait();
+      commits_.fetch_add(1);
+      // What was not managed is not made up for.
+      next = std::max(next + std::chrono::duration_cast<Clock::duration>(interval_), Clock::now());
+      std::this_thread::sleep_until(next);
+    }
+  }
+
+  Db& db_;
+  const Settings settings_;
+  const std::chrono::duration<double> interval_;
   std::atomic<std::uint64_t> commits_{0};
-  std::vector<std::thread> threads_;
+  std::deque<Beside> threads_;  // last: they use the others
 };
 
 // Commits a second while `work` runs.
@@ -190,21 +191,24 @@ std::vector<Figure> beside_writers(const Settings& settings, Scratch& scratch, c
   all_keys.keys = pairs;
   std::vector<double> alone;
   std::vector<double> beside;
+  std::vector<double> ratios;
   {
     SteadyWriters writers(db, kRate, kThreads, all_keys);
     const auto pause = [&] { std::this_thread::sleep_for(std::chrono::duration<double>(settings.seconds)); };
-    for (unsigned round = 0; round < (settings.quick ? 2 : settings.rounds); ++round) {
+    for (unsigned round = 0; round < (settings.quick ? 3 : settings.rounds); ++round) {
       progress(fmt::format("backup-beside-writers: round {}", round + 1));
       alone.push_back(rate_during(writers, pause));
       beside.push_back(rate_during(writers, [&] { db.backup(place / "set", {.threads = 1}); }));
+      ratios.push_back(beside.back() / alone.back());
       std::filesystem::remove_all(place / "set");
     }
+    writers.stop();
   }
   db.close();
   const std::string name = "backup-beside-writers";
-  return {{name, "durable commits a second, alone", median(alone), "commits/s"},
-          {name, "durable commits a second, during a full", median(beside), "commits/s"},
-          {name, "during a full / alone", median(beside) / median(alone), "x", {}, kLeastOfWriters}};
+  return {{name, "durable commits a second, alone", median_of(alone), "commits/s"},
+          {name, "durable commits a second, during a full", median_of(beside), "commits/s"},
+          {name, "during a full / alone", median_of(ratios), "x", {}, kLeastOfWriters}};
 }
 
 // --- Memory
@@ -222,7 +226,8 @@ std::vector<Figure> memory(const Settings& settings, Scratch& scratch, const Pro
       db.close();
     }
     for (const char* what : {"full", "restore"}) {
-      Child child({"backup", what, (place / "store").native(), (place / "set").native(), (place / "restored").native()});
+      Child child(
+          {"backup", what, (place / "store").native(), (place / "set").native(), (place / "restored").native()});
       figures.push_back({"backup-memory", fmt::format("most during a {} of {} MiB", what, size >> 20),
                          std::stod(child.hear()) / kMiB, "MiB", kMostMemoryMib});
     }
@@ -247,7 +252,8 @@ void backup_child(const std::vector<std::string>& arguments) {
 
 void add_backup_workloads(std::vector<Workload>& all) {
   all.push_back({"backup", "a full and an incremental backup and a restore, beside copying the bytes", {}, speed});
-  all.push_back({"backup-beside-writers", "a full backup while 5,000 durable commits a second go on", {}, beside_writers});
+  all.push_back(
+      {"backup-beside-writers", "a full backup while 5,000 durable commits a second go on", {}, beside_writers});
   all.push_back({"backup-memory", "anonymous memory during a full backup and a restore", {}, memory});
 }
 

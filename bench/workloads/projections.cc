@@ -6,12 +6,15 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "azoth/db.h"
 #include "bare_sqlite.h"
+#include "beside.h"
 #include "content.h"
 #include "histogram.h"
 #include "sync_counter.h"
@@ -51,6 +54,9 @@ struct Deposit {
   std::string memo;
 };
 
+// What a C++ handler writes, which has no more than the payload to take it from; its reference does the same.
+constexpr std::string_view kMemo = "memo";
+
 // A log of deposits. For C++ handlers the payload is the account's name, for declared ones JSON.
 Db make_log(const std::filesystem::path& directory, std::uint64_t events, bool json) {
   Db db = Db::create(directory);
@@ -69,7 +75,7 @@ Db make_log(const std::filesystem::path& directory, std::uint64_t events, bool j
 Projection handled(const std::string& name) {
   Projection projection(name, 1);
   projection.schema(kSchema).on("deposited", [](const EventView& event, Sql& sql) {
-    sql.run(kUpsert, event.payload(), static_cast<std::int64_t>(event.id() % 1000), "memo");
+    sql.run(kUpsert, event.payload(), static_cast<std::int64_t>(event.id() % 1000), kMemo);
   });
   return projection;
 }
@@ -100,7 +106,8 @@ Sample project(Db& db, std::uint64_t events, bool json, unsigned round) {
   return sample;
 }
 
-Sample bare_loop(const std::filesystem::path& directory, const std::vector<Deposit>& deposits, unsigned round) {
+Sample bare_loop(const std::filesystem::path& directory, const std::vector<Deposit>& deposits, bool json,
+                 unsigned round) {
   BareSqlite database(directory / fmt::format("round{}.db", round), BareSqlite::Synchronous::Normal);
   database.run(kSchema);
   BareStatement upsert(database, kUpsert);
@@ -109,7 +116,8 @@ Sample bare_loop(const std::filesystem::path& directory, const std::vector<Depos
       database.run("BEGIN IMMEDIATE");
       for (std::size_t i = begin; i < std::min<std::size_t>(deposits.size(), begin + kBatch); ++i) {
         const Deposit& deposit = deposits[i];
-        upsert.bind_text(1, deposit.owner).bind(2, deposit.amount).bind_text(3, deposit.memo).step();
+        const std::string_view memo = json ? std::string_view(deposit.memo) : kMemo;
+        upsert.bind_text(1, deposit.owner).bind(2, deposit.amount).bind_text(3, memo).step();
       }
       database.run("COMMIT");
     }
@@ -131,7 +139,7 @@ Contest contest(const char* name, const Settings& settings, Scratch& scratch, bo
     std::filesystem::remove_all(store);
   };
   Contestant reference{.system = "sqlite loop", .durability = "process death", .play = [=](unsigned round) {
-                         return bare_loop(bare, *deposits, round);
+                         return bare_loop(bare, *deposits, json, round);
                        }};
   reference.open = [=] {
     for (std::uint64_t i = 0; i < events; ++i) deposits->emplace_back(i);
@@ -151,20 +159,21 @@ std::vector<Figure> lag(const Settings& settings, Scratch& scratch, const Progre
   db.projections().catch_up("live");
   db.projections().follow("live");
   progress("projection-lag: 5,000 commits a second");
-  std::atomic<bool> done{false};
   std::atomic<Clock::rep> durable_at{0};  // of the event that is written to `newest` next
   std::atomic<EventId> newest{kBatch};
   Histogram lags;
-  std::thread watch([&] {
+  Beside watch([&](const std::atomic<bool>& stopped) {
     EventId seen = kBatch;
-    while (!done.load()) {
+    while (!stopped.load()) {
       EventId event = newest.load();
       if (event == seen) {
         std::this_thread::sleep_for(std::chrono::microseconds(200));
         continue;
       }
       Clock::time_point since{Clock::duration(durable_at.load())};
-      if (!db.projections().wait_until("live", event, std::chrono::minutes(1))) break;
+      if (!db.projections().wait_until("live", event, std::chrono::minutes(1))) {
+        throw std::runtime_error(fmt::format("the projection has not come to event {} within a minute", event));
+      }
       lags.add(static_cast<std::uint64_t>((Clock::now() - since).count()));
       seen = event;
     }
@@ -186,8 +195,8 @@ std::vector<Figure> lag(const Settings& settings, Scratch& scratch, const Progre
     std::this_thread::sleep_until(from + step * kStep);
   }
   double rate = static_cast<double>(number) / std::chrono::duration<double>(Clock::now() - from).count();
-  done.store(true);
-  watch.join();
+  watch.stop();
+  if (lags.count() == 0) throw std::runtime_error("the projection has shown none of the events");
   return {{"projection-lag", "commits a second while the projection follows", rate, "/s"},
           {"projection-lag", "median from durable to shown", lags.quantile_us(0.5) / 1000, "ms"},
           {"projection-lag", "99 of 100 at most", lags.quantile_us(0.99) / 1000, "ms", 100},

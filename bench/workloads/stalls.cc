@@ -10,12 +10,12 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
-#include <exception>
 #include <memory>
 #include <thread>
 #include <utility>
 
 #include "azoth/core/error.h"
+#include "beside.h"
 #include "fill.h"
 #include "load.h"
 #include "system.h"
@@ -32,23 +32,18 @@ constexpr double kLeastSeconds = 1.5;  // a round: a Delta is flushed each secon
 
 class Probe {
  public:
-  explicit Probe(const std::filesystem::path& directory) : device_(raw_device().open(directory)) {
-    thread_ = std::thread([this] { run(); });
-  }
-  ~Probe() { stop(); }
-  Probe(const Probe&) = delete;
-  Probe& operator=(const Probe&) = delete;
+  explicit Probe(const std::filesystem::path& directory)
+      : device_(raw_device().open(directory)), thread_([this](const std::atomic<bool>& stopped) { run(stopped); }) {}
 
   const Histogram& stop() {
-    stopped_.store(true);
-    if (thread_.joinable()) thread_.join();
+    thread_.stop();
     return latencies_;
   }
 
  private:
-  void run() {
+  void run(const std::atomic<bool>& stopped) {
     std::unique_ptr<Client> client = device_->client();
-    while (!stopped_.load()) {
+    while (!stopped.load()) {
       auto from = Clock::now();
       client->commit({.key = "probe", .value = "probe"});
       latencies_.add(static_cast<std::uint64_t>((Clock::now() - from).count()));
@@ -58,8 +53,7 @@ class Probe {
 
   std::unique_ptr<System> device_;
   Histogram latencies_;
-  std::atomic<bool> stopped_{false};
-  std::thread thread_;
+  Beside thread_;
 };
 
 // Segments are numbered one after the other, spares ahead of those in use.
@@ -85,38 +79,28 @@ struct Seen {
 // Backups of a store, one after the other.
 class Backups {
  public:
-  Backups(Db& db, std::filesystem::path place) : db_(db), place_(std::move(place)) {
-    thread_ = std::thread([this] { run(); });
-  }
-  ~Backups() { stop(); }
-  Backups(const Backups&) = delete;
-  Backups& operator=(const Backups&) = delete;
+  Backups(Db& db, std::filesystem::path place)
+      : db_(db), place_(std::move(place)), thread_([this](const std::atomic<bool>& stopped) { run(stopped); }) {}
 
   // How many there were; the last one is waited for.
   std::uint64_t stop() {
-    stopped_.store(true);
-    if (thread_.joinable()) thread_.join();
-    if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+    thread_.stop();
     return taken_;
   }
 
  private:
-  void run() try {
-    while (!stopped_.load()) {
+  void run(const std::atomic<bool>& stopped) {
+    while (!stopped.load()) {
       db_.backup(place_ / "set", {.threads = 1});
       std::filesystem::remove_all(place_ / "set");
       ++taken_;
     }
-  } catch (...) {
-    error_ = std::current_exception();
   }
 
   Db& db_;
   const std::filesystem::path place_;
   std::uint64_t taken_ = 0;
-  std::exception_ptr error_;
-  std::atomic<bool> stopped_{false};
-  std::thread thread_;
+  Beside thread_;
 };
 
 // The rounds of a load on an open store.
