@@ -284,7 +284,11 @@ void Journal::note_failure(std::unique_lock<std::mutex>& lock, Error error) {
   if (lock.owns_lock()) lock.unlock();
   log(LogLevel::Warning, "no journal spare could be made: ", error.what());
   const bool as_it_is = error.code() == ErrorCode::NoSpace || error.code() == ErrorCode::OutOfMemory;
-  if (!as_it_is) error = Error(ErrorCode::Io, error.what());
+  try {
+    if (!as_it_is) error = Error(ErrorCode::Io, error.what());
+  } catch (const std::bad_alloc&) {
+    error = no_memory();
+  }
   lock.lock();
   spare_error_ = std::move(error);
   last_attempt_failed_ = true;

@@ -63,7 +63,7 @@ bool Notifier::nothing_waits() {
 }
 
 void Notifier::run() {
-  id_.store(std::this_thread::get_id());
+  thread_number_.store(this_thread_number());
   while (true) {
     std::uint64_t added = added_.load();
     bool stopping = stopping_.load();

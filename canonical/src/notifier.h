@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "azoth/canonical/commit.h"
+#include "azoth/core/thread.h"
 #include "commit_state.h"
 #include "wake_signal.h"
 
@@ -30,7 +31,7 @@ class Notifier {
   // False when the notifier has ended: the result is final, and the caller runs the callback.
   bool add(Request& request);
 
-  bool is_this_thread() const { return id_.load() == std::this_thread::get_id(); }
+  bool is_this_thread() const { return thread_number_.load() == this_thread_number(); }
 
   // Runs what is ready (when the store closes that is everything) and ends. Not from a callback.
   void stop();
@@ -46,7 +47,7 @@ class Notifier {
   std::array<std::multimap<CommitSeq, Request>, 4> waiting_;  // by level
   std::atomic<std::uint64_t> added_{0};
   std::atomic<bool> stopping_{false};
-  std::atomic<std::thread::id> id_{};  // of the thread, for others to read while it is being joined
+  std::atomic<std::uint64_t> thread_number_{0};
   std::thread thread_;
 };
 

@@ -196,6 +196,7 @@ CommitInfo Sequencer::assign(WriteSet& set, Durability level, Timestamp time) {
 
 Batch& Sequencer::open_batch() {
   if (open_) return *last_batch_;
+  AZOTH_FAULT("sequencer.batch");
   auto batch = std::make_shared<Batch>();
   batch->bytes = kBatchHeaderBytes;
   batch->starts_segment = std::exchange(next_starts_segment_, false);

@@ -50,9 +50,11 @@ Outcome<Ticket> WritingStore::transact(const TransactionPlan& plan, TransactionW
   if (!plan.bulk) admission_.wait_for(plan.bytes, plan.until, sequencer_->flusher_signal());
   LockedReads reads(*this);
   Answer answer;
-  {
+  try {
     Locks locks(*this, plan.locks.keys(), plan.until);
     answer = run(plan, work, reads);
+  } catch (const std::bad_alloc&) {  // not the body's own, which is an answer; nor behind the assignment of numbers
+    throw Error(ErrorCode::OutOfMemory, "there is no memory for the transaction; nothing was changed");
   }
   if (auto* sequenced = std::get_if<Sequencer::Sequenced>(&answer)) {
     if (plan.command) forget_old_commands(plan.command->id);

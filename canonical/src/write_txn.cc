@@ -1,5 +1,6 @@
 #include "azoth/canonical/write_txn.h"
 
+#include <new>
 #include <utility>
 
 #include "azoth/core/bytes.h"
@@ -132,7 +133,11 @@ void WriteTxn::put(BytesView key, BytesView value) { live(state_).put(key, value
 void WriteTxn::del(BytesView key) { live(state_).del(key); }
 EventId WriteTxn::append(const Event& event) { return live(state_).append(event); }
 std::uint64_t WriteTxn::next_sequence(std::string_view name, std::uint64_t n) {
-  return live(state_).next_sequence(name, n);
+  try {
+    return live(state_).next_sequence(name, n);
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::OutOfMemory, "there is no memory to reserve numbers; none was used up");
+  }
 }
 
 CommitInfo WriteTxn::commit(Durability level) { return commit_async(level).wait(level); }
@@ -140,7 +145,11 @@ CommitInfo WriteTxn::commit(Durability level) { return commit_async(level).wait(
 Ticket WriteTxn::commit_async(Durability level) {
   live(state_);
   std::unique_ptr<WriteTxnState> state = std::move(state_);
-  return state->commit(level);
+  try {
+    return state->commit(level);
+  } catch (const std::bad_alloc&) {  // what fails behind the assignment of numbers is StoreFailed
+    throw Error(ErrorCode::OutOfMemory, "there is no memory for the transaction; nothing was changed");
+  }
 }
 
 void WriteTxn::abort() noexcept { state_.reset(); }

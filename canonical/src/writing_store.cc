@@ -179,11 +179,11 @@ void WritingStore::drain(Deadline until) {
   if (!transaction_lock_.lock_until(until)) {
     throw Error(ErrorCode::LockTimeout, "other transactions did not end in time; try again");
   }
-  exclusive_thread_.store(std::this_thread::get_id());
+  exclusive_thread_.store(this_thread_number());
 }
 
 void WritingStore::end_exclusive() {
-  exclusive_thread_.store(std::thread::id());
+  exclusive_thread_.store(0);
   transaction_lock_.unlock();
 }
 
@@ -204,7 +204,7 @@ void WritingStore::check_not_nested() const {
                 "this thread runs the body or a validator of a transaction, which this call would wait for; do it "
                 "inside of that transaction, or after it");
   }
-  if (exclusive_thread_.load() != std::this_thread::get_id()) return;
+  if (exclusive_thread_.load() != this_thread_number()) return;
   throw Error(ErrorCode::NestedUse,
               "this thread has an exclusive transaction open, which this call would wait for; end that first");
 }
@@ -316,7 +316,7 @@ std::uint64_t WritingStore::allocate_sequence(std::string_view name, std::uint64
 
 std::uint64_t WritingStore::next_sequence(std::string_view name, std::uint64_t n, Durability level) {
   check_sequence_name(name);
-  if (exclusive_thread_.load() == std::this_thread::get_id()) {
+  if (exclusive_thread_.load() == this_thread_number()) {
     throw Error(ErrorCode::NestedUse,
                 "this thread has an exclusive transaction open; take the number with its own next_sequence");
   }
@@ -364,12 +364,16 @@ void WritingStore::return_rests(Deadline until) {
   sequences_->rests_returned();
 }
 
-void WritingStore::close_sequences() noexcept {
+// Answers why the rests were not returned.
+std::optional<Error> WritingStore::close_sequences() noexcept {
   sequences_->close();
   try {
     return_rests(deadline({}));
-  } catch (const std::exception& error) {
-    log(LogLevel::Warning, "numbers that sequences have reserved are left out: ", error.what());
+    return std::nullopt;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::exception&) {
+    return no_memory();
   }
 }
 
@@ -486,10 +490,12 @@ void WritingStore::close() {
 // What is logged is logged when nobody waits for it.
 void WritingStore::shut_down() {
   std::optional<Error> failure;
+  std::optional<Error> why_gap;
   std::optional<Error> why_unclean;
   {
     std::lock_guard closing(closing_);  // who comes second returns when it is closed
     if (closed_.exchange(true)) return;
+    why_gap = close_sequences();
     failure = end_writing();
     why_unclean = end_journal();
     state_.closed.store(true);
@@ -498,13 +504,13 @@ void WritingStore::shut_down() {
     sequencer_->view()->environment->claim->store_closed();
     sequencer_->retire_view();
   }
+  if (why_gap) log(LogLevel::Warning, "numbers that sequences have reserved are left out: ", why_gap->what());
   if (why_unclean) log(LogLevel::Warning, "the next open will read the journal: ", why_unclean->what());
   if (failure) throw *failure;
 }
 
 // Answers why what was sequenced did not become durable.
 std::optional<Error> WritingStore::end_writing() {
-  close_sequences();
   sequencer_->change_gate([](Gate& gate) { gate.close(); });
   sequencer_->wait_until_open();
   transaction_lock_.close();

@@ -88,7 +88,7 @@ class WritingStore : public StoreImpl {
   void make_sequences();
   CommitSeq reserve(std::string_view name, const SequenceBlock& block, Durability level, Deadline deadline);
   void return_rests(Deadline until);
-  void close_sequences() noexcept;
+  std::optional<Error> close_sequences() noexcept;
   bool is_bulk(const WriteSet& set) const;
   void drain(Deadline deadline);
   void check_open() const;
@@ -123,7 +123,7 @@ class WritingStore : public StoreImpl {
   TransactionLock transaction_lock_;
   StripeLocks stripe_locks_;
   const std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
-  std::atomic<std::thread::id> exclusive_thread_{};  // of the live WriteTxn
+  std::atomic<std::uint64_t> exclusive_thread_{0};  // its number, of the live WriteTxn
   std::mutex closing_;
   std::atomic<bool> closed_{false};
   std::atomic<std::uint64_t> rejections_{0};

@@ -212,10 +212,4 @@ std::string numbers_text(const std::vector<std::uint64_t>& numbers) {
   return text;
 }
 
-std::vector<std::string> safe_texts(const std::vector<std::string>& texts) {
-  std::vector<std::string> result;
-  for (const std::string& text : texts) result.push_back(terminal_safe(text));
-  return result;
-}
-
 }  // namespace azoth::cli

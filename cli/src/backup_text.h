@@ -51,6 +51,5 @@ std::string retained_text(const RetainedSet& set);  // "through commit 12, up to
 
 std::string json_numbers(const std::vector<std::uint64_t>& numbers);
 std::string numbers_text(const std::vector<std::uint64_t>& numbers);  // "3, 2, 1"
-std::vector<std::string> safe_texts(const std::vector<std::string>& texts);
 
 }  // namespace azoth::cli

@@ -71,7 +71,7 @@ class Applier {
   Progress progress_;
   std::uint64_t refused_ = 0;
   Exit stopped_ = Exit::Ok;    // why it ends early
-  std::uint64_t ends_at_ = 0;  // the line at which the store could not go on
+  std::uint64_t ends_at_ = 0;  // the line that the store has not taken
 };
 
 Exit Applier::apply_lines() {
@@ -95,10 +95,8 @@ bool Applier::apply_line(const LineReader::Line& line) {
   } catch (const JsonError& error) {
     return refuse(line.number, "invalid_line", error.what());
   } catch (const Error& error) {
-    if (!about_the_line(error)) {
-      ends_at_ = line.number;
-      throw;
-    }
+    if (!about_the_line(error)) throw;
+    ends_at_ = 0;
     return refuse(line.number, error_name(error.code()), error.what(), exit_for(error));
   }
 }
@@ -107,7 +105,9 @@ bool Applier::submit(const LineReader::Line& line, const TransactionLine& transa
   std::vector<Condition> conditions = conditions_of(transaction);
   SubmitOptions options{.level = args_.durability, .timeout = kPatience};
   if (transaction.command) options.command = Command{.id = *transaction.command, .fingerprint = line.text};
+  ends_at_ = line.number;
   Outcome<Ticket> outcome = db_.submit(write_set_of(transaction), conditions, options);
+  ends_at_ = 0;
   if (!outcome) return reject(line.number, outcome.rejection());
   queue_.push(line.number, *outcome);
   return true;
@@ -147,6 +147,8 @@ void Applier::settle_quietly() {
 void Applier::summarize() {
   progress_.clear();
   const CommitQueue::Totals& totals = queue_.totals();
+  // A commit that failed is one of a line that was taken before.
+  const std::uint64_t ended = queue_.failed_line() != 0 ? queue_.failed_line() : ends_at_;
   double seconds = progress_.seconds();
   if (context_.json()) {
     return context_.out.json(JsonObject()
@@ -156,7 +158,7 @@ void Applier::summarize() {
                                  .number_or_null("last_event", totals.last_event)
                                  .number("repeated", totals.repeated)
                                  .number("refused", refused_)
-                                 .number_or_null("ended_at_line", ends_at_)
+                                 .number_or_null("ended_at_line", ended)
                                  .decimal("seconds", seconds)
                                  .finish());
   }
@@ -166,7 +168,7 @@ void Applier::summarize() {
   if (totals.repeated != 0) text += fmt::format(", repeated {} lines", grouped(totals.repeated));
   if (refused_ != 0) text += fmt::format(", refused {} lines", grouped(refused_));
   text += fmt::format(" in {:.3f} s", seconds);
-  if (ends_at_ != 0) text += fmt::format("; ended at line {}", grouped(ends_at_));
+  if (ended != 0) text += fmt::format("; ended at line {}", grouped(ended));
   if (args_.ack) return write_message(text);
   context_.out.line(text);
 }

@@ -4,6 +4,7 @@
 
 #include "backup_text.h"
 #include "commands.h"
+#include "links.h"
 #include "text.h"
 
 namespace azoth::cli {
@@ -21,7 +22,7 @@ using backup::SnapshotType;
 // The key id of a set, empty if it is not encrypted; nothing if there is no set.
 std::optional<std::string> key_of_set(const std::string& directory) {
   try {
-    return SnapshotSet::open(directory, {.read_only = true}).key_id();
+    return SnapshotSet::open(followed(directory), {.read_only = true}).key_id();
   } catch (const Error& error) {
     if (error.code() != ErrorCode::NotFound) throw;
     return std::nullopt;
@@ -68,10 +69,10 @@ bool is_sealed(const Db& db) {
 
 // The store is sealed before anything is written, and stays so when that fails.
 BackupReport back_up(const Context& context, Db& db, const BackupCreateArgs& args, const BackupOptions& options) {
-  if (!args.seal_store) return db.backup(args.directory, options);
+  if (!args.seal_store) return db.backup(followed(args.directory), options);
   const bool sealed_before = db.meta().sealed_event.has_value();
   try {
-    return db.backup(args.directory, options);
+    return db.backup(followed(args.directory), options);
   } catch (const Error& error) {
     if (sealed_before || !is_sealed(db)) throw;
     throw Error(error.code(), fmt::format("{}; the store is sealed now: azoth --db {} unseal", error.what(),
@@ -119,7 +120,7 @@ void print_purged(Context& context, const PurgeReport& report) {
   if (context.json()) {
     JsonObject object;
     object.raw("removed", json_numbers(report.removed)).raw("remains", json_numbers(report.remains));
-    report.note.empty() ? object.null("note") : object.text("note", report.note);
+    report.note.empty() ? object.null("note") : object.text("note", terminal_safe(report.note));
     return out.json(object.finish());
   }
   if (!report.removed.empty()) out.line(fmt::format("removed: {}", numbers_text(report.removed)));
@@ -132,7 +133,7 @@ void print_purged(Context& context, const PurgeReport& report) {
 
 Exit run_backup_create(Context& context, const BackupCreateArgs& args) {
   require_right_key(args);
-  require_outside_of_store(context, args.directory, "the snapshot set");
+  require_outside_of_store(context, followed(args.directory), "the snapshot set");
   const std::optional<Key> key = load_key(args.key_file);
   StepLine line("interrupted; no snapshot was added");
   Db db = open_for(context, args);
@@ -148,6 +149,7 @@ Exit run_backup_create(Context& context, const BackupCreateArgs& args) {
                                        .retain_bytes = args.retain_bytes,
                                        .progress = line.callback()});
   line.clear();
+  context.done = fmt::format("snapshot {} was made", report.snapshot.ordinal);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (context.json()) {
     context.out.json(created_json(args, report, seconds));
@@ -161,7 +163,7 @@ Exit run_backup_create(Context& context, const BackupCreateArgs& args) {
 Exit run_backup_prune(Context& context, const BackupPruneArgs& args) {
   send_log_to_stderr(context);
   const std::optional<Key> key = load_key(args.key_file);
-  SnapshotSet set = SnapshotSet::open(args.directory, {.key = key_or_null(key)});
+  SnapshotSet set = SnapshotSet::open(followed(args.directory), {.key = key_or_null(key)});
   print_purged(context, set.purge(args.keep));
   return Exit::Ok;
 }
@@ -169,7 +171,7 @@ Exit run_backup_prune(Context& context, const BackupPruneArgs& args) {
 Exit run_backup_repair(Context& context, const BackupRepairArgs& args) {
   send_log_to_stderr(context);
   const std::optional<Key> key = load_key(args.key_file);
-  SnapshotSet set = SnapshotSet::open(args.directory, {.key = key_or_null(key)});
+  SnapshotSet set = SnapshotSet::open(followed(args.directory), {.key = key_or_null(key)});
   print_purged(context, set.repair(args.remove_broken));
   return Exit::Ok;
 }

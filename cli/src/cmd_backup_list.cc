@@ -4,6 +4,7 @@
 
 #include "backup_text.h"
 #include "commands.h"
+#include "links.h"
 #include "table.h"
 #include "text.h"
 
@@ -182,7 +183,7 @@ void print_text(Context& context, const SnapshotSet& set, const std::vector<Snap
 Exit run_backup_list(Context& context, const BackupListArgs& args) {
   send_log_to_stderr(context);
   const std::optional<Key> key = load_key(args.key_file);
-  const SnapshotSet set = SnapshotSet::open(args.directory, {.key = key_or_null(key), .read_only = true});
+  const SnapshotSet set = SnapshotSet::open(followed(args.directory), {.key = key_or_null(key), .read_only = true});
   const std::vector<SnapshotInfo> all = set.list();
   const Restorable range = restorable(set, all, key.has_value());
   if (context.json()) {

@@ -113,6 +113,7 @@ SetReport verify(const Context& context, const BackupVerifyArgs& args, const Key
 
 Exit run_backup_verify(Context& context, const BackupVerifyArgs& args) {
   send_log_to_stderr(context);
+  if (args.scratch) require_directory(*args.scratch);
   const std::optional<Key> key = load_key(args.key_file);
   const SetReport report = verify(context, args, key_or_null(key));
   print(context, args.directory, report);

@@ -17,6 +17,7 @@ Exit run_del(Context& context, const DelArgs& args) {
   if (!end) return report_rejection(context, end.rejection());
   const CommitInfo& commit = end.commit();
   bool existed = commit.keys_deleted != 0;
+  context.done = existed ? "the key was deleted" : "there was no such key";
   if (context.json()) {
     JsonObject result;
     if (existed || args.command) {

@@ -6,10 +6,12 @@
 #include <cerrno>
 #include <cstdlib>
 #include <functional>
+#include <utility>
 
 #include "commands.h"
 #include "export_line.h"
 #include "interruption.h"
+#include "links.h"
 #include "progress.h"
 #include "text.h"
 
@@ -21,7 +23,7 @@ namespace fs = std::filesystem;
 // A file that appears under its name only when all of it is written and synced; what was there stays until then.
 class ReplacedFile {
  public:
-  explicit ReplacedFile(const fs::path& path) : path_(fs::is_symlink(path) ? fs::weakly_canonical(path) : path) {
+  explicit ReplacedFile(fs::path path) : path_(std::move(path)) {
     constexpr std::string_view kSuffix = ".partial";
     temporary_ = fmt::format("{}.XXXXXX{}", path_.string(), kSuffix);
     fd_ = ::mkostemps(temporary_.data(), static_cast<int>(kSuffix.size()), O_CLOEXEC);
@@ -127,9 +129,10 @@ Exit run_export(Context& context, const ExportArgs& args) {
     ::close(fd);
     return Exit::Ok;
   }
-  require_outside_of_store(context, args.file, "the export");
+  const fs::path place = followed(args.file);
+  require_outside_of_store(context, place, "the export");
   Interruption interruption(-1, [] {});
-  ReplacedFile file(args.file);
+  ReplacedFile file(place);
   write_to(file.fd(), args.file, snapshot, keys, &interruption);
   file.put_in_place();
   return Exit::Ok;

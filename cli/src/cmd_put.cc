@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "commands.h"
 #include "submission.h"
 
@@ -18,6 +20,7 @@ Exit run_put(Context& context, const PutArgs& args) {
   Outcome<Ticket> outcome = db.submit(std::move(set), conditions, {.command = command_of(args.command, fingerprint)});
   if (!outcome) return report_rejection(context, outcome.rejection());
   const CommitInfo& commit = outcome->wait();
+  context.done = fmt::format("the key was set by commit {}", commit.commit_seq);
   if (context.json()) {
     JsonObject result;
     result.number("commit", commit.commit_seq);

@@ -23,7 +23,7 @@ std::string repair_json(const RepairReport& report) {
   JsonObject object;
   object.boolean("ok", report.ok())
       .raw("damage", damage_json(report))
-      .raw("notes", json_strings(report.notes))
+      .raw("notes", json_strings(safe_texts(report.notes)))
       .number("kept_commit", report.kept_commit)
       .number("kept_event", report.kept_event)
       .number("kept_from_journal", report.kept_from_journal)

@@ -4,6 +4,7 @@
 
 #include "backup_text.h"
 #include "commands.h"
+#include "links.h"
 #include "text.h"
 
 namespace azoth::cli {
@@ -124,9 +125,15 @@ Exit run_restore(Context& context, const RestoreArgs& args) {
   send_log_to_stderr(context);
   const RestoreTarget target = target_of(args);
   const std::optional<Key> key = load_key(args.key_file);
+  const std::filesystem::path place = followed(args.target);
+  std::error_code unknown;
+  if (std::filesystem::equivalent(place, ".", unknown)) {
+    throw Error(ErrorCode::InvalidArgument,
+                "TARGET is the directory in which this runs, and an empty one is replaced; name it from outside");
+  }
   StepLine line;
   const auto start = std::chrono::steady_clock::now();
-  const RestoreReport report = Db::restore(args.set, args.target,
+  const RestoreReport report = Db::restore(followed(args.set), place,
                                            {.target = target,
                                             .sealed = args.sealed,
                                             .advance_sequences = args.advance_sequences,
@@ -136,6 +143,7 @@ Exit run_restore(Context& context, const RestoreArgs& args) {
                                             .store = context.globals.options,
                                             .progress = line.callback()});
   line.clear();
+  context.done = fmt::format("the store was restored into {}", escaped(args.target));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (context.json()) {
     context.out.json(report_json(args, report, seconds));

@@ -5,6 +5,7 @@
 #include <limits>
 #include <set>
 
+#include "azoth/core/log.h"
 #include "commands.h"
 #include "json_writer.h"
 #include "line_reader.h"
@@ -41,7 +42,7 @@ SqlArgument argument(const std::string& text) {
 }
 
 // Those that are asked for, or all that have tables; what is wrong with one of them is said.
-std::vector<std::string> chosen(Context& context, Db& db, const std::vector<std::string>& asked) {
+std::vector<std::string> chosen(Db& db, const std::vector<std::string>& asked) {
   const std::vector<ProjectionInfo> all = db.projections().inspect();
   std::vector<std::string> names;
   std::set<std::string> distinct;
@@ -55,8 +56,7 @@ std::vector<std::string> chosen(Context& context, Db& db, const std::vector<std:
         throw Error(ErrorCode::NotFound,
                     fmt::format("the projection {0} has no tables yet: azoth projection run {0}", info.name));
       }
-      if (info.problem)
-        report(context, "problem", fmt::format("{} is not to be relied on: {}", info.name, *info.problem));
+      if (info.problem) log(LogLevel::Warning, fmt::format("{} is not to be relied on: {}", info.name, *info.problem));
     }
   }
   if (names.empty()) {
@@ -209,7 +209,7 @@ SqlResult run_over(Db& db, const std::vector<std::string>& names, const SqlArgs&
 Exit run_sql(Context& context, const SqlArgs& args) {
   if (args.csv && context.json()) throw UsageError("--csv and --json exclude each other; give one of them");
   Db db = open_store_for_reading(context);
-  const std::vector<std::string> names = chosen(context, db, args.projections);
+  const std::vector<std::string> names = chosen(db, args.projections);
   std::vector<SqlArgument> arguments;
   for (const std::string& value : args.values) arguments.push_back(argument(value));
   const QueryOptions options{.timeout = std::nullopt};  // who has begun it can end it

@@ -32,7 +32,7 @@ std::string recovery_json(const RecoveryReport& recovery) {
       .boolean("clean", recovery.clean)
       .number("recovered_commits", recovery.recovered_commits)
       .number("last_commit", recovery.last_commit)
-      .raw("damage", json_strings(recovery.damage))
+      .raw("damage", json_strings(safe_texts(recovery.damage)))
       .finish();
 }
 

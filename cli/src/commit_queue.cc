@@ -43,7 +43,6 @@ CommitQueue::~CommitQueue() {
 
 void CommitQueue::push(std::uint64_t line, Ticket ticket) {
   if (depth_ == 1) {
-    throw_failure();
     std::deque<Entry> one;
     one.push_back({line, std::move(ticket)});
     settle(one);
@@ -51,10 +50,10 @@ void CommitQueue::push(std::uint64_t line, Ticket ticket) {
   }
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return in_flight_ < depth_ || failure_; });
-  if (failure_) std::rethrow_exception(failure_);
   waiting_.push_back({line, std::move(ticket)});
   ++in_flight_;
   changed_.notify_all();
+  if (failure_) std::rethrow_exception(failure_);
 }
 
 void CommitQueue::finish() {
@@ -82,35 +81,34 @@ void CommitQueue::run() {
       entries.swap(waiting_);
     }
     settle(entries);
-    std::lock_guard lock(mutex_);
-    if (failure_) return;
+    if (failed_line_ != 0) return;
   }
 }
 
 // Waits for each in order. Acknowledgements are held back only while the next commit is known to be there already.
 void CommitQueue::settle(std::deque<Entry>& entries) {
-  try {
-    while (!entries.empty()) {
-      settle_one(entries.front());
-      entries.pop_front();
-      bool more_at_once = !entries.empty() && entries.front().ticket.reached(level_);
-      if (!more_at_once) write_acks();
-      std::lock_guard lock(mutex_);
-      if (in_flight_ > 0) --in_flight_;
-      if (in_flight_ + 1 == depth_ || in_flight_ == 0) changed_.notify_all();
-    }
-  } catch (...) {
-    fail(std::current_exception());
+  while (!entries.empty()) {
+    const Entry& entry = entries.front();
+    const CommitInfo* commit = wait_for(entry);
+    if (commit == nullptr) return;
+    count(*commit);
+    acknowledge(entry.line, *commit, entries.size() > 1 && entries[1].ticket.reached(level_));
+    entries.pop_front();
+    std::lock_guard lock(mutex_);
+    if (in_flight_ > 0) --in_flight_;
+    if (in_flight_ + 1 == depth_ || in_flight_ == 0) changed_.notify_all();
   }
 }
 
-void CommitQueue::settle_one(const Entry& entry) {
-  const CommitInfo& commit = entry.ticket.wait(level_);
-  count(commit);
-  if (ack_fd_ < 0) return;
-  std::string line = ack_line(entry.line, commit);
-  if (acks_.size() + line.size() > kAtomicWrite) write_acks();
-  acks_ += line;
+// Nothing if it has failed.
+const CommitInfo* CommitQueue::wait_for(const Entry& entry) {
+  try {
+    return &entry.ticket.wait(level_);
+  } catch (...) {
+    failed_line_ = entry.line;
+    fail(std::current_exception());
+    return nullptr;
+  }
 }
 
 void CommitQueue::count(const CommitInfo& commit) {
@@ -124,8 +122,20 @@ void CommitQueue::count(const CommitInfo& commit) {
   if (commit.last_event != 0) totals_.last_event = commit.last_event;
 }
 
+void CommitQueue::acknowledge(std::uint64_t line, const CommitInfo& commit, bool more_at_once) {
+  if (ack_fd_ < 0 || acks_failed_) return;
+  try {
+    const std::string ack = ack_line(line, commit);
+    if (acks_.size() + ack.size() > kAtomicWrite) write_acks();
+    acks_ += ack;
+    if (!more_at_once) write_acks();
+  } catch (...) {
+    acks_failed_ = true;
+    fail(std::current_exception());
+  }
+}
+
 void CommitQueue::write_acks() {
-  if (acks_.empty()) return;
   std::string lines = std::exchange(acks_, {});
   write_all(ack_fd_, lines, "writing acknowledgements to standard output");
 }
@@ -133,7 +143,7 @@ void CommitQueue::write_acks() {
 void CommitQueue::fail(std::exception_ptr failure) {
   {
     std::lock_guard lock(mutex_);
-    failure_ = std::move(failure);
+    if (!failure_) failure_ = std::move(failure);
   }
   changed_.notify_all();
   std::uint64_t one = 1;

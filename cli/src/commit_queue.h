@@ -4,7 +4,8 @@
 // written. With a depth of 1 there is nothing to overlap and push() waits itself.
 //
 // push() and finish() are for one thread. What goes wrong with a commit, or with writing an acknowledgement, is thrown
-// by the next push() or by finish(), and nothing after it is acknowledged.
+// by the next push() or by finish(), and nothing after it is acknowledged. Behind a commit that has failed there is none;
+// behind an acknowledgement that could not be written commits go on to be waited for and counted.
 #pragma once
 
 #include <condition_variable>
@@ -36,6 +37,7 @@ class CommitQueue {
   CommitQueue(const CommitQueue&) = delete;
   CommitQueue& operator=(const CommitQueue&) = delete;
 
+  // Also where it throws the commit has been taken over.
   void push(std::uint64_t line, Ticket ticket);
   // Waits for everything that was pushed.
   void finish();
@@ -43,6 +45,8 @@ class CommitQueue {
   int stop_fd() const { return stop_fd_; }
   // What has reached the level. After finish(), also if that threw.
   const Totals& totals() const { return totals_; }
+  // The line of the first commit that failed, 0 if none has. After finish(), also if that threw.
+  std::uint64_t failed_line() const { return failed_line_; }
 
  private:
   struct Entry {
@@ -52,8 +56,9 @@ class CommitQueue {
 
   void run();
   void settle(std::deque<Entry>& entries);
-  void settle_one(const Entry& entry);
+  const CommitInfo* wait_for(const Entry& entry);
   void count(const CommitInfo& commit);
+  void acknowledge(std::uint64_t line, const CommitInfo& commit, bool more_at_once);
   void write_acks();
   void fail(std::exception_ptr failure);
   void throw_failure();
@@ -62,8 +67,11 @@ class CommitQueue {
   const std::uint64_t depth_;
   const int ack_fd_;
   int stop_fd_;
-  Totals totals_;     // of the thread that waits for tickets
-  std::string acks_;  // of the same
+  // Of the thread that waits for tickets:
+  Totals totals_;
+  std::uint64_t failed_line_ = 0;
+  std::string acks_;
+  bool acks_failed_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;

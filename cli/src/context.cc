@@ -68,7 +68,7 @@ void report(const Context& context, std::string_view code, std::string_view mess
 }
 
 void report(const Context& context, const Error& error) {
-  std::string message = error.what();
+  std::string message = context.done.empty() ? error.what() : context.done + ", but " + error.what();
   if (error.code() == ErrorCode::Sealed) {
     message += fmt::format(": azoth --db {} unseal", context.globals.directory.string());
   }
@@ -95,7 +95,8 @@ Db open_with(const Context& context, Open open) {
   try {
     return open(context.globals.directory, context.globals.options);
   } catch (const Error& error) {
-    const bool has_lost_something = std::filesystem::exists(context.globals.directory / "journal");
+    std::error_code unknown;
+    const bool has_lost_something = std::filesystem::exists(context.globals.directory / "journal", unknown);
     if (error.code() == ErrorCode::NotFound && !has_lost_something) require_store(context);
     throw;
   }
@@ -106,6 +107,12 @@ Db open_with(const Context& context, Open open) {
 Db open_store(const Context& context) { return open_with(context, Db::open); }
 
 Db open_store_for_reading(const Context& context) { return open_with(context, Db::open_read_only); }
+
+void require_directory(const std::filesystem::path& directory) {
+  std::error_code unknown;
+  if (std::filesystem::exists(directory, unknown) || unknown) return;  // what cannot be told shows when it is used
+  throw Error(ErrorCode::Io, fmt::format("there is no directory {}", directory.string()));
+}
 
 void require_outside_of_store(const Context& context, const std::filesystem::path& path, std::string_view what) {
   std::error_code error;
@@ -160,8 +167,7 @@ Exit run_reported(Context& context, const std::function<Exit(Context&)>& command
     context.out.flush();  // also what was printed before something failed
   } catch (const Error& error) {
     if (exit == Exit::Ok) exit = exit_for(error);
-    report(context, error_name(error.code()),
-           context.done.empty() ? error.what() : context.done + ", but " + error.what());
+    report(context, error);
   } catch (...) {
     Exit failed = report_current_exception(context);
     if (exit == Exit::Ok) exit = failed;

@@ -33,7 +33,7 @@ struct Globals {
 struct Context {
   Globals globals;
   Output& out;
-  std::string done = {};  // what has been done already, if then the output fails
+  std::string done = {};  // what has been done already, if then something fails
 
   bool json() const { return globals.json; }
 };
@@ -54,6 +54,9 @@ void require_store(const Context& context);
 Db open_store(const Context& context);
 // The same for reading: beside a process that has it open for writing or without one, and changing nothing.
 Db open_store_for_reading(const Context& context);
+
+// Throws Io if there is no such directory for what is to be written: that is a failure, not NotFound.
+void require_directory(const std::filesystem::path& directory);
 
 // Throws UsageError if what a command is about to make lies in the store's own directory, whose files it might replace
 // and with which it would be lost.

@@ -83,6 +83,12 @@ std::string escaped(std::string_view bytes) { return escape(bytes, true); }
 
 std::string terminal_safe(std::string_view text) { return escape(text, false); }
 
+std::vector<std::string> safe_texts(const std::vector<std::string>& texts) {
+  std::vector<std::string> result;
+  for (const std::string& text : texts) result.push_back(terminal_safe(text));
+  return result;
+}
+
 std::string one_line(std::string_view text) {
   std::string line = terminal_safe(text);
   for (std::size_t at = 0; (at = line.find('\n', at)) != std::string::npos;) line.replace(at, 1, "\\n");

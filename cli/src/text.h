@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "azoth/core/utf8.h"
 
@@ -19,6 +20,7 @@ std::string escaped(std::string_view bytes);
 
 // The same for running text: newlines, tabs and backslashes stay as they are.
 std::string terminal_safe(std::string_view text);
+std::vector<std::string> safe_texts(const std::vector<std::string>& texts);  // each of them
 
 // The same on one line: a newline becomes \n.
 std::string one_line(std::string_view text);

@@ -1,18 +1,11 @@
 #include "stripe_holders.h"
 
-#include <atomic>
+#include "azoth/core/thread.h"
 
 namespace azoth {
 
-std::uint64_t StripeHolders::this_thread() {
-  static std::atomic<std::uint64_t> last{0};
-  thread_local std::uint64_t number = 0;
-  if (number == 0) number = last.fetch_add(1, std::memory_order_relaxed) + 1;
-  return number;
-}
-
 bool StripeHolders::add_only(StripeGuard& guard) {
-  const std::uint64_t thread = this_thread();
+  const std::uint64_t thread = this_thread_number();
   Bucket& bucket = bucket_of(thread);
   std::lock_guard lock(bucket.mutex);
   for (const StripeGuard* held = bucket.first; held != nullptr; held = held->next_) {
@@ -25,7 +18,7 @@ bool StripeHolders::add_only(StripeGuard& guard) {
 }
 
 void StripeHolders::add(StripeGuard& guard) {
-  guard.thread_ = this_thread();
+  guard.thread_ = this_thread_number();
   Bucket& bucket = bucket_of(guard.thread_);
   std::lock_guard lock(bucket.mutex);
   guard.next_ = bucket.first;

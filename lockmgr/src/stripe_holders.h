@@ -15,8 +15,6 @@ namespace azoth {
 
 class StripeHolders {
  public:
-  static std::uint64_t this_thread();
-
   // Lists the guard for this thread, if that has none: false if it has.
   [[nodiscard]] bool add_only(StripeGuard& guard);
   void add(StripeGuard& guard);

@@ -8,6 +8,7 @@
 #include "azoth/core/bytes.h"
 #include "azoth/core/digest.h"
 #include "azoth/core/error.h"
+#include "azoth/core/thread.h"
 #include "stripe.h"
 #include "stripe_holders.h"
 
@@ -167,7 +168,7 @@ void StripeGuard::detach() noexcept {
 }
 
 void StripeGuard::adopt() {
-  if (locks_ == nullptr || thread_ == StripeHolders::this_thread()) return;
+  if (locks_ == nullptr || thread_ == this_thread_number()) return;
   locks_->holders_->remove(*this);
   if (!locks_->holders_->add_only(*this)) throw_nested();
 }

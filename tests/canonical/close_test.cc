@@ -4,11 +4,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "azoth/core/log.h"
 #include "support/child_process.h"
 #include "support/temp_dir.h"
 #include "write_path_support.h"
@@ -89,6 +91,41 @@ TEST_F(CloseTest, ASecondOneReturnsWhenTheFirstHasMadeAllDurable) {
   sync.release();
   EXPECT_TRUE(second.get());
   first.get();
+}
+
+// A new thread gets the std::thread::id of one that has ended, such as the store's own.
+TEST_F(CloseTest, AThreadThatHasNothingToDoWithItMayCloseItOnceMore) {
+  TestStore store;
+  store->close();
+  for (int i = 0; i < 8; ++i) {
+    ErrorCode code{};
+    std::thread([&] { code = code_of([&] { store->close(); }); }).join();
+    EXPECT_EQ(code, ErrorCode{});
+  }
+}
+
+TEST_F(CloseTest, NobodyWaitsForASinkThatIsToldOfNumbersLeftOut) {
+  TestStore store;
+  store->next_sequence("invoice");
+  fault::Armed armed("sequences.return", {.run = [] { throw Error(ErrorCode::NoSpace, "there is no room"); }});
+  std::atomic<bool> told{false};
+  std::atomic<bool> other_has_returned{false};
+  std::future<void> other;
+  set_log_sink([&](LogLevel, std::string_view) {
+    if (told.exchange(true)) return;
+    other = in_background([&] {
+      store->close();
+      other_has_returned.store(true);
+    });
+    for (int i = 0; i < 10'000 && !other_has_returned.load(); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    }
+    EXPECT_TRUE(other_has_returned.load());
+  });
+  store->close();
+  set_log_sink({});
+  ASSERT_TRUE(told.load());
+  other.get();
 }
 
 // Its destructor runs behind those of what the library makes when it is first used.

@@ -18,6 +18,29 @@ class NoMemory : public WritePath {
   TestStore store_;
 };
 
+TEST_F(NoMemory, ForATransactionIsToldInEachOfItsForms) {
+  fault::Armed armed("sequencer.batch", none());
+  const CommitSeq before = store_->status().applied_seq;
+  EXPECT_EQ(code_of([&] { submit(*store_, set_of("key"), Durability::Applied); }), ErrorCode::OutOfMemory);
+  EXPECT_EQ(
+      code_of([&] { return store_->transaction().exclusive("key").execute([](Txn& txn) { txn.put("key", "v"); }); }),
+      ErrorCode::OutOfMemory);
+  WriteTxn txn = store_->begin();
+  txn.put("key", "v");
+  EXPECT_EQ(code_of([&] { txn.next_sequence("invoice"); }), ErrorCode::OutOfMemory);
+  EXPECT_EQ(code_of([&] { txn.commit(); }), ErrorCode::OutOfMemory);
+  EXPECT_EQ(code_of([&] { store_->next_sequence("invoice"); }), ErrorCode::OutOfMemory);
+  EXPECT_EQ(store_->status().applied_seq, before);
+  fault::disarm_all();
+  EXPECT_EQ(put(*store_, "key", "value").commit_seq, before + 1);
+}
+
+// What the body throws is the caller's.
+TEST_F(NoMemory, InTheBodyOfATransactionIsThatOfTheBody) {
+  const auto run = [&] { return store_->transaction().exclusive("key").execute([](Txn&) { throw std::bad_alloc(); }); };
+  EXPECT_THROW(static_cast<void>(run()), std::bad_alloc);
+}
+
 // Who waits for the flush would wait for ever.
 TEST_F(NoMemory, ForAFlushIsToldToThoseWhoWaitForItAndPasses) {
   put(*store_, "key", "value");

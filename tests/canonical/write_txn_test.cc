@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -64,6 +65,17 @@ TEST_F(WriteTxnTest, CommitsStateAndEventsTogether) {
   EXPECT_EQ(read.event(second)->payload(), "p2");
   EXPECT_EQ(read.event(second)->commit_time(), info.time);
   EXPECT_EQ(store_->status().readers, 1u);  // that one: its own snapshot is gone
+}
+
+// It was moved away by the thread that has begun it, and the next thread has the std::thread::id of that one.
+TEST_F(WriteTxnTest, IsNotThatOfALaterThread) {
+  std::optional<WriteTxn> txn;
+  std::thread([&] { txn.emplace(store_->begin()); }).join();
+  for (int i = 0; i < 8; ++i) {
+    ErrorCode code{};
+    std::thread([&] { code = code_of([&] { store_->begin(std::chrono::milliseconds(1)); }); }).join();
+    EXPECT_EQ(code, ErrorCode::LockTimeout);
+  }
 }
 
 TEST_F(WriteTxnTest, OneWithoutWritesTakesNoCommit) {

@@ -318,6 +318,36 @@ TEST_F(Apply, TheLineIsNamedAtWhichTheStoreCouldNotGoOn) {
   EXPECT_EQ(result.json()["ended_at_line"], 2);
 }
 
+// Whoever goes on from there does nothing twice and leaves nothing out.
+TEST_F(Apply, TheLineIsThatOfTheCommitThatFailedHoweverManyWereBehindIt) {
+  StoreDir store;
+  store.sizes = {};  // a large segment, so that it is the journal that cannot grow
+  store.init();
+  std::string lines;
+  for (int i = 0; i < 40'000; ++i) lines += "{\"events\":[{\"type\":\"e\"}]}\n";
+  Child child(store.arguments({"--json", "apply", "-"}), {.largest_file = 1 << 20});
+  const Result result = child.finish(lines);
+  EXPECT_EQ(result.exit, 1);
+  const Json summary = result.json();
+  const Json status = store.ok({"--json", "status"}).json();
+  EXPECT_EQ(summary["ended_at_line"], status["last_event"].get<int>() + 1) << result.out << result.err;
+  EXPECT_EQ(summary["transactions"], status["last_event"]);
+}
+
+TEST_F(Apply, WhatIsCommittedBehindAnAcknowledgementThatCannotBeWrittenIsCounted) {
+  std::string lines;
+  for (int i = 0; i < 500; ++i) lines += "{\"events\":[{\"type\":\"e\"}]}\n";
+  for (const char* depth : {"1", "64"}) {
+    Child child(store_.arguments({"apply", "-", "--ack", "--pipeline", depth}), {.closed = {1}});
+    const int before = status()["last_event"].get<int>();
+    const Result result = child.finish(lines);
+    EXPECT_EQ(result.exit, 1);
+    const int taken = status()["last_event"].get<int>() - before;
+    EXPECT_THAT(result.err, HasSubstr("applied " + std::to_string(taken) + " transactions"));
+    EXPECT_THAT(result.err, testing::Not(HasSubstr("ended at line")));
+  }
+}
+
 TEST_F(Apply, ASummaryThatCannotBePrintedTakesThePlaceOfNoError) {
   const std::string refused = R"({"require":{"k":"v"}})";
   Result line = Child(store_.arguments({"apply", "-"}), {.closed = {1}}).finish(refused);

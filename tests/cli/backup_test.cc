@@ -266,6 +266,13 @@ TEST_F(BackupCommand, VerifyLeavesNothingWhereItTries) {
   EXPECT_THAT(after, testing::UnorderedElementsAreArray(before));
 }
 
+TEST_F(BackupCommand, ThatThereIsNoDirectoryToTryInIsNoMissingSet) {
+  create();
+  const Result result = store_.run({"backup", "verify", set(), "--scratch", store_.file("none").string()});
+  EXPECT_EQ(result.exit, 1);
+  EXPECT_THAT(result.err, HasSubstr("there is no directory " + store_.file("none").string()));
+}
+
 TEST_F(BackupCommand, VerifyFindsABitThatFlipped) {
   create();
   flip_a_bit(snapshot_file("full_state"));
@@ -304,6 +311,16 @@ TEST_F(BackupCommand, PruneKeepsTheNewestFullOnesAndWhatBuildsOnThem) {
   EXPECT_EQ(on("target", {"digest"}).out, then);
   commit(R"({"put":{"c":"3"}})");
   EXPECT_EQ(increment()["ordinal"], 5);
+}
+
+TEST_F(BackupCommand, WhatPruneNotesIsJsonWhateverTheNamesOfTheFilesAre) {
+  const std::string odd = store_.file("odd\xff").string();
+  for (int i = 0; i < 3; ++i) store_.ok({"backup", "create", odd});
+  const std::filesystem::path manifest = odd + "/manifest_00000000000000000002.json";
+  std::filesystem::rename(manifest, store_.file("manifest"));
+  std::filesystem::create_symlink(store_.file("manifest"), manifest);  // cannot be read: links are not followed
+  const Result result = store_.ok({"--json", "backup", "prune", odd, "--keep", "1"});
+  EXPECT_THAT(result.json()["note"].get<std::string>(), HasSubstr("odd\\xff"));
 }
 
 TEST_F(BackupCommand, PruneRemovesNothingWhenTheNewestFullOneIsDamaged) {

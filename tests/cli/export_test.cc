@@ -222,6 +222,23 @@ TEST(Export, ASymbolicLinkKeepsItsPlaceAndItsTargetIsReplaced) {
   EXPECT_EQ(read_file(store.file("target")), "{\"put\":{\"k\":\"v\"}}\n");
 }
 
+TEST(Export, ALinkThatLeadsToNothingYetIsFollowedButNotInACircleNorIntoTheStore) {
+  StoreDir store;
+  store.init();
+  store.ok({"put", "k", "v"});
+  std::filesystem::create_symlink("later", store.file("link"));
+  store.ok({"export", store.file("link").string()});
+  EXPECT_TRUE(std::filesystem::is_symlink(store.file("link")));
+  EXPECT_EQ(read_file(store.file("later")), store.ok({"export"}).out);
+  std::filesystem::create_symlink("circle", store.file("circle"));
+  const Result circle = store.run({"export", store.file("circle").string()});
+  EXPECT_EQ(circle.exit, 1);
+  EXPECT_THAT(circle.err, HasSubstr("following " + store.file("circle").string()));
+  std::filesystem::create_symlink(store.path() / "mine", store.file("inwards"));
+  EXPECT_EQ(store.run({"export", store.file("inwards").string()}).exit, 2);
+  EXPECT_FALSE(std::filesystem::exists(store.path() / "mine"));
+}
+
 TEST(Export, ASignalEndsItAndLeavesWhatWasThere) {
   StoreDir store;
   store.init();

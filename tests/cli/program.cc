@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <pty.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -40,6 +41,10 @@ void close_fd(int& fd) {
   ::dup2(out, 1);
   ::dup2(err, 2);
   for (int fd : options.closed) ::close(fd);
+  if (options.largest_file != 0) {
+    const rlimit limit{options.largest_file, options.largest_file};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
   std::signal(SIGPIPE, SIG_DFL);
   if (options.pending_signal != 0) {
     sigset_t pending;

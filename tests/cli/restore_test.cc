@@ -203,6 +203,50 @@ TEST_F(RestoreCommand, ATargetThatHoldsSomethingIsRefused) {
   EXPECT_EQ(on("target", {"digest"}).out, digest());
 }
 
+TEST_F(RestoreCommand, LinksToDirectoriesAreFollowed) {
+  std::filesystem::create_directory(store_.file("real"));
+  std::filesystem::create_symlink("real", store_.file("link"));
+  const std::string set = store_.file("link/set").string();
+  store_.ok({"backup", "create", set});
+  std::filesystem::create_symlink(set, store_.file("to-set"));
+  commit(R"({"put":{"a":"3"}})");
+  const std::string to_set = store_.file("to-set").string();
+  store_.ok({"backup", "create", to_set, "--incremental"});
+  EXPECT_THAT(store_.ok({"backup", "list", to_set}).out, HasSubstr("2  diff"));
+  store_.ok({"backup", "verify", to_set});
+  std::filesystem::create_directory(store_.file("empty"));
+  std::filesystem::create_symlink("empty", store_.file("to-empty"));
+  store_.ok({"restore", to_set, store_.file("to-empty").string()});
+  EXPECT_EQ(on("empty", {"digest"}).out, digest());
+  store_.ok({"keygen", store_.file("link/key").string()});
+  EXPECT_TRUE(std::filesystem::exists(store_.file("real/key")));
+}
+
+TEST_F(RestoreCommand, TheDirectoryInWhichItRunsIsNotReplaced) {
+  create();
+  std::filesystem::create_directory(target());
+  Child child(store_.arguments({"restore", set(), "."}), {.work_directory = target()});
+  const Result result = child.finish();
+  EXPECT_EQ(result.exit, 1);
+  EXPECT_THAT(result.err, HasSubstr("name it from outside"));
+  EXPECT_TRUE(std::filesystem::is_empty(target()));
+}
+
+TEST_F(RestoreCommand, WhatIsMadeIsSaidWhenOnlyTheAnswerCannotBePrinted) {
+  const auto without_output = [&](const Arguments& command) {
+    const Result result = Child(store_.arguments(command), {.closed = {1}}).finish();
+    EXPECT_EQ(result.exit, 1);
+    return result.err;
+  };
+  EXPECT_THAT(without_output({"backup", "create", set()}), HasSubstr("snapshot 1 was made, but "));
+  EXPECT_THAT(without_output({"restore", set(), target()}), HasSubstr("the store was restored into " + target()));
+  EXPECT_EQ(on("target", {"digest"}).out, digest());
+  EXPECT_THAT(without_output({"--json", "put", "k", "v"}), HasSubstr("the key was set by commit 3, but "));
+  EXPECT_THAT(without_output({"seal"}), HasSubstr("the store is sealed at event 3, but "));
+  EXPECT_THAT(without_output({"keygen", store_.file("key").string()}),
+              HasSubstr(" is in " + store_.file("key").string()));
+}
+
 TEST_F(RestoreCommand, DamageLeavesNoTarget) {
   create();
   flip_a_bit(snapshot_file("full_events"));

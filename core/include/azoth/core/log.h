@@ -8,7 +8,8 @@ namespace azoth {
 
 enum class LogLevel { Info, Warning, Error };
 
-// Called from any thread, never under one of Azoth's locks. It must not throw and must not call back into the store.
+// Called from any thread, also while others wait for what that thread has to do next. So it must be quick, and must not
+// throw, call back into the store, or wait for a thread that calls the store.
 using LogSink = std::function<void(LogLevel, std::string_view message)>;
 
 // Process-wide; an empty sink silences. Setting it while stores are open is safe.
