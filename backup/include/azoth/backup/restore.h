@@ -54,6 +54,8 @@ struct RestoreReport {
   std::vector<std::string> notes;
 };
 
+// An empty target is replaced by a directory that only its owner may enter.
+//
 // Throws AlreadyExists if the target exists and is not an empty directory, NotFound if the set does not reach the
 // target (naming what it does reach), Corruption, naming the file, for what is damaged; nothing was written then.
 // Whenever it throws there is no target, unless the error's outcome_unknown() says that only the last sync failed.
