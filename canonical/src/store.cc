@@ -1,6 +1,5 @@
 #include "azoth/canonical/store.h"
 
-#include <new>
 #include <utility>
 
 #include "azoth/core/codec.h"
@@ -9,6 +8,7 @@
 #include "journal.h"
 #include "lmdb_tables.h"
 #include "new_store.h"
+#include "out_of_memory.h"
 #include "reading_store.h"
 #include "settings.h"
 #include "store_files.h"
@@ -115,11 +115,8 @@ std::unique_ptr<Store> Store::open_read_only(const std::filesystem::path& direct
 }
 
 Outcome<Ticket> Store::submit(WriteSet set, std::span<const Condition> conditions, const SubmitOptions& options) {
-  try {
-    return impl_->writer().submit(std::move(set), conditions, options);
-  } catch (const std::bad_alloc&) {  // what fails behind the assignment of numbers is StoreFailed
-    throw Error(ErrorCode::OutOfMemory, "there is no memory for the transaction; nothing was changed");
-  }
+  return or_out_of_memory(kNoMemoryForTransaction,
+                          [&] { return impl_->writer().submit(std::move(set), conditions, options); });
 }
 
 ReadTxn Store::read(Durability level) const { return ReadTxn(impl_->read(level)); }
@@ -147,11 +144,7 @@ Pause Store::pause(std::string owner, std::optional<std::chrono::nanoseconds> ti
 }
 
 std::uint64_t Store::next_sequence(std::string_view name, std::uint64_t n, Durability level) {
-  try {
-    return impl_->writer().next_sequence(name, n, level);
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::OutOfMemory, "there is no memory to reserve numbers; none was used up");
-  }
+  return or_out_of_memory(kNoMemoryForNumbers, [&] { return impl_->writer().next_sequence(name, n, level); });
 }
 
 std::uint64_t Store::peek_sequence(std::string_view name) const { return impl_->peek_sequence(name); }

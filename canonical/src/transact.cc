@@ -9,6 +9,7 @@
 #include "azoth/core/fault.h"
 #include "azoth/core/log.h"
 #include "commands.h"
+#include "out_of_memory.h"
 #include "record.h"
 #include "settings.h"
 #include "user_code.h"
@@ -49,13 +50,11 @@ Outcome<Ticket> WritingStore::transact(const TransactionPlan& plan, TransactionW
   check_not_nested();
   if (!plan.bulk) admission_.wait_for(plan.bytes, plan.until, sequencer_->flusher_signal());
   LockedReads reads(*this);
-  Answer answer;
-  try {
+  // That of the body itself is an answer.
+  Answer answer = or_out_of_memory(kNoMemoryForTransaction, [&] {
     Locks locks(*this, plan.locks.keys(), plan.until);
-    answer = run(plan, work, reads);
-  } catch (const std::bad_alloc&) {  // not the body's own, which is an answer; nor behind the assignment of numbers
-    throw Error(ErrorCode::OutOfMemory, "there is no memory for the transaction; nothing was changed");
-  }
+    return run(plan, work, reads);
+  });
   if (auto* sequenced = std::get_if<Sequencer::Sequenced>(&answer)) {
     if (plan.command) forget_old_commands(plan.command->id);
     return TicketMaker::make(sequenced->info, plan.level, std::move(sequenced->batch), group_);

@@ -1,11 +1,11 @@
 #include "azoth/canonical/write_txn.h"
 
-#include <new>
 #include <utility>
 
 #include "azoth/core/bytes.h"
 #include "azoth/core/error.h"
 #include "key.h"
+#include "out_of_memory.h"
 #include "record.h"
 #include "writing_store.h"
 
@@ -133,11 +133,7 @@ void WriteTxn::put(BytesView key, BytesView value) { live(state_).put(key, value
 void WriteTxn::del(BytesView key) { live(state_).del(key); }
 EventId WriteTxn::append(const Event& event) { return live(state_).append(event); }
 std::uint64_t WriteTxn::next_sequence(std::string_view name, std::uint64_t n) {
-  try {
-    return live(state_).next_sequence(name, n);
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::OutOfMemory, "there is no memory to reserve numbers; none was used up");
-  }
+  return or_out_of_memory(kNoMemoryForNumbers, [&] { return live(state_).next_sequence(name, n); });
 }
 
 CommitInfo WriteTxn::commit(Durability level) { return commit_async(level).wait(level); }
@@ -145,11 +141,7 @@ CommitInfo WriteTxn::commit(Durability level) { return commit_async(level).wait(
 Ticket WriteTxn::commit_async(Durability level) {
   live(state_);
   std::unique_ptr<WriteTxnState> state = std::move(state_);
-  try {
-    return state->commit(level);
-  } catch (const std::bad_alloc&) {  // what fails behind the assignment of numbers is StoreFailed
-    throw Error(ErrorCode::OutOfMemory, "there is no memory for the transaction; nothing was changed");
-  }
+  return or_out_of_memory(kNoMemoryForTransaction, [&] { return state->commit(level); });
 }
 
 void WriteTxn::abort() noexcept { state_.reset(); }

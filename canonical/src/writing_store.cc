@@ -7,6 +7,7 @@
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "azoth/core/log.h"
+#include "azoth/core/thread.h"
 #include "bulk_rows.h"
 #include "recovery.h"
 #include "replay_into_lmdb.h"

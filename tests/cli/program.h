@@ -34,7 +34,7 @@ struct ChildOptions {
   bool terminal = false;            // standard output and standard error are a terminal
   bool hasty_input = false;         // standard input does not wait (O_NONBLOCK)
   std::vector<int> closed = {};     // standard descriptors it starts without
-  unsigned long largest_file = 0;         // bytes, if not 0
+  unsigned long largest_file = 0;   // bytes, if not 0
   int pending_signal = 0;           // has been sent, and is held back, before the program begins
   std::string environment_db = {};  // $AZOTH_DB, if not empty
   std::filesystem::path work_directory = {};
