@@ -7,6 +7,7 @@
 
 #include "backup_support.h"
 #include "support/child_process.h"
+#include "support/patience.h"
 
 namespace azoth::backup::test {
 namespace {
@@ -99,9 +100,10 @@ TEST_F(BackupConcurrent, WhatIsTakenBesideAWriterByOneWhoOnlyReadsIsTheStoreAtIt
   for (int i = 0; i < rounds(8, 100) && !HasFailure(); ++i) {
     CommitSeq heard = 0;
     for (int commits = 0; commits < 20; ++commits) heard = hear();
-    const std::unique_ptr<Store> reader = Store::open_read_only(store_path(), options_);
-    const BackupReport report =
-        backup::back_up(*reader, store_path(), nullptr, set_path(), {.incremental = i % 3 != 0});
+    using azoth::test::patiently;
+    const std::unique_ptr<Store> reader = patiently([&] { return Store::open_read_only(store_path(), options_); });
+    const BackupReport report = patiently(
+        [&] { return backup::back_up(*reader, store_path(), nullptr, set_path(), {.incremental = i % 3 != 0}); });
     EXPECT_EQ(registrations().size(), 1u);
     const CommitSeq commit = report.snapshot.manifest->last_commit;
     EXPECT_GE(commit, heard);

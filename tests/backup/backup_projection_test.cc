@@ -237,12 +237,14 @@ TEST_F(BackupProjection, AreCopiedWhileTheyAreWritten) {
     store_->flush();
     const SealMode seal = i % 3 == 2 ? SealMode::Snapshot : SealMode::None;
     const auto error = error_of([&] {
-      const Manifest full =
-          *backup::back_up(*store_, store_path(), &running->projector, set_path(), {.seal = seal}).snapshot.manifest;
-      for (const ProjectionCursor& projection : full.projections) {
-        if (seal == SealMode::Snapshot) {
-          EXPECT_EQ(projection.cursor, full.last_event);
-        }
+      const BackupReport report =
+          backup::back_up(*store_, store_path(), &running->projector, set_path(), {.seal = seal});
+      const bool is_told = std::any_of(report.notes.begin(), report.notes.end(), [](const std::string& note) {
+        return note.find("for too long") != std::string::npos;  // a slow machine does not catch up in time
+      });
+      if (seal != SealMode::Snapshot || is_told) return;
+      for (const ProjectionCursor& projection : report.snapshot.manifest->projections) {
+        EXPECT_EQ(projection.cursor, report.snapshot.manifest->last_event);
       }
     });
     EXPECT_FALSE(error) << error->what();

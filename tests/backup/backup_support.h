@@ -13,11 +13,11 @@
 #include "azoth/backup/restore.h"
 #include "azoth/canonical/content_digest.h"
 #include "canonical/event_model.h"
-#include "canonical/memory_dir.h"
 #include "canonical/state_model.h"
 #include "canonical/store_support.h"
 #include "support.h"
 #include "support/manual_clock.h"
+#include "support/memory_dir.h"
 #include "support/seed.h"
 
 namespace azoth::backup::test {

@@ -14,6 +14,7 @@
 #include "open_tables.h"
 #include "random_history.h"
 #include "support/child_process.h"
+#include "support/patience.h"
 #include "support/seed.h"
 #include "verify.h"
 
@@ -200,18 +201,11 @@ TEST_F(BackupSourceTest, AReadOnlyStoreGivesAsMuchBesideAWriter) {
   for (int i = 0; i < 20 && !HasFatalFailure(); ++i) {
     int step = 0;
     ASSERT_TRUE(pipe.receive(step));
-    if (!reader) reader = Store::open_read_only(directory, options);
-    std::optional<BackupSource::Content> content;
-    while (!content) {
-      try {
-        content = reader->backup_source()->content(3);
-      } catch (const Error& error) {
-        ASSERT_TRUE(error.retryable()) << error.what();
-      }
-    }
-    expect_one_commit(*content);
-    EXPECT_GE(std::stoi(std::string(content->readers[2].get("counter0").value())), step);
-    const Snapshot& snapshot = ReadTxnMaker::snapshot_of(content->readers.front());
+    if (!reader) reader = test::patiently([&] { return Store::open_read_only(directory, options); });
+    const BackupSource::Content content = test::patiently([&] { return reader->backup_source()->content(3); });
+    expect_one_commit(content);
+    EXPECT_GE(std::stoi(std::string(content.readers[2].get("counter0").value())), step);
+    const Snapshot& snapshot = ReadTxnMaker::snapshot_of(content.readers.front());
     looks_over_deltas += snapshot.deltas().empty() ? 0 : 1;
   }
   EXPECT_GT(looks_over_deltas, 0);

@@ -109,7 +109,8 @@ TEST_F(CommandRetentionTest, TheRemovalKeepsToTheDeadlineOfTheCall) {
   EXPECT_TRUE(carried_out("old0")) << "it was removed later";
 }
 
-// Its commit is in its place: a transaction that somebody has begun since, and that waits for this one, is not in the way.
+// Its commit is in its place: a transaction that somebody has begun since, and that waits for this one, is not in the
+// way.
 TEST_F(CommandRetentionTest, NobodyWaitsForTheRemoval) {
   Options options = quiet_options();
   options.timeout = std::chrono::hours(1);
@@ -162,30 +163,32 @@ TEST_F(CommandRetentionTest, ARepeatThatRacesWithTheRemovalIsAnsweredOrRunsOnce)
   store_->checkpoint();
   clock_.set(2000);
   std::vector<std::atomic<int>> again(kOld);
+  std::atomic<int> all_again = 0;  // until something was removed nothing is at stake
   {
     std::jthread flushing([&](std::stop_token stop) {
       while (!stop.stop_requested()) store_->checkpoint();
     });
     std::vector<std::jthread> threads;
-    threads.emplace_back([&] { carry_out("new", 0, 8000); });
+    threads.emplace_back([&] {
+      for (int i = 0; i < 8000 || all_again == 0; ++i) carry_out("new", i, i + 1);
+    });
     for (int thread = 0; thread < 3; ++thread) {
       threads.emplace_back([&, thread] {
-        for (int i = 0; i < 4 * kOld; ++i) {
+        for (int i = 0; i < 4 * kOld || all_again == 0; ++i) {
           int which = (i * 7 + thread * 1000) % kOld;
-          again[static_cast<std::size_t>(which)] += carried_out("old" + std::to_string(which)) ? 1 : 0;
+          const bool runs_again = carried_out("old" + std::to_string(which));
+          again[static_cast<std::size_t>(which)] += runs_again ? 1 : 0;
+          all_again += runs_again ? 1 : 0;
         }
       });
     }
   }
-  int all_again = 0;
   for (int i = 0; i < kOld; ++i) {
     std::string id = "old" + std::to_string(i);
     int times = again[static_cast<std::size_t>(i)];
     ASSERT_LE(times, 1) << id;
     ASSERT_EQ(done(id), 1u + static_cast<unsigned>(times)) << id;
-    all_again += times;
   }
-  EXPECT_GT(all_again, 0) << "nothing was removed: nothing was at stake";
 }
 
 }  // namespace

@@ -15,8 +15,8 @@
 
 #include "journal.h"
 #include "journal_reader.h"
-#include "memory_dir.h"
 #include "store_support.h"
+#include "support/memory_dir.h"
 
 namespace azoth::test {
 

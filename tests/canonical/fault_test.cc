@@ -230,7 +230,9 @@ TEST_F(FaultTest, AKillAnywhereLosesNothingThatWasAcknowledged) {
     check_what_is_left(left.store(), notes.store(), left.options());
     if (notes.copy()) check_what_is_left(left.copy(), *notes.copy(), left.options());
   });
-  for (const auto& [point, count] : kills) EXPECT_GT(count, 0) << point << " was not reached";
+  // Where a sync takes no time nobody sleeps in a group.
+  for (const auto& [point, count] : kills)
+    EXPECT_TRUE(count > 0 || point == "group.sleep") << point << " was not reached";
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/patience.h"
 #include "support/seed.h"
 #include "write_path_support.h"
 
@@ -232,7 +233,8 @@ class ReadingStoreStressTest : public test::WritePath {
         process.kill();
       }
       if (life.end == End::Closed ? process.succeeded() : process.was_killed()) continue;
-      throw std::runtime_error("writer " + std::to_string(i) + " ended with status " + std::to_string(process.status()));
+      throw std::runtime_error("writer " + std::to_string(i) + " ended with status " +
+                               std::to_string(process.status()));
     }
   }
 
@@ -240,7 +242,7 @@ class ReadingStoreStressTest : public test::WritePath {
   std::thread start(std::function<void()> round) {
     return std::thread([this, round = std::move(round)] {
       try {
-        while (!stop_.load() && !HasFailure()) round();
+        while (!stop_.load() && !HasFailure()) test::patiently(round);
       } catch (const std::exception& error) {
         ADD_FAILURE() << error.what();
       }
@@ -308,7 +310,7 @@ class ReadingStoreStressTest : public test::WritePath {
 
 TEST_F(ReadingStoreStressTest, IsRightBesideWritersThatAreKilledAndFail) {
   Process writers([&] { run_writers(test::rounds(15, 400)); });
-  auto store = Store::open_read_only(directory(), options_);
+  auto store = test::patiently([&] { return Store::open_read_only(directory(), options_); });
   std::array<std::unique_ptr<ReadTxn>, 2> previous;
   Subscription subscription = store->subscribe();
   std::vector<std::thread> threads;
@@ -322,7 +324,7 @@ TEST_F(ReadingStoreStressTest, IsRightBesideWritersThatAreKilledAndFail) {
   threads.push_back(start(look));
   test::await([&] { return writers.ended() || HasFailure(); });
   EXPECT_TRUE(writers.succeeded());
-  EventId last = HasFailure() ? 0 : store->read().last_event();
+  EventId last = HasFailure() ? 0 : test::patiently([&] { return store->read().last_event(); });
   test::await([&] { return delivered_.load() >= last || HasFailure(); });
   stop_.store(true);
   subscription.stop();
@@ -330,7 +332,7 @@ TEST_F(ReadingStoreStressTest, IsRightBesideWritersThatAreKilledAndFail) {
   if (HasFailure()) return;
   EXPECT_EQ(delivered_.load(), last);
   EXPECT_EQ(history_.last(), last);
-  std::string digest = store->digest();
+  std::string digest = test::patiently([&] { return store->digest(); });
   for (auto& snapshot : previous) snapshot.reset();
   store.reset();
   EXPECT_EQ(Store::open(directory(), options_)->digest(), digest);

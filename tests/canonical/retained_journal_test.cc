@@ -234,10 +234,11 @@ TEST_F(RetainedJournalTest, NothingIsTrimmedWhileSomebodyRegistersAndTheNextFlus
   for (int i = 0; i < 3; ++i) flush(store);
   keep_behind(*store, store->meta().last_commit);
   {
-    const auto held = Retention(store.directory()).try_lock();
-    ASSERT_TRUE(held.has_value());
+    auto held = Retention(store.directory()).try_lock();
+    test::await([&] { return held || (held = Retention(store.directory()).try_lock()); });  // the last flush trims yet
+    const CommitSeq begin = begin_of(store);
     flush(store);
-    EXPECT_EQ(begin_of(store), 1u);
+    EXPECT_EQ(begin_of(store), begin);
   }
   const CommitSeq registered = Retention(store.directory()).list().front().commit;
   flush(store);

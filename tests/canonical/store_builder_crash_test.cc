@@ -11,8 +11,8 @@
 
 #include "copied_content.h"
 #include "kept_journal.h"
-#include "memory_dir.h"
 #include "support/child_process.h"
+#include "support/memory_dir.h"
 
 namespace azoth {
 namespace {

@@ -9,8 +9,8 @@
 #include "azoth/core/codec.h"
 #include "copied_content.h"
 #include "kept_journal.h"
-#include "memory_dir.h"
 #include "sequences.h"
+#include "support/memory_dir.h"
 
 namespace azoth {
 namespace {

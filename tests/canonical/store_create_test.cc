@@ -11,9 +11,9 @@
 
 #include "azoth/canonical/store.h"
 #include "azoth/core/fault.h"
-#include "memory_dir.h"
 #include "store_support.h"
 #include "support/child_process.h"
+#include "support/memory_dir.h"
 
 namespace azoth {
 namespace {

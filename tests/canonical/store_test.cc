@@ -12,10 +12,10 @@
 #include <thread>
 #include <vector>
 
-#include "support/child_process.h"
-#include "memory_dir.h"
 #include "store_support.h"
+#include "support/child_process.h"
 #include "support/manual_clock.h"
+#include "support/memory_dir.h"
 #include "write_path_support.h"
 
 namespace azoth {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/child_process.h"
+#include "support/patience.h"
 #include "support/seed.h"
 #include "write_path_support.h"
 
@@ -39,7 +40,7 @@ void write_until(Store& store, std::uint64_t seed, const std::atomic<bool>& stop
   std::mt19937_64 random(seed);
   while (!stop.load()) {
     submit(store, random_change(random), random() % 8 == 0 ? Durability::Durable : Durability::Applied);
-    // Else it may fill the map before whoever verifies has seen it move often enough.
+    // Else it may be too fast for whoever verifies, on few processors.
 #ifdef __SANITIZE_THREAD__
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
 #else
@@ -53,23 +54,12 @@ class VerifyBesideAWriter : public WritePath {
   VerifyBesideAWriter()
       : stop_(*new (mmap(nullptr, sizeof(std::atomic<bool>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
                   std::atomic<bool>(false)) {
+    options_.map_bytes = std::size_t{2} << 30;  // no page is used again while somebody verifies, who may be slow
     Store::create(directory(), options_);
   }
   ~VerifyBesideAWriter() override { munmap(&stop_, sizeof stop_); }
 
   std::filesystem::path directory() const { return parent_.path() / "store"; }
-
-  // Whoever reads beside a writer that is too fast for it is told to try again.
-  template <class Call>
-  static auto patiently(Call call) {
-    for (int attempt = 0;; ++attempt) {
-      try {
-        return call();
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::Backpressure || attempt == 100) throw;
-      }
-    }
-  }
 
   // So often, and until LMDB has moved on so often meanwhile.
   void verify(Store& store, int times) {

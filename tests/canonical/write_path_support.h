@@ -22,13 +22,13 @@
 namespace azoth::test {
 
 // Ends the program if it lives too long: a test of something that may hang has one. It is an alarm and no thread, so
-// that a test may fork. AZOTH_TEST_WATCHDOG gives other seconds.
+// that a test may fork. Little less than CTest gives it; AZOTH_TEST_WATCHDOG gives other seconds.
 class Watchdog {
  public:
   Watchdog() {
     const char* given = std::getenv("AZOTH_TEST_WATCHDOG");
     std::signal(SIGALRM, expire);
-    alarm(given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : 300);
+    alarm(given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : 850);
   }
   ~Watchdog() { alarm(0); }
   Watchdog(const Watchdog&) = delete;
@@ -57,8 +57,8 @@ void await(Condition condition) {
   while (!condition()) std::this_thread::yield();
 }
 
-// Holds the threads that come to a fault point until release(); then, if it is to fail, it fails for each of them. After
-// release() nobody is held any more. By default the first thread that comes is meant and no other.
+// Holds the threads that come to a fault point until release(); then, if it is to fail, it fails for each of them.
+// After release() nobody is held any more. By default the first thread that comes is meant and no other.
 class Hold {
  public:
   explicit Hold(std::string point, fault::Action action = {}) : point_(std::move(point)), shared_(new Shared) {

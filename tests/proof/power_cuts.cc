@@ -17,6 +17,7 @@
 #include "azoth/core/error.h"
 #include "board.h"
 #include "explorer.h"
+#include "support/memory_dir.h"
 
 namespace azoth::proof {
 
@@ -24,13 +25,10 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// A directory in memory, if the system has such a place.
-std::filesystem::path make_scratch() {
-  const char* parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : std::getenv("TMPDIR");
-  std::string name = std::string(parent != nullptr ? parent : "/tmp") + "/azoth-proof-XXXXXX";
-  if (mkdtemp(name.data()) == nullptr) throw_errno(errno, "making " + name);
-  return std::filesystem::canonical(name);
-}
+std::filesystem::path make_scratch() { return test::make_unique_directory(test::place_in_memory(), "azoth-proof"); }
+
+// LD_PRELOAD takes no blanks and no colons, which the directory of the build may have in its name.
+std::filesystem::path recorder_in(const std::filesystem::path& scratch) { return scratch / "recorder.so"; }
 
 std::string word(const std::string& text) { return text.empty() ? "-" : text; }
 
@@ -38,38 +36,37 @@ std::string word(const std::string& text) { return text.empty() ? "-" : text; }
 void write_campaign(const Campaign& campaign, const std::filesystem::path& file) {
   std::ofstream out(file);
   out << campaign.seed << ' ' << campaign.states << ' ' << campaign.most.count() << ' ' << campaign.random << ' '
-      << campaign.stop_at_first_bad << ' ' << word(campaign.fault) << ' ' << word(campaign.after) << ' '
-      << word(campaign.keep.string());
+      << campaign.stop_at_first_bad << ' ' << word(campaign.fault) << ' ' << word(campaign.after);
   for (const std::string& workload : campaign.workloads) out << ' ' << workload;
+  out << '\n' << campaign.keep.string();
 }
 
 Campaign read_campaign(const std::filesystem::path& file) {
   std::ifstream in(file);
   Campaign campaign;
   std::int64_t seconds = 0;
-  in >> campaign.seed >> campaign.states >> seconds >> campaign.random >> campaign.stop_at_first_bad >>
+  std::string line;
+  std::getline(in, line);
+  std::istringstream words(line);
+  words >> campaign.seed >> campaign.states >> seconds >> campaign.random >> campaign.stop_at_first_bad >>
       campaign.fault >> campaign.after;
   campaign.most = std::chrono::seconds(seconds);
-  std::string keep;
-  in >> keep;
-  if (keep != "-") campaign.keep = keep;
   for (std::string* text : {&campaign.fault, &campaign.after}) {
     if (*text == "-") text->clear();
   }
-  for (std::string workload; in >> workload;) campaign.workloads.push_back(workload);
+  for (std::string workload; words >> workload;) campaign.workloads.push_back(workload);
+  if (std::getline(in, line)) campaign.keep = line;
   return campaign;
 }
 
-pid_t start(const std::vector<std::string>& arguments) {
+pid_t start(const std::filesystem::path& scratch, std::size_t worker) {
   pid_t child = fork();
   if (child < 0) throw_errno(errno, "forking");
   if (child != 0) return child;
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // nobody is left behind by a test that is ended
-  setenv("LD_PRELOAD", AZOTH_RECORDER, 1);
-  std::vector<char*> pointers;
-  for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
-  pointers.push_back(nullptr);
-  execv("/proc/self/exe", pointers.data());
+  setenv("LD_PRELOAD", recorder_in(scratch).c_str(), 1);
+  execl("/proc/self/exe", "power_cuts", "--worker", scratch.c_str(), std::to_string(worker).c_str(),
+        static_cast<char*>(nullptr));
   _exit(126);
 }
 
@@ -150,13 +147,13 @@ Outcome run_campaign(const Campaign& campaign) {
   const auto begin = SteadyClock::now();
   const std::filesystem::path scratch = make_scratch();
   write_campaign(campaign, scratch / "campaign");
+  std::filesystem::create_symlink(AZOTH_RECORDER, recorder_in(scratch));
   Outcome outcome;
   {
     const Board board(scratch / "board");
     std::vector<pid_t> workers;
     const std::size_t count = std::min(campaign.workers, Board::kWorkers);
-    for (std::size_t i = 0; i < count; ++i)
-      workers.push_back(start({"power_cuts", "--worker", scratch.string(), std::to_string(i)}));
+    for (std::size_t i = 0; i < count; ++i) workers.push_back(start(scratch, i));
     for (std::size_t i = 0; i < count; ++i) {
       const int status = wait_for(workers[i]);
       Board::Worker& worker = board->workers[i];

@@ -356,13 +356,14 @@ std::size_t entries_in(const std::filesystem::path& directory) {
   return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(directory), {}));
 }
 
-// The system lists a thread for a moment longer than it can be joined; the thread sanitizer begins one of its own.
+// The system lists a thread for a moment longer than it can be joined, and long if it has much else to do; the thread
+// sanitizer begins one of its own.
 std::size_t threads_left(std::size_t expected) {
 #ifdef __SANITIZE_THREAD__
   return expected;
 #endif
   std::size_t threads = entries_in("/proc/self/task");
-  for (int i = 0; threads > expected && i < 1000; ++i) {
+  for (int i = 0; threads > expected && i < 30'000; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds{1});
     threads = entries_in("/proc/self/task");
   }

@@ -1,21 +1,12 @@
 #include "support/temp_dir.h"
 
-#include <cerrno>
-#include <cstdlib>
-#include <string>
 #include <system_error>
 
-#include "azoth/core/error.h"
+#include "support/memory_dir.h"
 
 namespace azoth::test {
 
-TempDir::TempDir() {
-  const char* parent = std::getenv("TMPDIR");
-  std::string name = parent != nullptr && *parent != '\0' ? parent : "/tmp";
-  name += "/azoth-test-XXXXXX";
-  if (::mkdtemp(name.data()) == nullptr) throw_errno(errno, "cannot make the temporary directory " + name);
-  path_ = name;
-}
+TempDir::TempDir() : path_(make_unique_directory(std::filesystem::temp_directory_path(), "azoth-test")) {}
 
 TempDir::~TempDir() {
   std::error_code ignored;  // what cannot be removed is left to whoever cleans the temporary directory

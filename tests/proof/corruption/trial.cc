@@ -23,7 +23,7 @@ namespace {
 
 constexpr const char* kNames[kOutcomes] = {"none",  "found",   "late",    "same", "shorter",
                                            "WRONG", "TOUCHED", "CRASHED", "HUNG"};
-constexpr unsigned kSeconds = 20;  // for one mutation, on a machine that may be busy with other things
+constexpr unsigned kSeconds = 60;  // for one mutation, on a machine that may be busy with other things
 constexpr rlim_t kMemory = rlim_t{4} << 30;
 constexpr rlim_t kLargestFile = rlim_t{256} << 20;
 constexpr std::size_t kMostBad = 12;  // of each outcome

@@ -76,7 +76,15 @@ Device::~Device() { umount2(path().c_str(), MNT_DETACH); }
 
 void Device::mount() {
   const std::string options = type_ == "ext4" ? "loop,errors=continue" : "loop";
-  run("mount -o " + options + " " + image().string() + " " + path().string());
+  const std::string command = "mount -o " + options + " " + image().string() + " " + path().string();
+  for (int attempts = 0;; ++attempts) {
+    try {
+      return run(command);
+    } catch (const Error&) {  // a container has few loop devices, and one takes a moment to be free again
+      if (attempts == 20) throw;
+    }
+    usleep(100'000);
+  }
 }
 
 // What has it open may still be on its way out.

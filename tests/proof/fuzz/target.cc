@@ -1,28 +1,10 @@
 #include "target.h"
 
-#include <unistd.h>
-
 #include <fstream>
 
+#include "support/memory_dir.h"
+
 namespace azoth::proof {
-
-namespace {
-
-struct Scratch {
-  Scratch() {
-    std::string name = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    name += "/azoth-fuzz-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) std::abort();
-    path = name;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::filesystem::path path;
-};
-
-}  // namespace
 
 std::vector<Target>& targets() {
   static std::vector<Target> all;
@@ -30,8 +12,8 @@ std::vector<Target>& targets() {
 }
 
 const std::filesystem::path& scratch() {
-  static const Scratch directory;
-  return directory.path;
+  static const test::MemoryDir directory;
+  return directory.path();
 }
 
 void put_file(const std::filesystem::path& path, std::string_view bytes) {

@@ -7,9 +7,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cinttypes>
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <limits>
 #include <string>
 
 #include "judge.h"
@@ -47,9 +52,25 @@ double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::
   return std::chrono::duration<double>(to - from).count();
 }
 
+// To judge a transaction takes 6 KiB, and a little for what runs beside.
+Word that_memory_holds() {
+  constexpr std::uint64_t kKibibytes = 8;
+  std::ifstream info("/proc/meminfo");
+  for (std::string line; std::getline(info, line);) {
+    std::uint64_t available = 0;
+    if (std::sscanf(line.c_str(), "MemAvailable: %" SCNu64 " kB", &available) == 1) {
+      return static_cast<Word>(std::min<std::uint64_t>(available / kKibibytes, std::numeric_limits<Word>::max()));
+    }
+  }
+  return std::numeric_limits<Word>::max();
+}
+
 Word transactions() {
-  const char* given = std::getenv("AZOTH_PROOF_TRANSACTIONS");
-  return given != nullptr ? static_cast<Word>(std::stoul(given)) : test::share_of(Word{1'000'000});
+  if (const char* given = std::getenv("AZOTH_PROOF_TRANSACTIONS")) return static_cast<Word>(std::stoul(given));
+  const Word wanted = test::share_of(Word{1'000'000});
+  const Word held = that_memory_holds();
+  if (held < wanted) std::cout << "there is memory for " << held << " transactions of " << wanted << std::endl;
+  return std::min(wanted, held);
 }
 
 // All that there is to know of a run is in memory when it is judged, so a longer test is more runs.

@@ -52,7 +52,7 @@ TEST_F(Planted, AShortWriteThatIsTakenForWholeIsFound) {
 // passed over when two runs differ in it.
 TEST_F(Planted, ARenameThatWasNotDoneIsFound) {
   std::string problem;
-  for (int attempt = 0; attempt < 6 && problem.empty(); ++attempt) {
+  for (int attempt = 0; attempt < 30 && problem.empty(); ++attempt) {
     problem = found("backup", with(kRename, Plant::SwallowRename));
   }
   EXPECT_NE(problem, "");

@@ -15,6 +15,7 @@
 #include <sstream>
 #include <unordered_set>
 
+#include "support/memory_dir.h"
 #include "support/proof.h"
 
 namespace azoth::inject {
@@ -90,11 +91,9 @@ void copy_directory(const std::filesystem::path& from, const std::filesystem::pa
 }
 
 std::filesystem::path fast_directory() {
-  const bool memory = access("/dev/shm", W_OK) == 0 && std::getenv("TMPDIR") == nullptr;
-  std::string name =
-      (memory ? std::string("/dev/shm") : std::filesystem::temp_directory_path().string()) + "/azoth-XXXXXX";
-  if (mkdtemp(name.data()) == nullptr) throw_errno(errno, "making a directory for the runs");
-  return name;
+  const char* chosen = std::getenv("TMPDIR");
+  return test::make_unique_directory(chosen != nullptr ? std::filesystem::path(chosen) : test::place_in_memory(),
+                                     "azoth");
 }
 
 }  // namespace

@@ -270,8 +270,14 @@ void Client::submit_in_bulk() {
   });
 }
 
-// The same command is sent twice, as somebody would who has not heard the answer.
+// The same command is sent twice, as somebody would who has not heard the answer. Where ids are not kept for ever, a
+// sync that takes long may be between the two.
 void Client::command() {
+  const auto retention = scene_.scenario.options.command_retention;
+  const auto first_sent = std::chrono::system_clock::now();
+  auto may_be_forgotten = [&] {
+    return retention.count() != 0 && std::chrono::system_clock::now() - first_sent >= retention;
+  };
   const Deed deed = new_deed(false);
   const std::string id = "command " + std::to_string(deed.number);
   auto send = [&](const Deed& what) {
@@ -290,9 +296,12 @@ void Client::command() {
   if (before == nullptr) return ledger_.refused(again.number);
   const CommitInfo first = *before;
   attempt("a repeated command", again.number, [&] {
+    const std::uint64_t seal = ledger_.current_seal();
     Outcome<Ticket> outcome = send(again);
-    ledger_.refused(again.number);
-    if (outcome->info().already_applied && outcome->info().commit_seq == first.commit_seq) return;
+    if (outcome->info().already_applied && outcome->info().commit_seq == first.commit_seq) {
+      return ledger_.refused(again.number);
+    }
+    if (may_be_forgotten()) return placed(again.number, outcome->info(), seal);
     fail("command " + id + " was carried out a second time, by commit " + std::to_string(outcome->info().commit_seq));
   });
 }

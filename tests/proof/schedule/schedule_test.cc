@@ -125,7 +125,7 @@ class PlantedAnomalyTest : public testing::TestWithParam<Planted> {};
 
 TEST_P(PlantedAnomalyTest, IsFound) {
   stay_on_one_processor(static_cast<int>(GetParam().kind));
-  constexpr std::uint64_t kMostSeeds = 2'000;
+  constexpr std::uint64_t kMostSeeds = 20'000;
   for (std::uint64_t i = 0; i < kMostSeeds; ++i) {
     const std::uint64_t seed = seed_of(2'000'000 + i);
     const std::uint64_t number = GetParam().most == 0 ? 0 : 1 + seed % GetParam().most;

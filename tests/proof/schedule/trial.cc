@@ -15,6 +15,7 @@
 
 #include "azoth/core/error.h"
 #include "scheduler.h"
+#include "support/memory_dir.h"
 
 namespace azoth::proof {
 
@@ -91,14 +92,6 @@ void write_line(std::string_view line) { std::ignore = ::write(STDERR_FILENO, li
   _exit(0);
 }
 
-// In memory where the system has room for files there.
-std::string make_directory() {
-  std::string name = (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : std::filesystem::temp_directory_path().string());
-  name += "/azoth-trial-XXXXXX";
-  if (mkdtemp(name.data()) == nullptr) throw_errno(errno, "making " + name);
-  return name;
-}
-
 std::string death(int status) {
   if (WIFSIGNALED(status)) return std::string("it died of ") + strsignal(WTERMSIG(status));
   return "it ended with " + std::to_string(WEXITSTATUS(status));
@@ -132,7 +125,7 @@ void prepare_trials() {
 
 Verdict run_trial(std::uint64_t seed, const anomaly::Plan& plan, bool told) {
   new (report) Report;
-  const std::string directory = make_directory();
+  const std::string directory = test::make_unique_directory(test::place_in_memory(), "azoth-trial").string();
   *order = {.seed = seed, .plan = plan, .told = told};
   directory.copy(order->directory.data(), order->directory.size() - 1);
   sched_getaffinity(0, sizeof order->processors, &order->processors);

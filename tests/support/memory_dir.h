@@ -1,0 +1,51 @@
+// For tests that make many stores and cut no power: a directory in memory where the system has one.
+#pragma once
+
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <system_error>
+
+#include "azoth/core/error.h"
+
+namespace azoth::test {
+
+// The one that the system has, if it has room (a container's often holds 64 MiB), or that of temporary files.
+inline std::filesystem::path place_in_memory() {
+  constexpr const char* kPlace = "/dev/shm";
+  constexpr unsigned long long kRoom = 1 << 30;
+  struct statvfs space {};
+  const bool has_room = access(kPlace, W_OK) == 0 && statvfs(kPlace, &space) == 0 &&
+                        static_cast<unsigned long long>(space.f_bavail) * space.f_frsize >= kRoom;
+  return has_room ? kPlace : std::filesystem::temp_directory_path();
+}
+
+// Made in the directory given, with a name of its own that begins like that. The path is the one that /proc shows.
+inline std::filesystem::path make_unique_directory(const std::filesystem::path& parent,
+                                                   const std::string& begins_with) {
+  std::string name = (std::filesystem::canonical(parent) / (begins_with + "-XXXXXX")).string();
+  if (mkdtemp(name.data()) == nullptr) throw_errno(errno, "cannot make the temporary directory " + name);
+  return name;
+}
+
+class MemoryDir {
+ public:
+  MemoryDir() : path_(make_unique_directory(place_in_memory(), "azoth-test")) {}
+  ~MemoryDir() {
+    std::error_code ignored;  // what cannot be removed is left to whoever cleans that directory
+    std::filesystem::remove_all(path_, ignored);
+  }
+  MemoryDir(const MemoryDir&) = delete;
+  MemoryDir& operator=(const MemoryDir&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace azoth::test
