@@ -14,6 +14,11 @@
 
 namespace azoth::test {
 
+inline std::filesystem::path place_of_temporary_files() {
+  const char* chosen = std::getenv("TMPDIR");
+  return chosen != nullptr && *chosen != '\0' ? chosen : "/tmp";
+}
+
 // The one that the system has, if it has room (a container's often holds 64 MiB), or that of temporary files.
 inline std::filesystem::path place_in_memory() {
   constexpr const char* kPlace = "/dev/shm";
@@ -21,15 +26,15 @@ inline std::filesystem::path place_in_memory() {
   struct statvfs space {};
   const bool has_room = access(kPlace, W_OK) == 0 && statvfs(kPlace, &space) == 0 &&
                         static_cast<unsigned long long>(space.f_bavail) * space.f_frsize >= kRoom;
-  return has_room ? kPlace : std::filesystem::temp_directory_path();
+  return has_room ? kPlace : place_of_temporary_files();
 }
 
 // Made in the directory given, with a name of its own that begins like that. The path is the one that /proc shows.
 inline std::filesystem::path make_unique_directory(const std::filesystem::path& parent,
                                                    const std::string& begins_with) {
-  std::string name = (std::filesystem::canonical(parent) / (begins_with + "-XXXXXX")).string();
+  std::string name = (parent / (begins_with + "-XXXXXX")).string();
   if (mkdtemp(name.data()) == nullptr) throw_errno(errno, "cannot make the temporary directory " + name);
-  return name;
+  return std::filesystem::canonical(name);
 }
 
 class MemoryDir {

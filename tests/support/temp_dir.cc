@@ -6,7 +6,7 @@
 
 namespace azoth::test {
 
-TempDir::TempDir() : path_(make_unique_directory(std::filesystem::temp_directory_path(), "azoth-test")) {}
+TempDir::TempDir() : path_(make_unique_directory(place_of_temporary_files(), "azoth-test")) {}
 
 TempDir::~TempDir() {
   std::error_code ignored;  // what cannot be removed is left to whoever cleans the temporary directory

@@ -113,13 +113,12 @@ Word kept_of(const Evidence& evidence, Word life) {
   return next == evidence.lives.end() ? evidence.content.last_commit : next->last_commit;
 }
 
-bool only_read(const Attempt& attempt) { return attempt.answer && !attempt.appends(); }
+// With the number of the last commit that it saw, by which the judge knows what it must have read.
+bool only_read(const Attempt& attempt) { return attempt.acknowledged() && !attempt.appends(); }
 
-// Whose read is judged with the survivors: what was read as Applied may have been taken by a kill, and what a rejected
-// one had read has no number to tell it by.
+// What was read as Applied may have been taken by a kill; it is not judged with the survivors then.
 bool outlived(const Evidence& evidence, const Attempt& reader) {
-  if (reader.answer->level != Sight::Applied) return true;
-  return reader.answer->ending == Ending::Committed && reader.answer->commit <= kept_of(evidence, reader.life);
+  return reader.answer->level != Sight::Applied || reader.answer->commit <= kept_of(evidence, reader.life);
 }
 
 bool reads_once(const Attempt& attempt, ListId list) {
@@ -152,7 +151,7 @@ Plant in_read(Sight level, std::size_t at_least, const std::function<void(Values
 }
 
 Plant stale(Sight level) {
-  return in_read(level, 20, [](Values& seen) { seen.clear(); });
+  return in_read(level, 4, [](Values& seen) { seen.clear(); });
 }
 
 bool stale_before_a_kill(Evidence& evidence) {
@@ -216,12 +215,11 @@ std::vector<Planted> all_plants() {
        whole([](Evidence& e) { e.events.erase(e.events.begin() + static_cast<std::ptrdiff_t>(e.events.size() / 2)); })},
       {"half a transaction is missing", "torn",
        [](Evidence& e) {
-         auto half =
-             std::find_if(e.events.begin(), e.events.end(), [](const StoredEvent& event) { return event.txn == 0; });
+         auto half = std::adjacent_find(e.events.begin(), e.events.end(), [](const auto& event, const auto& next) {
+           return event.txn == 0 && next.txn != 0;
+         });
          if (half == e.events.end()) return false;
-         const Word txn = std::next(half)->txn;
-         half->appends = {{ListId::of(1, 1), 1}};
-         return txn != 0;
+         return half->appends = {{ListId::of(1, 1), 1}}, true;
        }},
       {"a transaction is there twice", "twice", whole([](Evidence& e) {
          StoredEvent again =
