@@ -6,7 +6,7 @@ set(AZOTH_PRECOMPILED_HEADERS <algorithm> <array> <atomic> <cerrno> <chrono> <co
   <exception> <filesystem> <functional> <limits> <map> <memory> <mutex> <new> <optional> <set> <span> <string>
   <string_view> <thread> <utility> <variant> <vector>)
 # Of g++ 12, on strings made of literals: wrongly, and no longer hidden as those of system headers when precompiled.
-set(AZOTH_FALSE_WARNINGS $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-stringop-overflow>)
+set(AZOTH_FALSE_WARNINGS $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread>)
 
 function(azoth_precompile target)
   if(NOT AZOTH_PRECOMPILE)

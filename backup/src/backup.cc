@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -30,15 +33,24 @@ namespace {
 using Path = std::filesystem::path;
 
 // Registered before a commit is chosen, moved on when the snapshot is published. If there is none, what was registered
-// for it is taken back. What the set has registered before stays meanwhile if it keeps enough.
+// for it is taken back. What the set has registered before stays meanwhile if it keeps enough: for a differential
+// snapshot that is what this continues; for a full one as much as before and, behind its own commit, as much as it
+// asks.
 class Registration {
  public:
-  Registration(Retention& retention, RetainedSet set)
+  Registration(Retention& retention, RetainedSet set, SnapshotType type)
       : retention_(retention), set_(std::move(set)), before_(retention_.find(set_.set_id)) {
-    changed_ = !before_ || before_->timeline != set_.timeline || before_->commit > set_.commit;
-    if (!changed_) return;
+    const bool keeps_enough = before_ && before_->timeline == set_.timeline && before_->commit <= set_.commit;
+    if (keeps_enough && type == SnapshotType::Diff) return;
+    RetainedSet meanwhile = set_;
+    if (keeps_enough) {
+      meanwhile.commit = before_->commit;
+      const std::uint64_t most = std::numeric_limits<std::uint64_t>::max() - before_->limit_bytes;
+      meanwhile.limit_bytes = before_->limit_bytes + std::min(set_.limit_bytes, most);
+    }
+    changed_ = true;
     try {
-      retention_.set(set_);
+      retention_.set(meanwhile);
     } catch (...) {  // it may be there all the same
       take_back();
       throw;
@@ -166,6 +178,15 @@ class CatchUp {
   std::vector<std::string> caught_up_;
 };
 
+// Its links stay as they are: whoever reads of the set knows it by that name.
+Path place_of(const Path& directory) {
+  if (directory.empty()) throw Error(ErrorCode::InvalidArgument, "the name of a directory is empty");
+  std::error_code error;
+  Path found = std::filesystem::absolute(directory, error);
+  if (error) throw_errno(error.value(), "finding " + directory.string());
+  return found;
+}
+
 class Backup {
  public:
   Backup(Store& store, const Path& store_directory, Projector* projector, const Path& set_directory,
@@ -173,7 +194,7 @@ class Backup {
       : store_(store),
         store_directory_(store_directory),
         projector_(projector),
-        set_directory_(std::filesystem::absolute(set_directory)),
+        set_directory_(place_of(set_directory)),
         options_(options),
         source_(store.backup_source()) {}
 
@@ -192,15 +213,21 @@ class Backup {
     set.require_store(source_->store_id());
     set.require_key();
     std::optional<SnapshotInfo> base;
-    if (options_.incremental) base = base_for_diff(set, source_->lineage());
+    if (options_.incremental) {
+      base = base_for_diff(set, source_->lineage());
+    } else {
+      source_->check_pages();
+    }
 
     const CommitSeq from = base ? base->manifest->last_commit : source_->flushed_commit();
     const Uuid timeline = base ? base->manifest->timeline() : source_->lineage().front().id;
-    Registration registration(source_->retention(), {.set_id = set.id(),
-                                                     .timeline = timeline,
-                                                     .commit = from,
-                                                     .limit_bytes = options_.retain_bytes,
-                                                     .place = set_directory_.string()});
+    Registration registration(source_->retention(),
+                              {.set_id = set.id(),
+                               .timeline = timeline,
+                               .commit = from,
+                               .limit_bytes = options_.retain_bytes,
+                               .place = set_directory_.string()},
+                              base ? SnapshotType::Diff : SnapshotType::Full);
     AZOTH_FAULT("backup.registered");
     pin();
     if (base) {
@@ -274,7 +301,13 @@ class Backup {
 
   // With their tables if they are wanted and can be had; their declarations always.
   void copy_projections() {
-    for (const std::string& name : ProjectionCopy::names(store_directory_)) {
+    const std::vector<std::string> names = ProjectionCopy::names(store_directory_);
+    if (names.size() > kMaxManifestProjections) {
+      throw Error(ErrorCode::InvalidArgument,
+                  "the store has " + std::to_string(names.size()) + " projections, and a snapshot has room for " +
+                      std::to_string(kMaxManifestProjections) + "; drop those that nobody needs");
+    }
+    for (const std::string& name : names) {
       if (!options_.projections || !try_copying(name, true)) try_copying(name, false);
     }
   }

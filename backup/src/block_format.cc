@@ -66,8 +66,8 @@ std::string identity_bytes(const FileHeader& header) {
 bool known(const FileHeader& header, std::uint8_t compressed, std::uint8_t encrypted, std::uint32_t reserved) {
   const auto type = static_cast<std::uint8_t>(header.identity.type);
   const auto kind = static_cast<std::uint8_t>(header.identity.kind);
-  return type >= 1 && type <= 2 && kind >= 1 && kind <= kFileKinds.size() && compressed <= 1 && encrypted <= 1 && reserved == 0 &&
-         header.identity.shard < header.identity.shards && header.block_bytes >= kMinBlockBytes &&
+  return type >= 1 && type <= 2 && kind >= 1 && kind <= kFileKinds.size() && compressed <= 1 && encrypted <= 1 &&
+         reserved == 0 && header.identity.shard < header.identity.shards && header.block_bytes >= kMinBlockBytes &&
          header.block_bytes <= kMaxBlockBytes;
 }
 

@@ -14,6 +14,14 @@ namespace {
 constexpr std::uint64_t kRowsAtOnce = 2000;      // between looks at the meter
 constexpr std::uint64_t kLeastShardRows = 1024;  // smaller ones are not worth their files
 
+void check_sum(std::uint64_t found, std::uint64_t expected, const char* what) {
+  if (found == expected) return;
+  throw Error(ErrorCode::Corruption,
+              std::string(what) +
+                  " are not those that were written last: their checksums do not add up; restore "
+                  "the store from an older backup");
+}
+
 // Where shard `index` begins, of `count` rows in so many shards.
 std::uint64_t shard_begin(std::uint64_t count, std::uint32_t index, std::uint32_t shards) {
   return count / shards * index + std::min<std::uint64_t>(count % shards, index);
@@ -26,11 +34,21 @@ std::uint32_t FullSnapshot::shards_of(std::uint64_t rows) const {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(most, std::max<std::uint32_t>(options_.shards, 1)));
 }
 
+void FullSnapshot::check_state_sum(std::uint64_t sum) const {
+  check_sum(sum, content_.totals.state_sum, "the rows of the state");
+}
+
+void FullSnapshot::check_events_sum(std::uint64_t sum) const {
+  check_sum(sum, content_.totals.events_sum, "the events");
+}
+
 Manifest FullSnapshot::write() {
   const std::uint64_t rows = content_.totals.state_rows + content_.totals.last_event;
   StepMeter meter(options_.progress, "copying", "rows", 2 * rows, [this] { source_.check_space(); });
   meter_ = &meter;
   write_files();
+  check_state_sum(state_sum_);
+  check_events_sum(events_sum_);
   meter.end();
 
   const ContentTotals& totals = content_.totals;
@@ -83,6 +101,7 @@ void FullSnapshot::digest_state(const ReadTxn& reader) {
   StepCounter counter(*meter_, kRowsAtOnce);
   StateDigest digest;
   std::uint64_t row = 0;
+  std::uint64_t sum = 0;
   std::uint32_t next_shard = 1;
   for (const auto& [key, value] : reader.scan()) {
     if (next_shard < shards && row == shard_begin(count, next_shard, shards)) {
@@ -90,6 +109,7 @@ void FullSnapshot::digest_state(const ReadTxn& reader) {
       ++next_shard;
     }
     digest.add(key, value);
+    sum += source_.checksum(key, value);
     counter.add(1);
     ++row;
   }
@@ -98,17 +118,21 @@ void FullSnapshot::digest_state(const ReadTxn& reader) {
     throw Error(ErrorCode::Corruption, "the state has " + std::to_string(row) + " keys and should have " +
                                            std::to_string(count) + "; restore the store from an older backup");
   }
+  check_state_sum(sum);
   state_digest_ = digest.finish_hex();
 }
 
 void FullSnapshot::digest_events(const ReadTxn& reader) {
   StepCounter counter(*meter_, kRowsAtOnce);
   EventsDigest digest;
+  std::uint64_t sum = 0;
   for (const EventView& event : reader.events()) {
     digest.add(event);
+    sum += source_.checksum(event);
     counter.add(1);
   }
   counter.flush();
+  check_events_sum(sum);
   events_digest_ = digest.finish_hex();
 }
 
@@ -120,12 +144,15 @@ void FullSnapshot::write_state(const ReadTxn& reader, std::uint32_t shard) {
   auto file = pending_.add_file(FileKind::State, shard, shards);
   StepCounter counter(*meter_, kRowsAtOnce);
   std::string head;
+  std::uint64_t sum = 0;
   for (const auto& [key, value] : reader.range(std::move(range))) {
     records::encode_head(records::StateRow{key, value}, head);
     file->add(head, value);
+    sum += source_.checksum(key, value);
     counter.add(1);
   }
   counter.flush();
+  state_sum_ += sum;
   pending_.close_file(std::move(file));
 }
 
@@ -135,13 +162,16 @@ void FullSnapshot::write_events(const ReadTxn& reader, std::uint32_t shard) {
   auto file = pending_.add_file(FileKind::Events, shard, shards);
   StepCounter counter(*meter_, kRowsAtOnce);
   std::string head;
+  std::uint64_t sum = 0;
   for (const EventView& event :
        reader.events({.after = shard_begin(count, shard, shards), .to = shard_begin(count, shard + 1, shards)})) {
     records::encode_head(event, head);
     file->add(head, event.body());
+    sum += source_.checksum(event);
     counter.add(1);
   }
   counter.flush();
+  events_sum_ += sum;
   pending_.close_file(std::move(file));
 }
 

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -132,10 +134,9 @@ class Restore {
   RestoreReport run() {
     require_empty(given_);
     require_movable(target_);
-    chain_ = set_.chain(options_.target);
+    find_chain();
     if (!chain_.note.empty()) report_.notes.push_back(chain_.note + "; a timeline says which is meant");
     for (const Manifest& manifest : chain_.snapshots) report_.snapshots.push_back(manifest.ordinal);
-    verify_chain();
     AZOTH_FAULT("restore.verified");
     const MissingDirectories parents(target_.parent_path());
     ScratchDirectory scratch(target_, ".restore-");
@@ -156,17 +157,59 @@ class Restore {
 
   // --- Before anything is written
 
+  struct Damage {
+    std::uint64_t ordinal;
+    Error error;
+  };
+
+  // What is damaged inside shows only when it is read. Then another way may lead there, as around what is missing.
+  void find_chain() {
+    std::vector<SnapshotInfo> snapshots = set_.list();
+    std::optional<Error> first;
+    while (true) {
+      try {
+        chain_ = set_.chain(options_.target, snapshots);
+      } catch (const Error&) {
+        if (first) throw *first;
+        throw;
+      }
+      try {
+        return verify_chain();
+      } catch (const Error&) {
+        if (!damage_) throw;
+      }
+      const Damage damage = *std::exchange(damage_, std::nullopt);
+      if (!first) first = damage.error;
+      for (SnapshotInfo& snapshot : snapshots) {
+        if (snapshot.ordinal == damage.ordinal) snapshot.state = SnapshotState::Broken;
+      }
+      report_.notes.push_back("snapshot " + std::to_string(damage.ordinal) + " is gone around: " + damage.error.what());
+    }
+  }
+
   void verify_chain() {
     StepMeter meter(options_.progress, "verifying", "bytes", bytes_of(chain_));
     std::vector<std::function<void(std::size_t)>> tasks;
     for (const Manifest& manifest : chain_.snapshots) {
       if (manifest.type == SnapshotType::Diff) set_.verify_base(manifest);
       for (const ManifestFile& file : manifest.files) {
-        tasks.emplace_back([&](std::size_t) { verify_file(manifest, file, meter); });
+        tasks.emplace_back([&](std::size_t) {
+          try {
+            verify_file(manifest, file, meter);
+          } catch (const Error& error) {
+            if (error.corruption()) note_damage({manifest.ordinal, error});
+            throw;
+          }
+        });
       }
     }
     run_parallel(options_.threads, tasks);
     meter.end();
+  }
+
+  void note_damage(const Damage& damage) {
+    const std::lock_guard lock(damage_mutex_);
+    if (!damage_) damage_ = damage;
   }
 
   void verify_file(const Manifest& manifest, const ManifestFile& file, StepMeter& meter) const {
@@ -393,6 +436,8 @@ class Restore {
   const Path target_;
   const SnapshotSet set_;
   Chain chain_;
+  std::mutex damage_mutex_;
+  std::optional<Damage> damage_;  // that the last verification has found
   ContentTotals totals_;
   std::map<std::string, std::uint64_t> restored_;         // sequences
   std::map<std::string, std::uint64_t> later_sequences_;  // of the newest snapshots

@@ -89,7 +89,8 @@ void MissingDirectories::remove_empty() noexcept {
 
 ScratchDirectory::ScratchDirectory(const Path& place, std::string_view infix) {
   const Path parent = place.parent_path();
-  const std::string prefix = "." + place.filename().string() + std::string(infix);
+  constexpr std::size_t kMostOfName = 200;  // of the 255 bytes that a name may have, beside what is added
+  const std::string prefix = "." + place.filename().string().substr(0, kMostOfName) + std::string(infix);
   remove_leftovers(parent, prefix);
   for (int attempt = 0; !lock_; ++attempt) {
     if (attempt == kAttempts) throw Error(ErrorCode::Locked, "others remove what is made beside " + place.string());

@@ -7,6 +7,7 @@
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "commit_log.h"
+#include "lmdb_check.h"
 #include "read_txn_maker.h"
 #include "sequencer.h"
 #include "settings.h"
@@ -18,11 +19,22 @@ namespace {
 class StoreBackupSource : public BackupSource {
  public:
   explicit StoreBackupSource(StoreImpl& store)
-      : store_(store), site_(store.backup_site()), retention_(site_.paths.directory, site_.fs) {}
+      : store_(store),
+        site_(store.backup_site()),
+        rows_(site_.identity.store_id),
+        retention_(site_.paths.directory, site_.fs) {}
 
   Uuid store_id() const override { return site_.identity.store_id; }
   Timestamp created() const override { return site_.created; }
   Lineage lineage() const override { return site_.identity.lineage; }
+
+  void check_pages() override {
+    const std::shared_ptr<Environment> in = store_.environment();
+    std::optional<LmdbCheck> check;
+    while (!check) check = in->lmdb.check_pages(in->lmdb.begin_read());  // not if a writer has moved on twice meanwhile
+    if (check->problems.empty()) return;
+    throw Error(ErrorCode::Corruption, check->problems.front() + "; restore the store from an older backup");
+  }
 
   // Each snapshot has an LMDB transaction of its own, and a flush may come in between: then they are taken again.
   Content content(std::size_t readers) override {
@@ -64,6 +76,11 @@ class StoreBackupSource : public BackupSource {
         "writing can go on. Open the store with a larger map, or back up while less is written");
   }
 
+  std::uint32_t checksum(std::string_view key, std::string_view value) const override {
+    return rows_.checksum(key, value);
+  }
+  std::uint32_t checksum(const EventView& event) const override { return rows_.event_checksum(event); }
+
   void for_each_own_row(const ReadTxn& reader, std::optional<EventId> sealed_at,
                         const EachOwnRow& each) const override {
     const auto hand_on = [&](Space space, std::string_view key, std::string_view value) {
@@ -73,15 +90,25 @@ class StoreBackupSource : public BackupSource {
       if (sealed_at) hand_on(Space::Meta, kSealKey, encode_seal(*sealed_at));
       sealed_at.reset();
     };
-    azoth::for_each_own_row(ReadTxnMaker::snapshot_of(reader),
-                            [&](Space space, std::string_view key, std::string_view value) {
-                              const auto place = std::pair(space, key);
-                              const auto of_seal = std::pair(Space::Meta, kSealKey);
-                              const bool replaced = sealed_at && place == of_seal;
-                              if (place >= of_seal) hand_on_seal();
-                              if (!replaced) hand_on(space, key, value);
-                            });
+    const Snapshot& snapshot = ReadTxnMaker::snapshot_of(reader);
+    std::uint64_t sum = 0;
+    std::string system_key;
+    azoth::for_each_own_row(snapshot, [&](Space space, std::string_view key, std::string_view value) {
+      system_key.assign(1, static_cast<char>(space)).append(key);
+      sum += rows_.checksum(system_key, value);
+      const auto place = std::pair(space, key);
+      const auto of_seal = std::pair(Space::Meta, kSealKey);
+      const bool replaced = sealed_at && place == of_seal;
+      if (place >= of_seal) hand_on_seal();
+      if (!replaced) hand_on(space, key, value);
+    });
     hand_on_seal();
+    if (sum != row_totals_of(snapshot).sums.own) {
+      throw Error(
+          ErrorCode::Corruption,
+          "the store's own rows are not those that were written last: their checksums do not add up; restore the "
+          "store from an older backup");
+    }
   }
 
   void for_each_commit(const ReadTxn& reader, CommitSeq after, EventId after_event, CommitSeq through,
@@ -114,6 +141,7 @@ class StoreBackupSource : public BackupSource {
 
   StoreImpl& store_;
   const BackupSite site_;
+  const Rows rows_;
   Retention retention_;
 };
 

@@ -177,5 +177,9 @@ TEST_F(BackupContent, OfTwoStoresThatHaveDoneTheSameIsTheSameBytes) {
   }
 }
 
+TEST_F(BackupContent, ASetWithoutANameIsRefused) {
+  expect_error([&] { backup::back_up(*store_, store_path(), nullptr, "", {}); }, ErrorCode::InvalidArgument, "empty");
+}
+
 }  // namespace
 }  // namespace azoth::backup::test

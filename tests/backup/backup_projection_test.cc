@@ -286,5 +286,14 @@ TEST_F(BackupProjection, ASealedSnapshotReleasesOnlyWhatItHasAdded) {
   EXPECT_EQ(sum_in(store_path()), 2);
 }
 
+TEST_F(BackupProjection, MoreThanAManifestNamesAreRefusedBeforeAnythingIsCopied) {
+  const Path folder = store_path() / "projections";
+  std::filesystem::create_directories(folder);
+  for (int i = 0; i < 1100; ++i) std::ofstream(folder / ("p" + std::to_string(i) + ".sql")) << "-- a declaration\n";
+  fault::arm("backup.pinning", {.run = [] { ADD_FAILURE() << "it was not looked at first"; }, .times = -1});
+  expect_error([&] { back_up(); }, ErrorCode::InvalidArgument, "a snapshot has room for 1024");
+  EXPECT_TRUE(list().empty());
+}
+
 }  // namespace
 }  // namespace azoth::backup::test

@@ -65,6 +65,20 @@ TEST_F(BackupRetention, WhatIsWrittenWhileASnapshotIsTakenIsKept) {
   expect_restored(target(), model_, list().back().manifest->last_commit, options_);
 }
 
+// What was kept for the snapshot before does not count against what a full needs from its own commit on.
+TEST_F(BackupRetention, WhatIsWrittenWhileAFullIsTakenIsKeptThoughMuchWasKeptBefore) {
+  constexpr std::uint64_t kLimit = 1'000'000;
+  back_up({.retain_bytes = kLimit});
+  write_much(100);
+  ASSERT_EQ(registrations().size(), 1u);
+  fault::arm("backup.written", {.run = [&] { write_much(60); }});
+  EXPECT_THAT(back_up({.retain_bytes = kLimit}).notes, IsEmpty());
+  EXPECT_EQ(registration().limit_bytes, kLimit);
+  EXPECT_THAT(incremental().notes, IsEmpty());
+  restore();
+  expect_restored(target(), model_, list().back().manifest->last_commit, options_);
+}
+
 // What is trimmed while a set registers lies in front of the commit that is chosen then.
 TEST_F(BackupRetention, TheCommitIsChosenWhenTheSetHasRegistered) {
   back_up();

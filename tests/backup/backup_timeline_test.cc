@@ -299,7 +299,10 @@ class Trimmed : public BackupSource {
   Lineage lineage() const override { return source_.lineage(); }
   Content content(std::size_t readers) override { return source_.content(readers); }
   Content recent_content() override { return source_.recent_content(); }
+  void check_pages() override {}
   void check_space() override {}
+  std::uint32_t checksum(std::string_view, std::string_view) const override { return 0; }
+  std::uint32_t checksum(const EventView&) const override { return 0; }
   void for_each_own_row(const ReadTxn&, std::optional<EventId>, const EachOwnRow&) const override {}
   void for_each_commit(const ReadTxn&, CommitSeq, EventId, CommitSeq, const EachPiece&) override {
     throw Error(ErrorCode::NotFound, "it was trimmed");

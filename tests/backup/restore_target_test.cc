@@ -204,5 +204,13 @@ TEST_F(RestoreTargets, RestoringChangesNothingInTheSet) {
   }
 }
 
+// Beside it a directory with a longer name is made.
+TEST_F(RestoreTargets, ANameMayBeAsLongAsTheFileSystemTakes) {
+  const Path long_name = targets() / std::string(255, 'n');
+  backup::restore(set_path(), long_name, {.store = options_});
+  expect_restored(long_name, model_, last(), options_);
+  EXPECT_THAT(names_in(targets()), testing::ElementsAre(long_name.filename().string()));
+}
+
 }  // namespace
 }  // namespace azoth::backup::test

@@ -219,6 +219,36 @@ TEST_P(SnapshotDamage, OfTheSetsOwnFilesIsFoundOrDoesNotMatter) {
   expect_no_target();
 }
 
+// Two ways to the same commit, of which the nearer one is damaged inside.
+TEST_F(BackupTest, WhatIsDamagedInsideIsGoneAround) {
+  put("key", "1");
+  back_up();
+  put("key", "2");
+  incremental();
+  back_up();  // of the same commit
+  const CommitSeq last = put("key", "3").commit_seq;
+  incremental();
+  const auto damage = [&](const std::string& name) {
+    std::string bytes = get_file(FileSystem::posix(), set_path() / name);
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+    std::filesystem::remove(set_path() / name);
+    put_file(FileSystem::posix(), set_path() / name, bytes);
+  };
+  EXPECT_THAT(restore().snapshots, testing::ElementsAre(3, 4));
+  damage("snapshot_00000000000000000003_full_state_0-of-1.azs");
+  const RestoreReport report = restore();
+  EXPECT_THAT(report.snapshots, testing::ElementsAre(1, 2, 4));
+  EXPECT_THAT(report.notes, testing::ElementsAre(HasSubstr("snapshot 3 is gone around")));
+  expect_restored(target(), model_, last, options_);
+  damage("snapshot_00000000000000000002_diff_commits_0-of-1.azs");
+  std::filesystem::remove_all(targets());
+  const auto error = error_of([&] { restore(); });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code(), ErrorCode::Corruption);
+  EXPECT_THAT(error->what(), HasSubstr("snapshot_00000000000000000003")) << "what was met first";
+  expect_no_target();
+}
+
 INSTANTIATE_TEST_SUITE_P(All, SnapshotDamage, testing::Bool(),
                          [](const auto& variant) { return variant.param ? "Encrypted" : "Plain"; });
 

@@ -392,5 +392,29 @@ TEST(Db, AReopenedStoreHasTheSameDigest) {
   EXPECT_EQ(code_of([&] { (void)reader.submit(WriteSet()); }), ErrorCode::ReadOnly);
 }
 
+TEST(Db, IsTheSameStoreWhenTheProcessGoesElsewhere) {
+  test::TempDir temp;
+  std::filesystem::create_directories(temp.path() / "elsewhere");
+  test::ChildProcess child([&] {
+    std::filesystem::current_path(temp.path());
+    Db db = Db::create("ledger", small());
+    std::filesystem::current_path(temp.path() / "elsewhere");
+    Projection projection("counts", 1);
+    projection.schema("CREATE TABLE counts (id INTEGER)").on("*", [](const EventView& event, Sql& sql) {
+      sql.run("INSERT INTO counts VALUES (?)", static_cast<std::int64_t>(event.id()));
+    });
+    db.projections().add(std::move(projection));
+    WriteSet set;
+    set.append({.type = "t", .tags = {}, .payload = ""});
+    db.submit(std::move(set))->wait();
+    db.projections().catch_up("counts");
+    for (auto row : db.sql("counts", "SELECT count(*) FROM counts")) EXPECT_EQ(row.int64(0), 1);
+    EXPECT_EQ(db.verify().projections, 1u);
+  });
+  child.wait();
+  EXPECT_TRUE(child.succeeded());
+  EXPECT_TRUE(std::filesystem::is_empty(temp.path() / "elsewhere"));
+}
+
 }  // namespace
 }  // namespace azoth

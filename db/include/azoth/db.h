@@ -126,7 +126,7 @@ class Db {
  private:
   struct ReadModels;
 
-  Db(std::unique_ptr<Store> store, std::filesystem::path directory);
+  Db(std::unique_ptr<Store> store, const std::filesystem::path& directory);
 
   std::filesystem::path directory_;
   std::unique_ptr<Store> store_;

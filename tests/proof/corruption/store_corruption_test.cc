@@ -1,5 +1,5 @@
-// Every file of a store is damaged in every way that mutation.h knows. What is live must be found by verify, which must
-// neither crash nor hang nor write; what nobody finds must read as before.
+// Every file of a store is damaged in every way that mutation.h knows. What is live must be found by verify, and by a
+// full backup, which must neither crash nor hang; what nobody finds must read as before, and be restored as it was.
 #include <gtest/gtest.h>
 
 #include <iostream>
@@ -9,6 +9,7 @@
 #include "support/child_process.h"
 #include "support/copy_store.h"
 #include "support/invariants.h"
+#include "support/memory_dir.h"
 #include "support/temp_dir.h"
 
 namespace azoth::proof {
@@ -50,13 +51,20 @@ class StoreCorruption : public testing::TestWithParam<Ending> {
                   .files = files_,
                   .make = [&](std::uint64_t n) { return mutator.make(n); },
                   .judge = [&](const auto& directory) { return judge_reading(directory, content_); }},
-                 count);
+                 count, "verified");
     expect_found({.directory = place("opened"),
                   .files = files_,
                   .make = [&](std::uint64_t n) { return mutator.make(n); },
                   .judge = [&](const auto& directory) { return judge_writing(directory, content_); },
                   .judge_writes = true},
-                 count / 10);
+                 count / 10, "opened for writing");
+    expect_found(
+        {.directory = place("backed-up"),
+         .files = files_,
+         .make = [&](std::uint64_t n) { return mutator.make(n); },
+         .judge = [&](const auto& directory) { return judge_backing_up(directory, scratch_.path(), content_); },
+         .judge_writes = true},
+        count / 4, "backed up");
   }
 
   // Whatever can be kept is a prefix of the history, and a store that works.
@@ -78,8 +86,8 @@ class StoreCorruption : public testing::TestWithParam<Ending> {
     return found.empty() ? Outcome::Shorter : Outcome::Wrong;
   }
 
-  void expect_found(const Trial& trial, std::uint64_t count) const {
-    std::cout << (trial.judge_writes ? "opened for writing" : "verified") << '\n';
+  void expect_found(const Trial& trial, std::uint64_t count, const char* what) const {
+    std::cout << what << '\n';
     expect_found(trial.run(first_mutation(), mutations(count)));
   }
   void expect_found(const Tally& tally) const {
@@ -91,6 +99,7 @@ class StoreCorruption : public testing::TestWithParam<Ending> {
   }
 
   test::TempDir dir_;
+  test::MemoryDir scratch_;
   Files files_;
   Files before_;
   Content content_;

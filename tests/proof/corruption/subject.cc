@@ -1,7 +1,11 @@
 #include "subject.h"
 
 #include <cstdlib>
+#include <iterator>
+#include <optional>
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include "azoth/core/limits.h"
 #include "support/proof.h"
@@ -103,6 +107,19 @@ Outcome Content::compare(Db& db) const {
   return history.find(moment) != std::string::npos ? Outcome::Shorter : Outcome::Wrong;
 }
 
+Outcome Content::compare_restored(Db& db) const {
+  const auto words_of = [](const std::string& text) {
+    constexpr std::size_t kTimeline = 4;
+    std::istringstream stream(text);
+    std::vector<std::string> words(std::istream_iterator<std::string>(stream), {});
+    words.at(kTimeline).clear();
+    return words;
+  };
+  if (words_of(of(db)) == words_of(all)) return Outcome::Same;
+  const std::string moment = moment_of(db);
+  return !all.starts_with(moment) && history.find(moment) != std::string::npos ? Outcome::Shorter : Outcome::Wrong;
+}
+
 Outcome judge_reading(const std::filesystem::path& directory, const Content& content) {
   try {
     Db db = Db::open_read_only(directory, small_options());
@@ -123,6 +140,27 @@ Outcome judge_writing(const std::filesystem::path& directory, const Content& con
     return db->verify().ok() ? content.compare(*db) : Outcome::Late;
   } catch (const Error&) {
     return Outcome::Late;
+  }
+}
+
+Outcome judge_backing_up(const std::filesystem::path& directory, const std::filesystem::path& scratch,
+                         const Content& content) {
+  const std::filesystem::path set = scratch / "set";
+  const std::filesystem::path target = scratch / "target";
+  std::filesystem::remove_all(set);
+  std::filesystem::remove_all(target);
+  try {
+    Db db = Db::open_read_only(directory, small_options());
+    db.backup(set, {.threads = 1});
+  } catch (const Error&) {
+    return Outcome::Late;  // what it had registered may have been taken back
+  }
+  try {
+    Db::restore(set, target, {.threads = 1, .store = small_options()});
+    Db db = Db::open_read_only(target, small_options());
+    return content.compare_restored(db);
+  } catch (const Error&) {
+    return Outcome::Wrong;
   }
 }
 

@@ -29,12 +29,17 @@ struct Content {
   static std::string of(Db& db);
   static std::string moment_of(Db& db);
   Outcome compare(Db& db) const;
+  Outcome compare_restored(Db& db) const;  // it has another timeline
 };
 
 // Opened beside a writer that might be there: verified, then read.
 Outcome judge_reading(const std::filesystem::path& directory, const Content& content);
 // Opened for writing, which recovers it.
 Outcome judge_writing(const std::filesystem::path& directory, const Content& content);
+
+// Backed up, and restored from there into `scratch`.
+Outcome judge_backing_up(const std::filesystem::path& directory, const std::filesystem::path& scratch,
+                         const Content& content);
 
 // The numbers of mutations are a contract: a failure is repeated with AZOTH_TEST_SEED. AZOTH_TEST_LONG: ten times more.
 std::uint64_t mutations(std::uint64_t whole);

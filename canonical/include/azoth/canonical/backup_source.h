@@ -43,6 +43,10 @@ class BackupSource {
   virtual Timestamp created() const = 0;
   virtual Lineage lineage() const = 0;
 
+  // Looks at all pages of LMDB, as verify does. Throws Corruption if they are not whole: whoever reads them nevertheless
+  // may not survive it.
+  virtual void check_pages() = 0;
+
   struct Content {
     ContentTotals totals;
     std::vector<ReadTxn> readers;  // of this one commit; whatever they read is verified against its checksum
@@ -50,21 +54,27 @@ class BackupSource {
   // So many snapshots of one durable commit, which has everything that was acknowledged as Durable before the call. As
   // long as one lives, LMDB grows by what is written meanwhile: end them soon.
   virtual Content content(std::size_t readers) = 0;
-  // One snapshot of the same kind, without waiting until LMDB has everything: as good for a diff, and sooner there. What
-  // `totals` says of `latest` does not count.
+  // One snapshot of the same kind, without waiting until LMDB has everything: as good for a diff, and sooner there.
+  // What `totals` says of `latest` does not count.
   virtual Content recent_content() = 0;
   // Throws NoSpace when what snapshots keep has brought LMDB near its limit, so that a long backup ends before writers
   // are refused.
   virtual void check_space() = 0;
 
-  // The store's own rows in one of the readers: by space, then by key. Spaces: docs/format.md, "Record". With `sealed_at`
-  // they are as if the store were sealed at this event.
+  // What a row of the state, or an event, adds to the sums in `totals`. A row that was taken back to what it once was
+  // is right by itself; who has read them all compares the sums.
+  virtual std::uint32_t checksum(std::string_view key, std::string_view value) const = 0;
+  virtual std::uint32_t checksum(const EventView& event) const = 0;
+
+  // The store's own rows in one of the readers: by space, then by key. Spaces: docs/format.md, "Record". With
+  // `sealed_at` they are as if the store were sealed at this event. Throws Corruption behind the last of them if they
+  // are not those that were written last.
   using EachOwnRow = std::function<void(std::uint8_t space, std::string_view key, std::string_view value)>;
   virtual void for_each_own_row(const ReadTxn& reader, std::optional<EventId> sealed_at,
                                 const EachOwnRow& each) const = 0;
 
-  // The commits (after, through], whole and in order, as records (commit_record.h). A bulk transaction's record comes in
-  // several pieces, of which the first has what facts are read from. `reader` is a snapshot with commit `through`;
+  // The commits (after, through], whole and in order, as records (commit_record.h). A bulk transaction's record comes
+  // in several pieces, of which the first has what facts are read from. `reader` is a snapshot with commit `through`;
   // `after_event` the last event of `after`. Throws NotFound if the journal does not reach back to `after`, Corruption,
   // naming the file, if it is damaged there: then only a full snapshot brings these commits.
   using EachPiece = std::function<void(std::string_view bytes, bool last_of_record)>;
