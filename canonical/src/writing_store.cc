@@ -54,17 +54,9 @@ WritingStore::~WritingStore() {
 
 namespace {
 
-// LMDB, when it writes, follows damaged pages wherever they lead. After a crash, before the first write, all of them
-// are looked at: a gigabyte takes less than a second if it is in memory. Of a larger file only `verify` looks at all.
-void refuse_damaged_pages(LmdbEnv& lmdb) {
-  constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 30;
-  if (lmdb.space().end_bytes > kMostBytes) return;
-  std::optional<LmdbCheck> check;
-  while (!check) check = lmdb.check_pages(lmdb.begin_read());
-  if (check->problems.empty()) return;
-  throw Error(ErrorCode::Corruption,
-              check->problems.front() + "; nothing was changed. Restore the store from a copy or a backup");
-}
+// What is looked at whenever a store is opened after a crash: a gigabyte takes less than a second if it is in memory.
+// Of a larger file only `verify` and `repair` look at all pages.
+constexpr std::uint64_t kMostPageBytes = std::uint64_t{1} << 30;
 
 }  // namespace
 
@@ -87,7 +79,9 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   recovery_.damage = plan.damage;
   recovery_.last_commit = plan.tail.last_commit;
   recovery_.recovered_commits = plan.tail.last_commit - head.last_commit;
-  if (!plan.extents.empty()) refuse_damaged_pages(environment->lmdb);
+  if (!plan.extents.empty() && environment->lmdb.space().end_bytes <= kMostPageBytes) {
+    refuse_damaged_pages(environment->lmdb);
+  }
   if (!recovery_.clean) sync_plan(fs_, paths_.journal, plan);
 
   EventId last_event = replay_into_lmdb(environment->lmdb, environment->rows, fs_, paths_.journal, identity_, plan,

@@ -5,8 +5,9 @@
 
 #include <functional>
 
-#include "support/child_process.h"
 #include "damaged_store.h"
+#include "lmdb_pages.h"
+#include "support/child_process.h"
 
 namespace azoth::test {
 namespace {
@@ -352,6 +353,23 @@ TEST(Repair, ASealedStoreStaysSealed) {
 
 // --- LMDB
 
+// Each leaf of the table of the state: its first entry then lies outside of the page.
+void damage_state_leaves(const DamagedStore& store) {
+  constexpr std::size_t kPageBytes = 4096;
+  const std::filesystem::path data = store.directory() / "canonical/data.mdb";
+  const std::string bytes = bytes_of(data);
+  int damaged = 0;
+  for (std::size_t number = LmdbFile::kFirstPage; (number + 1) * kPageBytes <= bytes.size(); ++number) {
+    const std::string_view all = bytes;
+    LmdbPage page;
+    if (page.open(all.substr(number * kPageBytes, kPageBytes), number) || page.kind() != LmdbPage::Kind::Leaf) continue;
+    if (page.nodes() == 0 || !page.node(0).key.starts_with("key")) continue;
+    DamagedStore::overwrite(data, number * kPageBytes + kLmdbPageHeaderBytes, "\xFF\xFF");
+    ++damaged;
+  }
+  ASSERT_GT(damaged, 0);
+}
+
 struct LmdbDamage {
   const char* name;
   std::function<void(DamagedStore&)> damage;
@@ -383,6 +401,12 @@ INSTANTIATE_TEST_SUITE_P(
         {"ItsFileIsNoise",
          [](DamagedStore& s) {
            DamagedStore::overwrite(s.directory() / "canonical/data.mdb", 0, std::string(8192, '\x5a'));
+         }},
+        {"ALeafOfItsState", [](DamagedStore& s) { damage_state_leaves(s); }},
+        {"ALeafOfItsStateAndADurableBatch",
+         [](DamagedStore& s) {
+           damage_state_leaves(s);
+           s.damage_batch(30);
          }},
         {"ItIsOfAnotherStore",
          [](DamagedStore& s) {

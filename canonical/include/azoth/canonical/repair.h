@@ -4,8 +4,9 @@
 // accepted it keeps everything up to the damage, gives up what lies behind it, and starts a new timeline. It takes the
 // writer's lock, so it fails with Locked or AlreadyOpen while the store is open for writing.
 //
-// Repair mends the journal alone. Damage in LMDB (its data file is missing, cut, of another store, or has lost commits)
-// is Corruption, with nothing changed: restoring a backup is the way.
+// Repair mends the journal alone. Damage in LMDB (its data file is missing, cut, of another store, has lost commits, or
+// has pages that are not whole) is Corruption, with nothing changed: restoring a backup is the way. All of LMDB's pages
+// are looked at first, which takes as long as reading its file; what stands in them is for Store::verify() to check.
 #pragma once
 
 #include <cstdint>
