@@ -49,9 +49,11 @@ class Repair {
  private:
   // --- Reading
 
+  // LMDB is opened as by who is going to write, which changes nothing: a writer may have died within a commit of which
+  // readers do not know, and opening goes on behind that.
   void explain() {
     reading_lmdb([this] {
-      LmdbEnv env(paths_.canonical, lmdb_settings(options_), LmdbEnv::Mode::Read);
+      LmdbEnv env(paths_.canonical, lmdb_settings(options_), LmdbEnv::Mode::Write);
       refuse_damaged_pages(env);  // also of what needs no mending: the answer is to be believed
       LmdbReadTxn txn = env.begin_read();
       Rows rows(store_id_);

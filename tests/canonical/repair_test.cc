@@ -7,6 +7,9 @@
 
 #include "damaged_store.h"
 #include "lmdb_pages.h"
+#include "open_tables.h"
+#include "recovery.h"
+#include "replay_into_lmdb.h"
 #include "support/child_process.h"
 
 namespace azoth::test {
@@ -464,6 +467,48 @@ TEST(Repair, KeepsTheNoteOfAWriterThatFailed) {
   std::string lock = bytes_of(store.directory() / "lock");
   EXPECT_TRUE(lock.starts_with(std::to_string(getpid()) + " ")) << lock;
   EXPECT_TRUE(lock.ends_with("\n" + note)) << lock;
+}
+
+// A writer that is killed within an LMDB commit, right behind its meta page, has committed without telling: as long as
+// a reader keeps LMDB's lock file alive, snapshots show the transaction before. What then counts is what opening will
+// find.
+TEST(Repair, SeesWhatAWriterThatWasKilledWithinAnLmdbCommitHasFlushed) {
+  DamagedStore store;
+  const std::filesystem::path data = store.directory() / "canonical/data.mdb";
+  copy_store(store.directory(), store.beside("flushed"));
+  {
+    OpenTables tables(store.beside("flushed"), store.options());
+    const Head head = tables.head();
+    const ReplayPlan plan = plan_recovery(FileSystem::posix(), store.journal(), store.identity(), store.files(),
+                                          head.last_commit, std::nullopt);
+    replay_into_lmdb(tables.env(), tables.rows(), FileSystem::posix(), store.journal(), store.identity(), plan, head,
+                     std::size_t{64} << 20);  // one transaction
+  }
+  const std::string flushed = bytes_of(store.beside("flushed") / "canonical/data.mdb");
+  Pipe opened;
+  ChildProcess reader([&] {
+    auto reading = Store::open_read_only(store.directory(), store.options());
+    opened.send(1);
+    pause();
+  });
+  int ready = 0;
+  ASSERT_TRUE(opened.receive(ready));
+  ChildProcess writer([&] {
+    OpenTables tables(store.directory(), store.options());
+    const LmdbWriteTxn txn(tables.env());
+    DamagedStore::overwrite(data, 0, flushed);
+    raise(SIGKILL);
+  });
+  writer.wait();
+  ASSERT_TRUE(writer.was_killed());
+  store.damage_batch(30);
+  const RepairReport report = repair(store, true);
+  EXPECT_TRUE(report.ok());
+  EXPECT_EQ(report.kept_commit, kLast);
+  EXPECT_EQ(report.kept_from_journal, 0u);
+  EXPECT_EQ(files_in(store.directory())["canonical/data.mdb"], flushed);
+  reader.kill();
+  expect_holds(*open(store), kLast);
 }
 
 // A reader that has read more than is kept must not see it beside what came in its place.
