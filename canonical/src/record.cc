@@ -36,6 +36,20 @@ RecordHeader decode_record_header(std::string_view record) {
   return header;
 }
 
+bool is_own_name(Space space, std::string_view name) {
+  switch (space) {
+    case Space::Sequence:
+      return !name.empty() && name.size() <= limits::kMaxSequenceNameBytes;
+    case Space::Command:
+      return !name.empty() && name.size() <= limits::kMaxCommandBytes;
+    case Space::Meta:
+      return name == kSealKey;
+    case Space::State:
+      break;
+  }
+  return false;
+}
+
 RecordReader::RecordReader(std::string_view record)
     : header_(decode_header(record)), operations_left_(header_.operations), events_left_(header_.events) {
   rest_ = record.substr(kRecordHeaderBytes);
@@ -61,8 +75,8 @@ std::optional<RecordEntry> RecordReader::next() {
     entry.value = reader.take(value_size);
     // In LMDB the store's own keys have one byte more.
     const std::size_t max_key = entry.space == Space::State ? limits::kMaxKeyBytes : limits::kMaxKeyBytes - 1;
-    bool sound = !reader.failed() && operations_left_-- != 0 && space <= kLastSpace && key_size != 0 &&
-                 key_size <= max_key;
+    bool sound =
+        !reader.failed() && operations_left_-- != 0 && space <= kLastSpace && key_size != 0 && key_size <= max_key;
     if (!sound) malformed("an operation");
   } else {
     malformed("an entry of unknown kind");

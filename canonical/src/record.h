@@ -26,6 +26,11 @@ namespace azoth {
 enum class Space : std::uint8_t { State = 0, Sequence = 1, Command = 2, Meta = 3 };
 inline constexpr std::uint8_t kLastSpace = 3;
 
+// Where in the Meta space a seal is kept: the id of the last event. Nothing else is there.
+inline constexpr std::string_view kSealKey = "seal";
+// Whether a row of the store's own may be called so.
+bool is_own_name(Space space, std::string_view name);
+
 inline constexpr std::size_t kRecordHeaderBytes = 40;
 // What an entry has besides key and value, key, and event body.
 inline constexpr std::size_t kSetBytes = 8;

@@ -82,9 +82,9 @@ class StoreBuilder::Impl {
 
   void put_own(Space space, std::string_view key, std::string_view value) {
     if (space == Space::State || static_cast<std::uint8_t>(space) > kLastSpace) refuse("there is no such space");
-    if (key.empty() || key.size() >= limits::kMaxKeyBytes) refuse("a row of the store's own has no name");
+    if (!is_own_name(space, key)) refuse("the store has no row of its own named " + printable(key));
     if (space == Space::Sequence) decode_block(key, value);
-    if (space == Space::Command) decode_command(key, value);
+    if (space == Space::Command) note_command(decode_command(key, value));
     std::string own_key = std::string(1, static_cast<char>(space)).append(key);
     if (own_key <= last_own_key_) refuse("the store's own rows are out of order");
     make_room(own_key.size() + value.size());
@@ -95,6 +95,10 @@ class StoreBuilder::Impl {
   void end_content(CommitSeq last_commit, Timestamp latest) {
     if (last_event_commit_ > last_commit) refuse("its last event is from a commit behind its last one");
     if (latest_event_ > latest) refuse("an event is from a later time than its last commit");
+    if (last_command_.commit_seq > last_commit || last_command_.last_event > head_.last_event) {
+      refuse("a command was done by a commit behind its last one");
+    }
+    if (last_command_.time > latest) refuse("a command was done at a later time than its last commit");
     if (last_commit > kMaxCommit) refuse("there is no commit " + std::to_string(last_commit));
     write_tags();
     begin_piece(0);
@@ -144,6 +148,19 @@ class StoreBuilder::Impl {
   }
 
  private:
+  // Whoever repeats a command waits for the commit that its row names.
+  void note_command(const CommitInfo& row) {
+    const bool no_events = row.events == 0 && row.first_event == 0;
+    const bool some_events = row.events != 0 && row.first_event != 0 && row.last_event >= row.first_event;
+    if (row.commit_seq == 0 || (!no_events && !some_events)) {
+      refuse("a command was done by commit " + std::to_string(row.commit_seq) + " with " + std::to_string(row.events) +
+             " events from event " + std::to_string(row.first_event) + " on");
+    }
+    last_command_.commit_seq = std::max(last_command_.commit_seq, row.commit_seq);
+    last_command_.last_event = std::max(last_command_.last_event, row.last_event);
+    last_command_.time = std::max(last_command_.time, row.time);
+  }
+
   // The last transaction: with it LMDB is what a clean close leaves, and all of it is durable.
   ContentTotals write_identity_rows(const StoreRow& row, Head& head) {
     env_->sync_commits(true);
@@ -211,6 +228,7 @@ class StoreBuilder::Impl {
   std::optional<std::string> last_key_;
   std::string last_own_key_;
   Timestamp latest_event_ = Timestamp::min();
+  CommitInfo last_command_{.time = Timestamp::min()};  // the greatest of each number that a command's row has
   std::optional<SortedRuns> tags_;
   std::optional<RecordsIntoLmdb> records_;  // ends before the environment
   CommitSeq next_commit_ = 0;

@@ -13,8 +13,6 @@ namespace azoth {
 
 class WritingStore;
 
-// Where in the Meta space a seal is kept: the id of the last event.
-inline constexpr std::string_view kSealKey = "seal";
 std::string encode_seal(EventId last_event);
 std::optional<EventId> sealed_event(const Snapshot& snapshot);
 

@@ -19,6 +19,18 @@ using test::CopiedContent;
 using test::put;
 using test::TestStore;
 
+// A command's row that says so.
+std::string command_row(const CommitInfo& info) {
+  std::string row;
+  codec::append(row, info.commit_seq);
+  codec::append(row, info.first_event);
+  codec::append(row, static_cast<std::int64_t>(info.time.time_since_epoch().count()));
+  codec::append(row, info.events);
+  codec::append(row, info.keys_written);
+  codec::append(row, info.keys_deleted);
+  return row;
+}
+
 constexpr std::uint8_t kSequence = 1;
 constexpr std::uint8_t kCommand = 2;
 constexpr std::uint8_t kMeta = 3;
@@ -64,6 +76,11 @@ class StoreBuilderHostileTest : public test::WritePath {
     codec::append(bytes, std::int64_t{0});
     codec::append(bytes, facts.first_event);
     return bytes + entries;
+  }
+  // What the row of a command in that record says, if there are no events.
+  CommitInfo command_of_the_record() const {
+    const CommitFacts facts = commit_facts(good_.records.front());
+    return {.commit_seq = facts.commit, .first_event = facts.first_event};
   }
   static std::string set_entry(std::uint8_t space, const std::string& key, const std::string& value) {
     std::string bytes("\1");
@@ -141,11 +158,50 @@ TEST_F(StoreBuilderHostileTest, OwnRowsThatAreNotInOrderOrOfNoStore) {
   });
   expect_refused("a command's row that is cut", [](auto& bad) { bad.own.push_back({kCommand, "id", "value"}); });
   expect_record_refused("a command's row that is cut", set_entry(kCommand, "id", "value"), 1);
-  for (std::uint8_t space : {kCommand, kMeta}) {
-    expect_refused("a name of 511 bytes", [&](auto& bad) {
-      bad.own.push_back({space, std::string(511, 'x'), "value"});
-    });
+  for (std::size_t size : {129u, 510u, 511u}) {
+    const std::string name(size, 'x');
+    const std::string why = "a name of " + std::to_string(size) + " bytes";
+    const std::string block = encode_block({.base = 1, .size = 1});
+    const std::string row = command_row({.commit_seq = 1, .time = good_.totals.latest});
+    expect_refused(why, [&](auto& bad) { bad.own.push_back({kSequence, name, block}); });
+    expect_refused(why, [&](auto& bad) { bad.own.push_back({kCommand, name, row}); });
+    expect_refused(why, [&](auto& bad) { bad.own.push_back({kMeta, name, "value"}); });
   }
+  expect_refused("a row that nobody knows", [](auto& bad) { bad.own.push_back({kMeta, "other", "12345678"}); });
+}
+
+// Whoever repeats a command waits for the commit that its row names.
+TEST_F(StoreBuilderHostileTest, CommandsOfCommitsThatThereAreNot) {
+  const ContentTotals& totals = good_.totals;
+  const auto with = [](const CommitInfo& info) {
+    return [info](CopiedContent& bad) { bad.own.push_back({kCommand, "id", command_row(info)}); };
+  };
+  const CommitInfo good{.commit_seq = 4, .first_event = 1, .events = 1, .time = totals.latest};
+  CopiedContent taken = good_;
+  with(good)(taken);
+  test::build(taken, parent_.path() / "taken", store_.options());
+
+  CommitInfo bad = good;
+  bad.commit_seq = 0;
+  expect_refused("a command of commit 0", with(bad));
+  bad.commit_seq = totals.last_commit + 1;
+  expect_refused("a command of a commit behind the last one", with(bad));
+  bad.commit_seq = std::numeric_limits<CommitSeq>::max();
+  expect_refused("a command of the last commit that can be", with(bad));
+  bad = good;
+  bad.time += std::chrono::microseconds(1);
+  expect_refused("a command of a time behind the last one", with(bad));
+  bad = good;
+  bad.events = 4;
+  expect_refused("a command with more events than there are", with(bad));
+  bad = good;
+  bad.first_event = 0;
+  expect_refused("a command with event 0", with(bad));
+  bad.first_event = std::numeric_limits<EventId>::max();
+  bad.events = 3;
+  expect_refused("a command whose events cannot be counted", with(bad));
+  bad.events = 0;
+  expect_refused("a command with a first event and no events", with(bad));
 }
 
 TEST_F(StoreBuilderHostileTest, CommitsThatDoNotFollowEachOther) {
@@ -178,9 +234,41 @@ TEST_F(StoreBuilderHostileTest, RecordsThatNobodyHasWritten) {
   expect_record_refused("a space that is none", set_entry(4, "key", "value"), 1);
   expect_record_refused("an entry that is none", std::string("\7key"), 1);
   expect_record_refused("an own row's name of 511 bytes", set_entry(kCommand, std::string(511, 'x'), "value"), 1);
+  expect_record_refused("a command's name of 129 bytes",
+                        set_entry(kCommand, std::string(129, 'x'), command_row(command_of_the_record())), 1);
+  expect_record_refused("a sequence's name of 129 bytes",
+                        set_entry(kSequence, std::string(129, 'x'), encode_block({.base = 1, .size = 1})), 1);
+  expect_record_refused("a row that nobody knows", set_entry(kMeta, "other", "12345678"), 1);
   expect_record_refused("a sequence's row that is cut", set_entry(kSequence, "name", "value"), 1);
   expect_record_refused("a sequence without end",
                         set_entry(kSequence, "name", encode_block({.base = ~std::uint64_t{0}, .size = 1})), 1);
+}
+
+TEST_F(StoreBuilderHostileTest, RecordsWithTheCommandOfAnotherCommit) {
+  const CommitInfo good = command_of_the_record();
+  CopiedContent taken = good_;
+  taken.records = {record(set_entry(kCommand, "id", command_row(good)), 1, 0)};
+  test::build(taken, parent_.path() / "taken", store_.options());
+
+  const auto with = [this](const std::string& why, const CommitInfo& info) {
+    expect_record_refused(why, set_entry(kCommand, "id", command_row(info)), 1);
+  };
+  CommitInfo bad = good;
+  bad.commit_seq = 0;
+  with("a command of commit 0", bad);
+  bad.commit_seq = good.commit_seq - 1;
+  with("a command of the commit before", bad);
+  bad.commit_seq = good.commit_seq + 1;
+  with("a command of the commit behind it", bad);
+  bad = good;
+  bad.time += std::chrono::microseconds(1);
+  with("a command of another time", bad);
+  bad = good;
+  bad.first_event += 1;
+  with("a command with another first event", bad);
+  bad = good;
+  bad.events = 1;
+  with("a command with other events", bad);
 }
 
 TEST_F(StoreBuilderHostileTest, FactsOfNoTimeline) {

@@ -7,7 +7,8 @@
 //   builder.apply(record) ...
 //   ContentTotals totals = builder.finish(Uuid::random());
 //
-// It trusts nothing that it is given: keys, events and records that no store would take are refused with Corruption.
+// It trusts nothing that it is given: keys, events, rows of the store's own and records that no store has held are
+// refused with Corruption.
 // The result begins a timeline of its own behind its last commit, and is not sealed. Before finish() has returned there
 // is no store: the directory may be thrown away. One thread at a time.
 #pragma once
