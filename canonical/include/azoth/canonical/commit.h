@@ -46,7 +46,8 @@ class Ticket {
   // itself. Throws StoreFailed, with outcome_unknown(), if the commit can no longer become so.
   const CommitInfo& wait() const { return wait(level_); }
   const CommitInfo& wait(Durability level) const;
-  // The same with a timeout: false when it is over. The commit is not undone.
+  // The same with a timeout: false when it is over. The commit is not undone. A write of the group that this thread has
+  // begun is carried through, however long the device takes.
   [[nodiscard]] bool wait_for(Durability level, std::chrono::nanoseconds timeout) const;
   bool reached(Durability level) const;  // without waiting
 
