@@ -22,7 +22,8 @@ void check_options(const Options& options) {
   check_option(options.max_value_bytes <= limits::kMaxRaisedBytes, "max_value_bytes must be at most 511 MiB");
   check_option(options.max_event_bytes <= limits::kMaxRaisedBytes, "max_event_bytes must be at most 511 MiB");
   check_option(options.map_bytes >= limits::kMinMapBytes, "map_bytes must be at least 1 MiB");
-  check_option(options.max_readers >= 2, "max_readers must be at least 2");
+  check_option(options.max_readers >= limits::kMinReaders && options.max_readers <= limits::kMaxReaders,
+               "max_readers must be 2 to 65536");
   check_option(options.stripes >= 1 && options.stripes <= StripeLocks::kMaxStripes, "stripes must be 1 to 1048576");
   check_option(options.command_retention.count() >= 0 && options.command_retention <= std::chrono::years{1000},
                "command_retention must be 0 to a thousand years; 0 keeps them for ever");

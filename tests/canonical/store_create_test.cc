@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -156,6 +157,8 @@ TEST_F(StoreCreate, OptionsThatCannotBeMakeNothing) {
   refused([](Options& o) { o.delta_bytes = limits::kMaxDeltaBytes + 1; });
   refused([](Options& o) { o.map_bytes = limits::kMinMapBytes - 1; });
   refused([](Options& o) { o.max_readers = 1; });
+  refused([](Options& o) { o.max_readers = limits::kMaxReaders + 1; });
+  refused([](Options& o) { o.max_readers = std::numeric_limits<unsigned>::max(); });
   refused([](Options& o) { o.sync_interval = std::chrono::milliseconds(0); });
   refused([](Options& o) { o.sync_interval = std::chrono::milliseconds::max(); });
   refused([](Options& o) { o.delta_age = std::chrono::milliseconds(-1); });

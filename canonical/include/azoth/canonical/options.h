@@ -25,7 +25,7 @@ struct Options {
 
   // LMDB. Address space reserved once; the file grows as needed. Lowered when the process may not reserve so much.
   std::size_t map_bytes = std::size_t{1} << 40;
-  unsigned max_readers = 1024;  // snapshots alive at once, over all processes
+  unsigned max_readers = 1024;  // snapshots alive at once, over all processes; 2 to limits::kMaxReaders
 
   // Limits of one transaction; exceeding one is an error of its own and changes nothing.
   // The first two can be raised to limits::kMaxRaisedBytes.

@@ -28,5 +28,7 @@ inline constexpr std::size_t kMaxSegmentBytes = std::size_t{1} << 30;
 inline constexpr std::size_t kMinDeltaBytes = std::size_t{64} << 10;
 inline constexpr std::size_t kMaxDeltaBytes = std::size_t{64} << 30;
 inline constexpr std::size_t kMinMapBytes = std::size_t{1} << 20;
+inline constexpr unsigned kMinReaders = 2;
+inline constexpr unsigned kMaxReaders = 65'536;  // 64 bytes of LMDB's lock file each, which are allocated at once
 
 }  // namespace azoth::limits
