@@ -168,6 +168,11 @@ VerifyReport Store::verify(const Progress& progress) {
   const BackupSite site = impl_->backup_site();
   verify_registrations(
       site.fs, site.paths.directory, site.identity.timeline, [&] { return impl_->meta().last_commit; }, report);
+  const auto take = [&] {
+    const PinnedView pinned = impl_->pin_recent();
+    return std::make_unique<Snapshot>(pinned.commit, pinned.view, Snapshot::Reads::Verified);
+  };
+  verify_kept_journal(site.fs, site.paths, site.identity, take, report);
   return report;
 }
 std::string Store::digest(const Progress& progress) { return impl_->digest(progress); }

@@ -10,7 +10,9 @@
 #include "azoth/core/error.h"
 #include "bulk_rows.h"
 #include "commands.h"
+#include "commit_log.h"
 #include "recovery.h"
+#include "retained_journal.h"
 #include "sequences.h"
 #include "store_impl.h"
 
@@ -322,6 +324,47 @@ void verify_registrations(FileSystem& fs, const std::filesystem::path& directory
                               ": it has lost commits; restore it from that set");
   }
   report.registered_sets = sets.size();
+}
+
+namespace {
+
+// The last one of the commits up to this one.
+EventId last_event_through(const Snapshot& snapshot, CommitSeq commit, EventId last) {
+  EventId through = 0, from = last + 1;  // the last that is, the first that is not
+  while (from - through > 1) {
+    const EventId middle = through + (from - through) / 2;
+    const std::optional<EventView> event = snapshot.lmdb_event(middle);
+    if (!event) throw Error(ErrorCode::Corruption, "event " + std::to_string(middle) + " is missing");
+    (event->commit_seq() <= commit ? through : from) = middle;
+  }
+  return through;
+}
+
+}  // namespace
+
+void verify_kept_journal(FileSystem& fs, const StorePaths& paths, const JournalIdentity& identity,
+                         const std::function<std::unique_ptr<Snapshot>()>& take, VerifyReport& report) {
+  const Retention retention(paths.directory, fs);
+  CommitSeq after = retained_behind(retention, identity);
+  while (true) {
+    const std::unique_ptr<Snapshot> snapshot = take();
+    const Head head = snapshot->head();
+    if (after >= head.last_commit) return;
+    try {
+      CommitLog(fs, paths.journal, identity, *snapshot)
+          .read(after, last_event_through(*snapshot, after, head.last_event), head.last_commit,
+                [](std::string_view, bool) {});
+      return;
+    } catch (const Error& error) {
+      if (!error.corruption() && error.code() != ErrorCode::NotFound) throw;
+      const CommitSeq now = retained_behind(retention, identity);
+      if (std::exchange(after, now) != now) continue;  // a set has moved on or was given up, and the journal trimmed
+      const std::string what = std::string(error.what()) + "; the next snapshot of a set that ends with commit " +
+                               std::to_string(after) + " must be a full one";
+      (error.corruption() ? report.problems : report.notes).push_back(what);
+      return;
+    }
+  }
 }
 
 }  // namespace azoth

@@ -26,7 +26,9 @@ using test::retained_set;
 using test::TestStore;
 using test::used_segments;
 using testing::Contains;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 // What is logged while it lives.
 class Log {
@@ -356,6 +358,47 @@ TEST_F(RetainedJournalTest, AReaderFollowsTheJournalBesideCutSegments) {
   }
   child.wait();
   EXPECT_TRUE(child.succeeded());
+}
+
+TEST_F(RetainedJournalTest, WhatIsKeptIsVerifiedAsFarAsASetNeedsIt) {
+  TestStore store(test::tiny_options());
+  keep_behind(*store, 0);
+  test::append(*store, "type", {"tag:1"}, "1");
+  put(*store, "bulk", std::string(300'000, 'b'));
+  const CommitSeq last = fill_segments(*store, 3);
+  test::append(*store, "type", {"tag:1"}, "2");
+  store->checkpoint();
+  test::TempDir copies;
+  const auto verify = [&] {
+    test::copy_store(store.directory(), copies.path() / "copy");
+    const VerifyReport read = Store::open_read_only(copies.path() / "copy", store.options())->verify();
+    const VerifyReport report = store->verify();
+    EXPECT_EQ(read.problems.size(), report.problems.size());
+    return report.problems;
+  };
+  EXPECT_THAT(verify(), IsEmpty());
+  const auto batches = test::batches_in(store.directory(), test::identity_of(*store));
+  const test::PlacedInStore& batch = batches.at(batches.size() / 2);
+  ASSERT_LT(batch.header.last_commit, last);
+  test::flip_byte(batch.file, batch.offset + 90);
+  EXPECT_THAT(verify(), ElementsAre(AllOf(HasSubstr(batch.file.filename().string()), HasSubstr("is damaged"),
+                                          HasSubstr("must be a full one"))));
+  keep_behind(*store, batch.header.last_commit);
+  EXPECT_THAT(verify(), IsEmpty()) << "nobody needs it";
+  keep_behind(*store, batch.header.first_commit - 1);
+  EXPECT_EQ(verify().size(), 1u);
+  test::flip_byte(batch.file, batch.offset + 90);
+  EXPECT_THAT(verify(), IsEmpty());
+}
+
+TEST_F(RetainedJournalTest, WhatWasTrimmedBeforeASetRegisteredIsANote) {
+  TestStore store(test::tiny_options());
+  for (int i = 0; i < 4; ++i) flush(store);
+  test::await([&] { return begin_of(store) > 1; });
+  keep_behind(*store, 0);
+  const VerifyReport report = store->verify();
+  EXPECT_THAT(report.problems, IsEmpty());
+  EXPECT_THAT(report.notes, ElementsAre(HasSubstr("must be a full one")));
 }
 
 TEST_F(RetainedJournalTest, ASegmentThatCannotBeCutIsNoTrouble) {

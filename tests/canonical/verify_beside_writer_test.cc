@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "kept_journal.h"
 #include "support/child_process.h"
 #include "support/patience.h"
 #include "support/seed.h"
@@ -36,16 +37,19 @@ WriteSet random_change(std::mt19937_64& random) {
   return set;
 }
 
-void write_until(Store& store, std::uint64_t seed, const std::atomic<bool>& stop) {
+#ifdef __SANITIZE_THREAD__
+constexpr std::chrono::microseconds kPause{5000};
+#else
+constexpr std::chrono::microseconds kPause{100};
+#endif
+
+// Without pauses it may be too fast for whoever verifies, on few processors.
+void write_until(Store& store, std::uint64_t seed, const std::atomic<bool>& stop,
+                 std::chrono::microseconds pause = kPause) {
   std::mt19937_64 random(seed);
   while (!stop.load()) {
     submit(store, random_change(random), random() % 8 == 0 ? Durability::Durable : Durability::Applied);
-    // Else it may be too fast for whoever verifies, on few processors.
-#ifdef __SANITIZE_THREAD__
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-#else
-    std::this_thread::sleep_for(std::chrono::microseconds(100));
-#endif
+    std::this_thread::sleep_for(pause);
   }
 }
 
@@ -87,6 +91,23 @@ TEST_F(VerifyBesideAWriter, InAnotherProcessFindsNothing) {
   for (int i = rounds(10, 200); i > 0; --i) {  // opening looks at pages, too
     auto reader = patiently([&] { return Store::open_read_only(directory(), options_); });
     verify(*reader, 1);
+  }
+  stop_.store(true);
+  writer.wait();
+  EXPECT_TRUE(writer.succeeded());
+}
+
+TEST_F(VerifyBesideAWriter, FindsNothingInWhatIsKeptForASetThatMovesOn) {
+  constexpr std::chrono::milliseconds kLongPause{5};  // the journal does not get away from a reader: it is kept
+  ChildProcess writer([&] { write_until(*Store::open(directory(), options_), seed_, stop_, kLongPause); });
+  {
+    auto reader = patiently([&] { return Store::open_read_only(directory(), options_); });
+    const auto source = reader->backup_source();
+    const Uuid timeline = source->lineage().front().id;
+    for (int i = rounds(15, 500); i > 0 && !HasFailure(); --i) {
+      patiently([&] { source->retention().set(retained_set(timeline, source->flushed_commit())); });
+      verify(*reader, 2);
+    }
   }
   stop_.store(true);
   writer.wait();

@@ -217,8 +217,8 @@ class Store {
   std::vector<Metric> metrics() const;
 
   // Checks everything that is stored: structure, gapless ids, every checksum, the tag index against the events, counts,
-  // sequences, command ids and the seal against the log, the journal's chain, what snapshot sets have registered. Works
-  // on a snapshot; writers go on.
+  // sequences, command ids and the seal against the log, the journal's chain, what snapshot sets have registered, the
+  // journal that is kept for them. Works on a snapshot; writers go on.
   VerifyReport verify(const Progress& progress = {});
   // A hash over the sorted state and over every event's id, time, type, tags, metadata and payload, in hex. Equal
   // content gives equal digests, whatever the history.
