@@ -208,7 +208,7 @@ TEST_F(HostileSnapshot, RowsOfTheStoresOwnThatNoStoreWouldHave) {
   row("of the state", 0, "a", "b", "no such space");
   row("of no space", 4, "a", "b", "no such space");
   row("of LMDB's own", 0xF0, "head", "b", "no such space");
-  row("long key", 1, std::string(511, 'a'), block, "has no name");
+  row("long key", 1, std::string(511, 'a'), block, "no row of its own named");
   row("a sequence of another size", 1, "a", "b", "sequence");
   row("a sequence behind the end", 1, "a", std::string(16, '\xff'), "sequence");
   system("empty record", {""}, "no row");
