@@ -7,8 +7,8 @@
 #include "azoth/core/error.h"
 #include "azoth/core/fault.h"
 #include "commit_log.h"
-#include "lmdb_check.h"
 #include "read_txn_maker.h"
+#include "replay_into_lmdb.h"
 #include "sequencer.h"
 #include "settings.h"
 
@@ -28,13 +28,7 @@ class StoreBackupSource : public BackupSource {
   Timestamp created() const override { return site_.created; }
   Lineage lineage() const override { return site_.identity.lineage; }
 
-  void check_pages() override {
-    const std::shared_ptr<Environment> in = store_.environment();
-    std::optional<LmdbCheck> check;
-    while (!check) check = in->lmdb.check_pages(in->lmdb.begin_read());  // not if a writer has moved on twice meanwhile
-    if (check->problems.empty()) return;
-    throw Error(ErrorCode::Corruption, check->problems.front() + "; restore the store from an older backup");
-  }
+  void check_pages() override { refuse_damaged_pages(store_.environment()->lmdb); }
 
   // Each snapshot has an LMDB transaction of its own, and a flush may come in between: then they are taken again.
   Content content(std::size_t readers) override {
