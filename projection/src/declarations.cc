@@ -25,10 +25,13 @@ Declarations::Added Declarations::add(std::string_view text, const std::string& 
   Added added{projection.name(), projection.version(), Change::New};
   if (fs_.exists(path)) {
     added.change = read_file(fs_, path, kMaxBytes) == text ? Change::Unchanged : Change::Replaced;
-    if (added.change == Change::Unchanged) return added;
   }
   fs_.make_directory(folder_);
   fs_.sync_directory(directory_);
+  if (added.change == Change::Unchanged) {  // the one that wrote it may have ended before its last sync
+    fs_.sync_directory(folder_);
+    return added;
+  }
   AZOTH_FAULT("projection.declare");
   write_file_atomically(fs_, path, text);
   return added;

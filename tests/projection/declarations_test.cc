@@ -9,6 +9,7 @@
 #include "azoth/projection/sql_projection.h"
 #include "projection_support.h"
 #include "support/child_process.h"
+#include "support/sim_disk.h"
 
 namespace azoth::test {
 namespace {
@@ -122,6 +123,28 @@ TEST_F(DeclarationsTest, AddingThatDiesAnywhereKeepsTheOldOneOrTheNewOne) {
     declarations().drop("counts");
     EXPECT_THAT(files(), IsEmpty()) << point;
   }
+}
+
+// Also if all of it is there already, by one that did not come to its end.
+TEST_F(DeclarationsTest, WhatWasAddedOutlastsAPowerCutWhereverTheOneBeforeHasFailed) {
+  std::uint64_t failing = 0;
+  for (bool failed = true; failed;) {
+    SCOPED_TRACE("operation " + std::to_string(++failing));
+    SimDisk disk;
+    disk.make_directory("store");
+    disk.sync_directory("/");
+    const std::uint64_t before = disk.operations();
+    disk.observe([&](const DiskOperation& operation) {
+      if (operation.number == before + failing) throw Error(ErrorCode::Io, "failed by the test");
+    });
+    Declarations declarations("store", disk);
+    failed = code_of([&] { return declarations.add(declared(), "c.sql").change; }) == ErrorCode::Io;
+    disk.observe({});
+    declarations.add(declared(), "c.sql");
+    auto cut = disk.power_cut(choose::none(), choose::none());
+    EXPECT_THAT(Declarations("store", *cut).names(), ElementsAre("counts"));
+  }
+  EXPECT_GT(failing, 5u);
 }
 
 TEST_F(DeclarationsTest, OthersSeeThatItFailedUntilItGoesOn) {
