@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::int64_t kApplicationId = 0x415a504a;  // "AZPJ"
 constexpr std::int64_t kFormat = 1;
+constexpr std::size_t kFingerprintDigits = 64;   // of a Digest
 constexpr std::uint64_t kWritingVersionAt = 18;  // of SQLite's header: above 2 it only reads
 constexpr int kCheckpointPages = 1000;           // 4 MiB
 constexpr int kTruncatePages = 64'000;           // readers have kept the log from starting over: 256 MiB
@@ -216,6 +217,9 @@ void ProjectionFile::load() {
   name_ = row.text(0);
   version_ = static_cast<std::uint32_t>(row.int64(1));
   fingerprint_ = row.text(2);
+  if (fingerprint_.size() != kFingerprintDigits || !from_hex(fingerprint_)) {
+    throw Error(ErrorCode::SqlFailed, "its fingerprint is none");
+  }
   cursor();
   dead_letter_count();
 }

@@ -90,13 +90,16 @@ class BackupProjection : public BackupTest {
       EXPECT_EQ(status.cursor, store->meta().last_event);
     }
   }
-  void damage(const std::string& name) {
+  void change_file(const std::string& name, const std::function<void(std::string&)>& change) {
     for (const std::string& file : names_in(store_path() / "projections")) {
       if (!file.starts_with(name + ".") || !file.ends_with(".db")) continue;
       std::string bytes = get_file(FileSystem::posix(), store_path() / "projections" / file);
-      bytes.replace(0, 4096, 4096, 'x');
+      change(bytes);
       replace_file(FileSystem::posix(), store_path() / "projections" / file, bytes);
     }
+  }
+  void damage(const std::string& name) {
+    change_file(name, [](std::string& bytes) { bytes.replace(0, 4096, 4096, 'x'); });
   }
 };
 
@@ -177,6 +180,21 @@ TEST_F(BackupProjection, OneWhoseTablesAreDamagedIsLeftOutWithANote) {
   const std::unique_ptr<Store> store = Store::open(target(), options_);
   Running(*store, target()).catch_up();
   expect_tables(target(), 2);
+}
+
+// SQLite has no checksums: what it says is looked at.
+TEST_F(BackupProjection, OneWhoseFingerprintIsDamagedIsLeftOutWithANote) {
+  count("a", 2);
+  project();
+  for (const std::string wrong : {"\u00e9", "xy"}) {
+    change_file("counts", [&](std::string& bytes) {
+      const std::size_t at = bytes.find(counting().fingerprint().substr(2));
+      ASSERT_NE(at, std::string::npos);
+      bytes.replace(at - 2, 2, wrong);
+    });
+    EXPECT_THAT(back_up().notes, ElementsAre(HasSubstr("the tables of projection counts are left out")));
+    EXPECT_THAT(restore().rebuilt, ElementsAre("counts"));
+  }
 }
 
 TEST_F(BackupProjection, ADeclarationThatCouldNotBeInstalledIsLeftOutWithANote) {
