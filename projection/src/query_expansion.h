@@ -9,8 +9,8 @@ namespace azoth {
 
 inline constexpr double kMaxWithExpansions = 10'000;
 
-// An estimate, from the words of the text, of the statement that has most: exact for what is written plainly; no
-// statement is refused for a few too many.
+// An estimate, from the words of the text, of the statement that has most, or of all triggers together: exact for what
+// is written plainly; no statement is refused for a few too many.
 double with_expansions(std::string_view text);
 
 }  // namespace azoth

@@ -192,6 +192,26 @@ TEST_F(DeclarationTest, TablesThatNameEachOtherWithoutMeasureAreRefused) {
   EXPECT_THAT(wrong(head + views + "-- azoth:on a\nINSERT INTO t SELECT x FROM v30"), HasSubstr("too often"));
 }
 
+// SQLite prepares all that fire together with the statement that fires them.
+TEST_F(DeclarationTest, StatementsOfTriggersAreCountedTogether) {
+  const std::string views =
+      "-- azoth:projection p version 1\nCREATE TABLE t (x);\nCREATE VIEW v0 AS SELECT 1 x;\n"
+      "CREATE VIEW v1 AS SELECT 1 x FROM v0 p, v0 q, v0 r;\nCREATE VIEW v2 AS SELECT 1 x FROM v1 p, v1 q, v1 r;\n";
+  const auto trigger = [](int number, int statements) {
+    std::string text = "CREATE TRIGGER g" + std::to_string(number) + " AFTER INSERT ON t BEGIN\n";
+    for (int i = 0; i < statements; ++i) text += "SELECT CASE x WHEN 1 THEN 2 END FROM v2; ";
+    return text + "\nEND;\n";
+  };
+  const std::string handler = "-- azoth:on a\nINSERT INTO t VALUES (1);\n";
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += trigger(i, 2);
+  EXPECT_THAT(wrong(views + trigger(0, 2000) + handler), HasSubstr("too often"));
+  EXPECT_THAT(wrong(views + many + handler), HasSubstr("too often"));
+  std::string apart = views + trigger(0, 3) + trigger(1, 3);
+  for (int i = 0; i < 2000; ++i) apart += "INSERT INTO t SELECT x FROM v2 WHERE x = 0;\n";
+  EXPECT_NO_THROW(SqlProjection::from_text(apart + handler));
+}
+
 // One section's do not count in the next, though a last statement may lack its semicolon.
 TEST_F(DeclarationTest, TablesOfSectionsAreCountedApart) {
   std::string text = "-- azoth:projection p version 1\nCREATE TABLE t (x)\n";
