@@ -26,12 +26,21 @@ bool matches(std::string_view pattern, std::string_view type) {
 
 // Computed in floating point and cut before it becomes an integer, so that no number of failures overflows.
 std::chrono::nanoseconds Backoff::delay(std::uint32_t failures, double random) const {
+  if (initial.count() == 0) return initial;  // which no factor makes longer, infinity neither
   const double steps = failures > 0 ? failures - 1 : 0;
   const double longest = static_cast<double>(max.count());
   double nanoseconds = static_cast<double>(initial.count()) * std::pow(factor, steps);
   if (!(nanoseconds < longest)) nanoseconds = longest;
   nanoseconds *= 1 - jitter * random;
+  if (!(nanoseconds < longest)) return max;  // as a double, the longest of all is more than an integer holds
   return std::chrono::nanoseconds{static_cast<std::int64_t>(nanoseconds)};
+}
+
+void Backoff::check(std::string_view whose) const {
+  if (initial.count() >= 0 && max >= initial && factor >= 1 && jitter >= 0 && jitter <= 1) return;
+  throw Error(ErrorCode::InvalidArgument, std::string(whose) +
+                                              ": a back-off needs 0 <= initial <= max, a factor of at least 1 and a "
+                                              "jitter between 0 and 1");
 }
 
 Projection::Projection(std::string name, std::uint32_t version) : name_(std::move(name)), version_(version) {
@@ -74,14 +83,7 @@ Projection& Projection::before_commit(BatchHook hook) {
 }
 
 Projection& Projection::on_error(ErrorPolicy policy) {
-  const Backoff& backoff = policy.backoff;
-  bool sane = backoff.initial.count() >= 0 && backoff.max >= backoff.initial && backoff.factor >= 1 &&
-              backoff.jitter >= 0 && backoff.jitter <= 1;
-  if (!sane) {
-    throw Error(ErrorCode::InvalidArgument, "projection " + name_ +
-                                                ": a back-off needs 0 <= initial <= max, a factor of at least 1 and a "
-                                                "jitter between 0 and 1");
-  }
+  policy.backoff.check("projection " + name_);
   policy_ = policy;
   return *this;
 }

@@ -53,7 +53,9 @@ std::string_view state_name(ProjectionState state) {
 
 Projector::Projector(std::filesystem::path directory, std::shared_ptr<EventSource> source,
                      const ProjectorOptions& options, FileSystem& fs)
-    : directory_(std::move(directory) / "projections"), source_(std::move(source)), options_(options), fs_(fs) {}
+    : directory_(std::move(directory) / "projections"), source_(std::move(source)), options_(options), fs_(fs) {
+  options_.trouble_backoff.check("the projector");
+}
 
 Projector::Projector(std::filesystem::path directory, EventSource& source, const ProjectorOptions& options,
                      FileSystem& fs)

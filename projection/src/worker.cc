@@ -156,8 +156,7 @@ void Worker::met_obstacle(const Obstacle& obstacle) {
   const std::string where = "event " + std::to_string(obstacle.event) + " (" + obstacle.type + ")";
   if (obstacle.attempts <= policy.retries) {
     note_error(where + ", attempt " + std::to_string(obstacle.attempts) + ": " + obstacle.error);
-    double random = std::uniform_real_distribution<double>(0, 1)(random_);
-    not_before_ = pacer_.now() + policy.backoff.delay(obstacle.attempts, random);
+    back_off(policy.backoff, obstacle.attempts);
     return;
   }
   fail(Error(ErrorCode::ProjectionFailed,
@@ -172,8 +171,14 @@ void Worker::met_trouble(const Error& error) {
     return;
   }
   note_error(error.what());
-  double random = std::uniform_real_distribution<double>(0, 1)(random_);
-  not_before_ = pacer_.now() + trouble_backoff_.delay(++troubles_, random);
+  back_off(trouble_backoff_, ++troubles_);
+}
+
+void Worker::back_off(const Backoff& backoff, std::uint32_t failures) {
+  const double random = std::uniform_real_distribution<double>(0, 1)(random_);
+  const std::chrono::nanoseconds delay = backoff.delay(failures, random);
+  const Deadline now = pacer_.now();
+  not_before_ = delay < kNoDeadline - now ? now + delay : kNoDeadline;  // which one may ask for
 }
 
 void Worker::note_error(std::string_view error) {

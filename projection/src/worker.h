@@ -92,6 +92,7 @@ class Worker {
   RunReport checked_batch(EventId to);
   void met_obstacle(const Obstacle& obstacle);
   void met_trouble(const Error& error);
+  void back_off(const Backoff& backoff, std::uint32_t failures);
   void note_error(std::string_view error);
   void fail(const Error& error);
   void changed();
@@ -141,7 +142,7 @@ class Worker {
   std::optional<std::string> rebuilt_because_;
   std::uint32_t damages_ = 0;
   bool old_left_ = false;
-  bool told_of_old_ = false;  // that it cannot be removed
+  bool told_of_old_ = false;   // that it cannot be removed
   bool failure_noted_ = true;  // perhaps: by the last one
   ProjectionState told_ = ProjectionState::Stopped;
   bool following_ = false;

@@ -5,6 +5,7 @@
 namespace azoth {
 namespace {
 
+using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
 TEST(Backoff, GrowsByItsFactorUpToItsMaximum) {
@@ -34,6 +35,23 @@ TEST(Backoff, JitterTakesAwayAtMostItsPart) {
   EXPECT_EQ(backoff.delay(1, 0), seconds{10});
   EXPECT_EQ(backoff.delay(1, 0.5), std::chrono::milliseconds{7500});
   EXPECT_EQ(backoff.delay(3, 0.5), seconds{30});
+}
+
+TEST(Backoff, NoWaitStaysNone) {
+  for (std::uint32_t failures : {1u, 1024u, 1025u, 5000u, 4'000'000'000u}) {
+    EXPECT_EQ((Backoff{.initial = nanoseconds{0}, .jitter = 0}.delay(failures, 0)), nanoseconds{0}) << failures;
+    EXPECT_EQ((Backoff{.initial = nanoseconds{0}}.delay(failures, 0.5)), nanoseconds{0}) << failures;
+  }
+}
+
+TEST(Backoff, TheLongestIsWaited) {
+  for (nanoseconds most : {nanoseconds::max(), nanoseconds::max() - nanoseconds{1}}) {
+    for (double jitter : {0.0, 1e-18, 1.0}) {
+      Backoff backoff{.initial = seconds{1}, .factor = 10, .max = most, .jitter = jitter};
+      EXPECT_EQ(backoff.delay(5000, 0), most);
+      EXPECT_GE(backoff.delay(5000, 0.5), nanoseconds{most.count() / 2});
+    }
+  }
 }
 
 }  // namespace

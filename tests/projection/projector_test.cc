@@ -194,6 +194,14 @@ TEST_F(ProjectorTest, RunUntilGivesUpAtItsTimeout) {
   EXPECT_EQ(rows(), (Rows{{"a", 1}}));
 }
 
+TEST_F(ProjectorTest, ABackoffThatIsNoneIsRefused) {
+  for (const Backoff& backoff : {Backoff{.jitter = 5}, Backoff{.factor = 0.5}, Backoff{.max = milliseconds{1}}}) {
+    EXPECT_EQ(
+        code_of([&] { return Projector(directory_.path(), source_, {.trouble_backoff = backoff}).names().size(); }),
+        ErrorCode::InvalidArgument);
+  }
+}
+
 // --- Back-offs and timeouts, in real time
 
 class RealTimeTest : public ProjectionTest {
@@ -245,11 +253,13 @@ TEST_F(RealTimeTest, StoppingDoesNotWaitForABackoffThatSomebodyElseWaitsOut) {
 }
 
 TEST_F(RealTimeTest, ATimeoutEndsInABackoff) {
-  auto projector = failing_once(kForEver);
   count(1);
-  EXPECT_FALSE(projector->run_until("counts", 1, milliseconds{20}));
-  EXPECT_FALSE(projector->wait_until("counts", 1, milliseconds{20}));
-  EXPECT_EQ(rows(), (Rows{}));
+  for (std::chrono::nanoseconds backoff : {std::chrono::nanoseconds{kForEver}, std::chrono::nanoseconds::max()}) {
+    auto projector = failing_once(backoff);
+    EXPECT_FALSE(projector->run_until("counts", 1, milliseconds{20}));
+    EXPECT_FALSE(projector->wait_until("counts", 1, milliseconds{20}));
+    EXPECT_EQ(rows(), (Rows{}));
+  }
 }
 
 TEST_F(RealTimeTest, ATimeoutEndsBetweenTwoBatches) {

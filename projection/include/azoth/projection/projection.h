@@ -36,6 +36,8 @@ struct Backoff {
 
   // After the `failures`-th failure, from 1. `random` is in [0, 1).
   std::chrono::nanoseconds delay(std::uint32_t failures, double random) const;
+  // InvalidArgument, which begins with `whose`, unless 0 <= initial <= max, factor >= 1 and jitter is what it may be.
+  void check(std::string_view whose) const;
 };
 
 // What happens to an event whose handler fails.

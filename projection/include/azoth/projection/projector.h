@@ -148,7 +148,8 @@ class Worker;  // projection/src/worker.h
 
 class Projector {
  public:
-  // The projections are in DIRECTORY/projections, which is made when the first one is added.
+  // The projections are in DIRECTORY/projections, which is made when the first one is added. InvalidArgument for a
+  // back-off that is none (Backoff::check).
   Projector(std::filesystem::path directory, std::shared_ptr<EventSource> source, const ProjectorOptions& options = {},
             FileSystem& fs = FileSystem::posix());
   // The source must outlive the projector, and the calls of it that were going on when it ended.
