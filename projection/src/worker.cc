@@ -350,7 +350,7 @@ void Worker::follow_events() noexcept {
   Lock lock(mutex_);
   following_ = false;
   live_ = false;
-  changed_.notify_all();
+  changed();
 }
 
 // True if there is nothing to do.

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <future>
 #include <latch>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 
@@ -192,6 +194,30 @@ TEST_F(ProjectorTest, RunUntilGivesUpAtItsTimeout) {
   auto projector = projector_with(counting());
   EXPECT_FALSE(projector->run_until("counts", 2, milliseconds{1}));
   EXPECT_EQ(rows(), (Rows{{"a", 1}}));
+}
+
+TEST_F(ProjectorTest, WhoListensIsToldThatItIsNoLongerFollowed) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<ProjectionState> told;
+  auto projector = this->projector();
+  projector->listen([&](const ProjectionChange& change) {
+    std::lock_guard lock(mutex);
+    told.push_back(change.state);
+    changed.notify_all();
+  });
+  projector->add(counting());
+  count(1);
+  using enum ProjectionState;
+  for (bool stopped : {true, false}) {  // and then it is closed
+    projector->follow("counts");
+    {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return !told.empty() && told.back() == Live; });
+    }
+    stopped ? projector->stop("counts") : projector->close();
+    EXPECT_EQ(told.back(), Stopped);
+  }
 }
 
 TEST_F(ProjectorTest, ABackoffThatIsNoneIsRefused) {

@@ -170,9 +170,9 @@ class Projector {
   // Stops it; its tables stay. Calls that wait for it end with Closed.
   void release(std::string_view name);
   // Called when the state of a projection that is added from now on becomes another one: on the thread that runs it and
-  // in the middle of that. It should only take note: calling the projector would wait for itself. Failures are then not
-  // logged. What pause(), resume() and rebuild() make of the state need not be told, but what comes behind it is: a
-  // projection that fails again after resume() is told of again.
+  // in the middle of that, at the end of following it, too. It should only take note: calling the projector would wait
+  // for itself. Failures are then not logged. What pause(), resume() and rebuild() make of the state need not be told,
+  // but what comes behind it is: a projection that fails again after resume() is told of again.
   void listen(ProjectionListener listener);
   std::vector<std::string> names() const;
 
@@ -198,7 +198,7 @@ class Projector {
   void rebuild(std::string_view name);
 
   // Whether what is queried shows this event. Waits for it until the timeout; runs it itself if it is not followed.
-  // Throws ProjectionFailed if it has failed.
+  // Throws what it has failed with: ProjectionFailed at an event, or what is wrong with the database.
   bool wait_until(std::string_view name, EventId event, std::chrono::nanoseconds timeout);
 
   ProjectionStatus status(std::string_view name) const;
