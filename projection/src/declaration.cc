@@ -140,8 +140,14 @@ class Parser {
     for (const Section& section : sections_) {
       statements.append(text_.substr(section.begin, section.end - section.begin)).append("\n;\n");
     }
-    if (with_expansions(statements) <= kMaxWithExpansions) return;
-    fail(1, "its views or the tables of a WITH name each other too often: written out they would be more than 10000");
+    if (with_expansions(statements) > kMaxWithExpansions) {
+      fail(1, "its views or the tables of a WITH name each other too often: written out they would be more than 10000");
+    }
+    for (const Columns columns : {Columns::AsTheyAre, Columns::Flattened}) {
+      if (column_copies(statements, columns) <= kMaxColumnCopies) continue;
+      fail(1,
+           "columns of SELECTs in one another name each other too often: written out they would be more than 200000");
+    }
   }
   [[noreturn]] void fail(int line, const std::string& why) const {
     throw Error(ErrorCode::InvalidArgument, file_ + ":" + std::to_string(line) + ": " + why);

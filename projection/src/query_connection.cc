@@ -212,6 +212,7 @@ QueryConnection::QueryConnection(std::vector<Database> databases) : databases_(s
     open();
     attach();
     check_projections();
+    read_views();
     lock_down();
   } catch (...) {
     sqlite3_close(db_);
@@ -275,6 +276,48 @@ void QueryConnection::check_projections() {
       throw Error(ErrorCode::SqlFailed, database.file.string() + " could not be opened for reading only");
     }
   }
+}
+
+// They are estimated with each text. One that a handler makes later is not.
+void QueryConnection::read_views() {
+  for (const Database& database : databases_) {
+    const std::string name = &database == &databases_.front() ? "main" : database.name;
+    std::string text = "SELECT sql FROM [";
+    text.append(name).append("].sqlite_schema WHERE type = 'view'");
+    std::string_view rest;
+    sqlite3_stmt* statement = compile(text, &rest);
+    int code = SQLITE_OK;
+    try {
+      while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        const void* view = sqlite3_column_text(statement, 0);
+        if (view == nullptr) throw Error(no_memory());
+        views_.append(static_cast<const char*>(view)).append("\n;\n");
+      }
+    } catch (...) {
+      sqlite3_finalize(statement);
+      throw;
+    }
+    sqlite3_finalize(statement);
+    if (code != SQLITE_DONE) throw error(code, text);
+  }
+}
+
+// Flattening, and pushing terms down, write the columns of a SELECT out in the one around it: of a short text that
+// takes all memory, while nothing interrupts. They only make statements faster, so texts of which they could make too
+// much do without. These two bits have been these two in all versions that have them, and there is no other way to say
+// it. It stays until the next text: SQLite may prepare this one again.
+void QueryConnection::check_columns(std::string_view text) {
+  const std::string all = views_ + std::string(text);
+  if (column_copies(all, Columns::AsTheyAre) > kMaxColumnCopies) {
+    throw Error(ErrorCode::QueryTooLarge,
+                "the names of the query's result columns stand in other places too often: written out they would be "
+                "more than 200000 operands; in: " +
+                    std::string(text.substr(0, 500)));
+  }
+  constexpr unsigned kFlattening = 0x1;
+  constexpr unsigned kPushingDown = 0x1000;
+  const bool too_much = column_copies(all, Columns::Flattened) > kMaxColumnCopies;
+  sqlite3_test_control(SQLITE_TESTCTRL_OPTIMIZATIONS, db_, too_much ? kFlattening | kPushingDown : 0);
 }
 
 void QueryConnection::lock_down() {
@@ -410,6 +453,7 @@ sqlite3_stmt* QueryConnection::prepare(std::string_view text) {
                 "would be more than 10000; in: " +
                     std::string(text.substr(0, 500)));
   }
+  check_columns(text);
   std::string_view rest;
   sqlite3_stmt* statement = compile(text, &rest);
   if (statement == nullptr) throw Error(ErrorCode::SqlFailed, "there is no statement in: " + std::string(text));

@@ -57,6 +57,8 @@ class QueryConnection {
   void attach();
   void lock_down();
   void check_projections();
+  void read_views();
+  void check_columns(std::string_view text);
   sqlite3_stmt* compile(std::string_view text, std::string_view* rest);
   static int authorize(void* self, int action, const char* first, const char* second, const char* database,
                        const char* trigger);
@@ -70,6 +72,7 @@ class QueryConnection {
   const QueryOptions* options_ = nullptr;
   Deadline deadline_ = kNoDeadline;
   query_vfs::TemporarySpace temporary_;
+  std::string views_;    // the statements that made them
   std::string refused_;  // what the authorizer last said no to
   bool usable_ = true;
 };

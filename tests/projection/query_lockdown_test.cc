@@ -1,5 +1,6 @@
 // What a query may not do: whatever its text says, nothing is written, attached, loaded or set, and it ends.
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <random>
 #include <thread>
@@ -12,6 +13,15 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
+
+// Of SQLite's, for as long as it lives.
+class LittleMemory {
+ public:
+  LittleMemory() { sqlite3_hard_heap_limit64(std::int64_t{128} << 20); }
+  ~LittleMemory() { sqlite3_hard_heap_limit64(0); }
+  LittleMemory(const LittleMemory&) = delete;
+  LittleMemory& operator=(const LittleMemory&) = delete;
+};
 
 class QueryLockdownTest : public QueryTest {
  protected:
@@ -319,6 +329,67 @@ TEST_F(QueryLockdownTest, TablesThatNameEachOtherWithoutMeasureAreRefused) {
              before + ".x > 0)";
   }
   EXPECT_EQ(all(sql(chain + " SELECT * FROM c40")), "1|2;");
+}
+
+// SQLite writes a column's expression out where it is named: preparing these would take all memory.
+TEST_F(QueryLockdownTest, ColumnsThatNameEachOtherWithoutMeasureTakeNoMemory) {
+  const auto chain = [](int levels, const std::string& column, const std::string& end) {
+    std::string text = "WITH c0 AS (SELECT 1 x)";
+    for (int i = 1; i <= levels; ++i) {
+      text += ", c" + std::to_string(i) + " AS (SELECT " + column + " FROM c" + std::to_string(i - 1) + ")";
+    }
+    return text + " SELECT x FROM c" + std::to_string(levels) + end;
+  };
+  const auto nested = [](int levels, const std::string& column) {
+    std::string text = "(SELECT 1 x)";
+    for (int i = 1; i <= levels; ++i) text.insert(0, "(SELECT " + column + " FROM ").append(")");
+    return "SELECT x FROM " + text;
+  };
+  const auto wide = [](const std::string& column, int times) {
+    std::string text = "max(1";
+    for (int i = 0; i < times; ++i) text += ", " + column;
+    return text + ")";
+  };
+  const std::vector<std::string> columns = {"x+x AS x",
+                                            "x+x x",
+                                            "c.x|c.x [X] FROM (SELECT 1), (SELECT 1 y), (SELECT 1 z)",
+                                            "DISTINCT x+x x",
+                                            "*, x+x AS x",
+                                            "(SELECT x+x) AS x",
+                                            "(SELECT y+y FROM (SELECT x AS y)) AS x",
+                                            "CASE x WHEN 1 THEN x ELSE x END AS x",
+                                            "x LIKE x x",
+                                            "x IS DISTINCT FROM x, x+x AS x",
+                                            wide("x", 90) + " AS x"};
+  std::string views = "CREATE VIEW doubled0 AS SELECT 1 AS x;";
+  for (int i = 1; i <= 30; ++i) {
+    const std::string before = "doubled" + std::to_string(i - 1);
+    views += "CREATE VIEW doubled" + std::to_string(i) + " AS SELECT x+x AS x FROM " + before + ";";
+  }
+  projector()->add(Projection("doubled", 1).schema(views));
+  const auto of_views = [&](const std::string& text) {
+    return all(queries_->sql(std::vector<std::string>{"doubled"}, text));
+  };
+  const auto often = [&](const std::string& column, int times) { return wide(wide(column, 90), times); };
+  const LittleMemory little;
+  for (const std::string& column : columns) {
+    for (const std::string end : {"", " WHERE x > 0", " ORDER BY x"}) {
+      EXPECT_NE(code(chain(30, column, end)), ErrorCode::OutOfMemory) << column << end;
+    }
+    EXPECT_NE(code(nested(12, column)), ErrorCode::OutOfMemory) << column;
+    EXPECT_NE(code(nested(30, column)), ErrorCode::OutOfMemory) << column;
+  }
+  EXPECT_EQ(all(sql(chain(30, "x+x AS x", " WHERE x > 0"))), "1073741824;");
+  EXPECT_EQ(of_views("SELECT x FROM doubled30"), "1073741824;");
+  EXPECT_EQ(of_views("SELECT x FROM (SELECT x+x AS x FROM doubled30) WHERE x > 0"), "2147483648;");
+  // In one SELECT, too.
+  const std::string where = " AS y FROM (SELECT 1 x) WHERE ";
+  EXPECT_EQ(code("SELECT " + often("x", 50) + where + often("y", 50)), ErrorCode::QueryTooLarge);
+  // What is small is as it was.
+  EXPECT_EQ(all(sql(chain(6, "x+x AS x", " WHERE x > 0"))), "64;");
+  EXPECT_EQ(all(sql(nested(6, "x+x AS x"))), "64;");
+  EXPECT_EQ(of_views("SELECT x FROM doubled6"), "64;");
+  EXPECT_EQ(all(sql("SELECT " + often("x", 4) + where + often("y", 4))), "1;");
 }
 
 // Columns, texts and functions may have the names of tables, wherever a list may stand.
