@@ -195,13 +195,13 @@ void ProjectionFile::check_format() {
 // Before anything else is read: what SQLite itself would trip over. Then that ours are tables and nothing else: a view
 // or a trigger of such a name would be somebody's program.
 void ProjectionFile::check_sound(File& file) {
-  const std::vector<std::string> problems = connection_.integrity_problems();
+  const std::uint64_t size = file.size();
+  const std::vector<std::string> problems = connection_.integrity_problems(size);
   if (!problems.empty()) throw Error(ErrorCode::SqlFailed, problems.front());
   char writing = 0;
   if (file.read_at(kWritingVersionAt, &writing, 1) != 1 || writing < 1 || writing > 2) {
     throw Error(ErrorCode::SqlFailed, "SQLite would not write to it");
   }
-  const std::uint64_t size = file.size();
   if (from_sql(pragma(connection_, "page_count") * pragma(connection_, "page_size")) != size) {
     throw Error(ErrorCode::SqlFailed, "it has " + std::to_string(size) + " bytes, which are not its pages");
   }

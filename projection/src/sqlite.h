@@ -97,8 +97,9 @@ class Connection {
   enum class Checkpoint { Passive, Truncate };
   // False if readers keep it from being complete.
   bool checkpoint(Checkpoint kind);
-  // What SQLite finds wrong in the file; reads all of it.
-  std::vector<std::string> integrity_problems();
+  // What SQLite finds wrong in the file, which has so many bytes; reads all of it. What the file itself says how to
+  // compute is not, or ends in bounded time: beyond that is SqlFailed.
+  std::vector<std::string> integrity_problems(std::uint64_t bytes);
   // Fills an empty file with all of the database as it is at one moment, whoever writes it meanwhile. Not synced.
   void copy_to(File& file);
 
@@ -116,7 +117,14 @@ class Connection {
   void open(Mode mode, const char* vfs);
   void configure(Mode mode);
   void bound();
+  struct Bounds {
+    Deadline until;
+    std::uint64_t looks_left;
+  };
+  void look_often(const Bounds& bounds, int steps);
   bool is_over();
+  bool calls_functions(const std::string& text);
+  std::vector<std::string> problems_found_by(const std::string& text);
   SqlStatement prepare_one(std::string_view text);
   sqlite3_stmt* prepare_new(std::string_view text, std::string_view* tail, bool keep);
   void forget_statements();
@@ -140,10 +148,6 @@ class Connection {
   const char* refused_ = nullptr;  // what the authorizer last said no to
   std::optional<Error> trouble_;
   int wal_pages_ = 0;
-  struct Bounds {
-    Deadline until;
-    std::uint64_t looks_left;
-  };
   std::optional<Bounds> bounds_;
 };
 

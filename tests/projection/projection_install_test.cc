@@ -192,6 +192,44 @@ TEST_F(ProjectionInstallTest, DamagedTablesAreRefusedAndNothingIsLeft) {
   EXPECT_EQ(refused, static_cast<int>(tables.size() / 4096));
 }
 
+// A file from elsewhere says how to compute what is checked; that could take hours.
+TEST_F(ProjectionInstallTest, WhatTablesSayHowToComputeIsNotComputedWhenTheyAreChecked) {
+  const std::string few = "0000005";
+  const std::string many = "5000000";
+  const std::string letters = "replace(hex(zeroblob(" + few + ")), '0', 'a')";
+  const std::string slow = "instr(" + letters + " || x, " + letters + " || 'b')";
+  const auto code_with = [&](const std::string& schema) {
+    TempDir from;
+    Projector projector(from.path(), source_, {.clock = &clock_, .pacer = &pacer_});
+    Projection projection("slow", 1);
+    projection.schema(schema + "; INSERT INTO t(x) VALUES ('x')");
+    projector.add(std::move(projection));
+    const ProjectionCopy copy(from.path(), "slow");
+    std::string tables = content_of(copy);
+    for (std::size_t at = 0; (at = tables.find(few, at)) != std::string::npos;) tables.replace(at, many.size(), many);
+    EXPECT_NE(tables, content_of(copy));
+    TempDir to;
+    return code_of([&] { return put(to.path(), copy.parts(), tables), 0; });
+  };
+  EXPECT_EQ(code_with("CREATE TABLE t (x TEXT); CREATE INDEX i ON t(" + slow + ")"), ErrorCode{});
+  EXPECT_EQ(code_with("CREATE TABLE t (x TEXT); CREATE INDEX i ON t(x) WHERE " + slow + " = 0"), ErrorCode{});
+  EXPECT_EQ(code_with("CREATE TABLE t (x TEXT CHECK (" + slow + " = 0))"), ErrorCode{});
+  EXPECT_EQ(code_with("CREATE TABLE t (x TEXT, y AS (" + slow + ")); CREATE INDEX i ON t(y)"), ErrorCode{});
+  EXPECT_EQ(code_with("CREATE TABLE t (x TEXT, y AS (" + slow + ") NOT NULL)"), ErrorCode::Corruption);
+  EXPECT_EQ(code_with("CREATE TABLE t (x TEXT, y INTEGER AS (" + slow + ")) STRICT"), ErrorCode::Corruption);
+  build();  // what computes little is checked
+  EXPECT_EQ(code_of([&] {
+              TempDir from;
+              Projector projector(from.path(), source_, {.clock = &clock_, .pacer = &pacer_});
+              projector.add(counting().schema(
+                  "CREATE TABLE counts (what TEXT PRIMARY KEY, times INTEGER NOT NULL, last INTEGER NOT NULL,"
+                  " y TEXT AS (upper(what)) NOT NULL) STRICT; CREATE VIEW v AS SELECT 1"));
+              const ProjectionCopy copy(from.path(), "counts");
+              return put(target_.path(), copy.parts(), content_of(copy)), 0;
+            }),
+            ErrorCode{});
+}
+
 // SQLite reads a file whose header has a later version for writing, and changes nothing in it.
 TEST_F(ProjectionInstallTest, TablesThatCouldOnlyBeReadAreRefused) {
   build();
