@@ -1,5 +1,7 @@
 #include "journal_follower.h"
 
+#include <cstdint>
+
 #include "recovery.h"
 
 namespace azoth {
@@ -14,9 +16,12 @@ void JournalFollower::start(CommitSeq lmdb_commit, const EachRecord& each) {
   segment_ = std::make_unique<SegmentReader>(*fs_, directory_, identity_, tail_.segment_number);
 }
 
-// A batch without records stands for a bulk transaction: nothing that comes behind it fits on what is before it.
+// A batch without records stands for a bulk transaction: nothing that comes behind it fits on what is before it. Where
+// a segment begins that was not there at the first look the rest is left for later: a writer that is as fast as this
+// would be followed for ever.
 bool JournalFollower::advance(const EachRecord& each) {
   bool lost = false;
+  std::optional<std::uint64_t> newest;
   while (true) {
     std::vector<std::string> batches;
     bool progress = read_batches(batches);
@@ -26,8 +31,8 @@ bool JournalFollower::advance(const EachRecord& each) {
       if (records.empty()) return false;
       for_each_record(records, each);
     }
-    Next next = next_segment();
-    if (next == Next::Nothing) return true;
+    Next next = next_segment(newest);
+    if (next == Next::Nothing || (next == Next::Segment && tail_.segment_number > newest)) return true;
     lost = next == Next::Lost;  // unless what is missing was written between the two looks
   }
 }
@@ -48,8 +53,9 @@ bool JournalFollower::read_batches(std::vector<std::string>& batches) {
 }
 
 // A successor records where this segment ends, after it was synced; until there is one, there is nothing to conclude.
-JournalFollower::Next JournalFollower::next_segment() {
+JournalFollower::Next JournalFollower::next_segment(std::optional<std::uint64_t>& newest) {
   JournalFiles files = list_journal(*fs_, directory_, identity_);
+  if (!newest) newest = files.highest_number();
   const JournalFiles::Segment* here = files.find(tail_.segment_number);
   if (here == nullptr || !here->header) return Next::Lost;
   for (const JournalFiles::Segment& segment : files.segments) {

@@ -6,9 +6,11 @@
 // it, or it is a bulk transaction), that is said, and the caller starts again from what LMDB holds by then.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,14 +31,15 @@ class JournalFollower {
   // which beside a writer may only mean that it has moved on.
   void start(CommitSeq lmdb_commit, const EachRecord& each);
 
-  // Hands on what came since. False: the place was recycled, or a bulk transaction came, which only LMDB holds; start
-  // again.
+  // Hands on what came since, up to this call at least. False: the place was recycled, or a bulk transaction came,
+  // which only LMDB holds; start again.
   bool advance(const EachRecord& each);
 
  private:
   bool read_batches(std::vector<std::string>& batches);
   enum class Next { Nothing, Segment, Lost };
-  Next next_segment();
+  // `newest`: the last segment that there was at the first of several looks, which notes it.
+  Next next_segment(std::optional<std::uint64_t>& newest);
 
   FileSystem* fs_;
   std::filesystem::path directory_;

@@ -82,7 +82,12 @@ void ReadingStore::refresh() {
 
 // First the journal, then LMDB: what the journal no longer has, LMDB has by then.
 bool ReadingStore::try_refresh() {
-  environment_->check_timeline(environment_->lmdb.begin_read());
+  {
+    const LmdbReadTxn lmdb = environment_->lmdb.begin_read();
+    environment_->check_timeline(lmdb);
+    // Behind everything that was read: then it is not read once more, in a journal that is kept for snapshot sets.
+    if (started_ && environment_->rows.head(lmdb).last_commit > deltas_.front()->last_commit()) started_ = false;
+  }
   stop_at_ = stop();
   if (passed_over_) started_ = false;
   if (!started_) start_over();

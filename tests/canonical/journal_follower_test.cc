@@ -105,6 +105,25 @@ TEST_F(JournalFollowerTest, GoesOnAcrossSegments) {
   }
 }
 
+// Whoever waits for it wants what there was when it began.
+TEST_F(JournalFollowerTest, AWriterThatIsAsFastIsNotFollowedForEver) {
+  start(0);
+  write(1);
+  const CommitSeq before = last();
+  driver_->settle();
+  const JournalFollower::EachRecord take = this->take();
+  EXPECT_TRUE(follower_.advance([&](std::string_view record) {
+    take(record);
+    ASSERT_LT(seen_, 100u) << "it is followed for ever";
+    write(4, 1, 20'000);  // more than a segment
+    driver_->settle();
+  }));
+  EXPECT_GE(seen_, before);
+  EXPECT_LT(seen_, last());
+  EXPECT_TRUE(advance());
+  EXPECT_EQ(seen_, last());
+}
+
 TEST_F(JournalFollowerTest, ABatchThatIsNotWholeYetIsWaitedFor) {
   write(1);
   start(0);
