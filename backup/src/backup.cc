@@ -35,7 +35,8 @@ using Path = std::filesystem::path;
 // Registered before a commit is chosen, moved on when the snapshot is published. If there is none, what was registered
 // for it is taken back. What the set has registered before stays meanwhile if it keeps enough: for a differential
 // snapshot that is what this continues; for a full one as much as before and, behind its own commit, as much as it
-// asks.
+// asks. That is twice what it asks, not what is registered and more: one that is killed leaves it, and the next must
+// not add to that.
 class Registration {
  public:
   Registration(Retention& retention, RetainedSet set, SnapshotType type)
@@ -45,8 +46,9 @@ class Registration {
     RetainedSet meanwhile = set_;
     if (keeps_enough) {
       meanwhile.commit = before_->commit;
-      const std::uint64_t most = std::numeric_limits<std::uint64_t>::max() - before_->limit_bytes;
-      meanwhile.limit_bytes = before_->limit_bytes + std::min(set_.limit_bytes, most);
+      constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+      const std::uint64_t twice = set_.limit_bytes > kMost / 2 ? kMost : 2 * set_.limit_bytes;
+      meanwhile.limit_bytes = std::max(before_->limit_bytes, twice);
     }
     changed_ = true;
     try {

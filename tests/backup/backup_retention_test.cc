@@ -1,4 +1,8 @@
 // What the store keeps for a set, and what happens when it does not: registrations before, during and after backups.
+#include <unistd.h>
+
+#include <csignal>
+
 #include "backup_support.h"
 #include "support/child_process.h"
 
@@ -77,6 +81,26 @@ TEST_F(BackupRetention, WhatIsWrittenWhileAFullIsTakenIsKeptThoughMuchWasKeptBef
   EXPECT_THAT(incremental().notes, IsEmpty());
   restore();
   expect_restored(target(), model_, list().back().manifest->last_commit, options_);
+}
+
+TEST_F(BackupRetention, FullsThatAreKilledDoNotAddToWhatIsKept) {
+  constexpr std::uint64_t kLimit = 1'000'000;
+  back_up({.retain_bytes = kLimit});
+  close();
+  for (int i = 0; i < 3; ++i) {
+    azoth::test::ChildProcess child([&] {
+      open();
+      fault::arm("backup.written", {.run = [] { ::kill(::getpid(), SIGKILL); }});
+      back_up({.retain_bytes = kLimit});
+    });
+    child.wait();
+    ASSERT_TRUE(child.was_killed());
+    EXPECT_EQ(registration().limit_bytes, 2 * kLimit);
+  }
+  open();
+  put("a", "1");
+  incremental();
+  EXPECT_EQ(registration().limit_bytes, RetainedSet::kDefaultLimitBytes);
 }
 
 // What is trimmed while a set registers lies in front of the commit that is chosen then.
