@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -180,15 +179,6 @@ class CatchUp {
   std::vector<std::string> caught_up_;
 };
 
-// Its links stay as they are: whoever reads of the set knows it by that name.
-Path place_of(const Path& directory) {
-  if (directory.empty()) throw Error(ErrorCode::InvalidArgument, "the name of a directory is empty");
-  std::error_code error;
-  Path found = std::filesystem::absolute(directory, error);
-  if (error) throw_errno(error.value(), "finding " + directory.string());
-  return found;
-}
-
 class Backup {
  public:
   Backup(Store& store, const Path& store_directory, Projector* projector, const Path& set_directory,
@@ -196,7 +186,7 @@ class Backup {
       : store_(store),
         store_directory_(store_directory),
         projector_(projector),
-        set_directory_(place_of(set_directory)),
+        set_directory_(absolute_path(set_directory)),
         options_(options),
         source_(store.backup_source()) {}
 

@@ -16,10 +16,9 @@ constexpr std::uint64_t kLeastShardRows = 1024;  // smaller ones are not worth t
 
 void check_sum(std::uint64_t found, std::uint64_t expected, const char* what) {
   if (found == expected) return;
-  throw Error(ErrorCode::Corruption,
-              std::string(what) +
-                  " are not those that were written last: their checksums do not add up; restore "
-                  "the store from an older backup");
+  throw Error(ErrorCode::Corruption, std::string(what) +
+                                         " are not those that were written last: their checksums do not add up; "
+                                         "restore the store from an older backup");
 }
 
 // Where shard `index` begins, of `count` rows in so many shards.

@@ -64,11 +64,7 @@ void remove_leftovers(const Path& parent, const std::string& prefix) {
 }  // namespace
 
 Path resolved(const Path& path) {
-  if (path.empty()) throw Error(ErrorCode::InvalidArgument, "the name of a directory is empty");
-  std::error_code error;
-  Path found = std::filesystem::absolute(path, error);
-  if (!error) found = std::filesystem::weakly_canonical(found, error);
-  if (error) throw_errno(error.value(), "finding " + path.string());
+  const Path found = resolved_path(path);
   return found.has_filename() ? found : found.parent_path();
 }
 

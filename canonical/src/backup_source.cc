@@ -8,7 +8,6 @@
 #include "azoth/core/fault.h"
 #include "commit_log.h"
 #include "read_txn_maker.h"
-#include "replay_into_lmdb.h"
 #include "sequencer.h"
 #include "settings.h"
 
@@ -28,7 +27,7 @@ class StoreBackupSource : public BackupSource {
   Timestamp created() const override { return site_.created; }
   Lineage lineage() const override { return site_.identity.lineage; }
 
-  void check_pages() override { refuse_damaged_pages(store_.environment()->lmdb); }
+  void check_pages() override { store_.environment()->lmdb.require_whole_pages(); }
 
   // Each snapshot has an LMDB transaction of its own, and a flush may come in between: then they are taken again.
   Content content(std::size_t readers) override {

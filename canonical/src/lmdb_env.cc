@@ -202,6 +202,14 @@ std::optional<LmdbCheck> LmdbEnv::check_pages(const LmdbReadTxn& snapshot) {
   return check_transaction(snapshot.txn_, check_lmdb);
 }
 
+void LmdbEnv::require_whole_pages() {
+  std::optional<LmdbCheck> found;
+  while (!found) found = check_pages(begin_read());
+  if (found->problems.empty()) return;
+  throw Error(ErrorCode::Corruption,
+              found->problems.front() + "; nothing was changed. Restore the store from a copy or a backup");
+}
+
 // A writer that is killed while LMDB syncs its last page has committed, but has not told: as long as a reader keeps
 // LMDB's lock file alive, snapshots go on showing the transaction before, until the next write transaction begins.
 // Recovery must know what was committed, so let one begin.

@@ -182,6 +182,9 @@ class LmdbEnv {
   // Looks at all pages of a snapshot, without LMDB. Nothing if it is not the newest or the one before it any more.
   // Throws Corruption if the file was replaced beside a process that has it open.
   std::optional<LmdbCheck> check_pages(const LmdbReadTxn& snapshot);
+  // All pages of the newest snapshot: throws Corruption if they are not whole. LMDB follows damaged ones wherever they
+  // lead, when it reads and when it writes.
+  void require_whole_pages();
 
  private:
   friend class LmdbReadTxn;

@@ -54,7 +54,7 @@ class Repair {
   void explain() {
     reading_lmdb([this] {
       LmdbEnv env(paths_.canonical, lmdb_settings(options_), LmdbEnv::Mode::Write);
-      refuse_damaged_pages(env);  // also of what needs no mending: the answer is to be believed
+      env.require_whole_pages();  // also of what needs no mending: the answer is to be believed
       LmdbReadTxn txn = env.begin_read();
       Rows rows(store_id_);
       row_ = rows.store(txn);

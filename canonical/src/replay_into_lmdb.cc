@@ -1,21 +1,10 @@
 #include "replay_into_lmdb.h"
 
 #include <future>
-#include <optional>
 #include <system_error>
 #include <utility>
 
-#include "azoth/core/error.h"
-
 namespace azoth {
-
-void refuse_damaged_pages(LmdbEnv& lmdb) {
-  std::optional<LmdbCheck> check;
-  while (!check) check = lmdb.check_pages(lmdb.begin_read());
-  if (check->problems.empty()) return;
-  throw Error(ErrorCode::Corruption,
-              check->problems.front() + "; nothing was changed. Restore the store from a copy or a backup");
-}
 
 RecordsIntoLmdb::RecordsIntoLmdb(LmdbEnv& env, const Rows& rows, const Head& head, std::size_t delta_bytes)
     : env_(env), rows_(rows), delta_bytes_(delta_bytes), last_event_(head.last_event), delta_(next(head.last_commit)) {}

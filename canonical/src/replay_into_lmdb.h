@@ -13,10 +13,6 @@
 
 namespace azoth {
 
-// LMDB, when it writes, follows damaged pages wherever they lead. So all of them are looked at before it does; throws
-// Corruption if they are not whole.
-void refuse_damaged_pages(LmdbEnv& lmdb);
-
 // Fills one Delta while the one before it is flushed: both take about as long.
 class RecordsIntoLmdb {
  public:

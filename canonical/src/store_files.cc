@@ -78,19 +78,11 @@ LockFile lock_for_writing(const StorePaths& paths) {
                                      (pid ? "process " + *pid : "another process") + "; wait until it is closed");
 }
 
-// A directory may be named through symbolic links; what is in it may not be one.
-std::filesystem::path resolve(const std::filesystem::path& directory) {
-  if (directory.empty()) throw Error(ErrorCode::InvalidArgument, "a store needs a directory, and its name is empty");
-  std::error_code error;
-  std::filesystem::path resolved = std::filesystem::weakly_canonical(directory, error);
-  if (error) throw_errno(error.value(), "finding " + directory.string());
-  return resolved;
-}
-
 }  // namespace
 
+// A directory may be named through symbolic links; what is in it may not be one.
 StorePaths::StorePaths(const std::filesystem::path& dir)
-    : directory(resolve(dir)),
+    : directory(resolved_path(dir)),
       identity(directory / "identity"),
       creating(directory / "creating"),
       lock(directory / "lock"),

@@ -80,7 +80,7 @@ void WritingStore::recover(const std::shared_ptr<Environment>& environment) {
   recovery_.last_commit = plan.tail.last_commit;
   recovery_.recovered_commits = plan.tail.last_commit - head.last_commit;
   if (!plan.extents.empty() && environment->lmdb.space().end_bytes <= kMostPageBytes) {
-    refuse_damaged_pages(environment->lmdb);
+    environment->lmdb.require_whole_pages();
   }
   if (!recovery_.clean) sync_plan(fs_, paths_.journal, plan);
 

@@ -228,6 +228,21 @@ FileSystem& FileSystem::posix() {
   return instance;
 }
 
+Path absolute_path(const Path& path) {
+  if (path.empty()) throw Error(ErrorCode::InvalidArgument, "the name of a directory is empty");
+  std::error_code error;
+  Path found = std::filesystem::absolute(path, error);
+  if (error) throw_errno(error.value(), "finding " + path.string());
+  return found;
+}
+
+Path resolved_path(const Path& path) {
+  std::error_code error;
+  Path found = std::filesystem::weakly_canonical(absolute_path(path), error);
+  if (error) throw_errno(error.value(), "finding " + path.string());
+  return found;
+}
+
 std::string read_file(FileSystem& fs, const Path& path, std::size_t limit) {
   const std::unique_ptr<File> file = fs.open(path, FileSystem::Mode::Read);
   const std::uint64_t size = file->size();

@@ -1,10 +1,10 @@
 #include "azoth/db.h"
 
 #include <mutex>
-#include <system_error>
 #include <utility>
 
 #include "azoth/core/error.h"
+#include "azoth/core/file.h"
 
 namespace azoth {
 
@@ -35,20 +35,8 @@ struct Db::ReadModels {
   }
 };
 
-namespace {
-
-// As the store has it, so that it stays the same one when the process goes to another directory.
-std::filesystem::path resolved(const std::filesystem::path& directory) {
-  std::error_code error;
-  std::filesystem::path found = std::filesystem::weakly_canonical(directory, error);
-  if (error) throw_errno(error.value(), "finding " + directory.string());
-  return found;
-}
-
-}  // namespace
-
 Db::Db(std::unique_ptr<Store> store, const std::filesystem::path& directory)
-    : directory_(resolved(directory)), store_(std::move(store)), read_models_(std::make_unique<ReadModels>()) {}
+    : directory_(resolved_path(directory)), store_(std::move(store)), read_models_(std::make_unique<ReadModels>()) {}
 Db::Db(Db&&) noexcept = default;
 Db& Db::operator=(Db&& other) noexcept {
   if (this == &other) return *this;

@@ -129,17 +129,6 @@ std::optional<SqlRow> SqlResult::next() {
 
 // --- Queries
 
-namespace {
-
-std::filesystem::path absolute_path(const std::filesystem::path& directory) {
-  std::error_code error;
-  std::filesystem::path path = std::filesystem::absolute(directory, error);
-  if (error) throw_errno(error.value(), "finding " + directory.string());
-  return path;
-}
-
-}  // namespace
-
 Queries::Queries(const std::filesystem::path& directory, FileSystem& fs)
     : pool_(std::make_shared<QueryPool>(fs, real_folder(absolute_path(directory)) / "projections")) {}
 

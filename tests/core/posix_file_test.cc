@@ -331,5 +331,19 @@ TEST_F(PosixFiles, ARelativePathWithoutADirectoryWorks) {
   EXPECT_EQ(get("g").size(), 10u);
 }
 
+TEST_F(PosixFiles, APathIsResolvedThroughLinksAsFarAsThereIsSomethingOrLeftWithThem) {
+  std::filesystem::create_directory(at("real"));
+  std::filesystem::create_directory_symlink(at("real"), at("link"));
+  const Path real = std::filesystem::canonical(at("real"));
+  EXPECT_EQ(resolved_path(at("link") / "not" / ".." / "there"), real / "there");
+  EXPECT_EQ(absolute_path(at("link") / "there"), at("link") / "there");
+  EXPECT_EQ(absolute_path("there"), std::filesystem::current_path() / "there");
+  EXPECT_EQ(resolved_path("there"), std::filesystem::canonical(".") / "there");
+  EXPECT_EQ(error_of([] { absolute_path(""); }), ErrorCode::InvalidArgument);
+  EXPECT_EQ(error_of([] { resolved_path(""); }), ErrorCode::InvalidArgument);
+  std::filesystem::create_symlink(at("loop"), at("loop"));
+  EXPECT_EQ(error_of([&] { resolved_path(at("loop") / "there"); }), ErrorCode::Io);
+}
+
 }  // namespace
 }  // namespace azoth

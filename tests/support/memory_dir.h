@@ -8,9 +8,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-#include <system_error>
 
 #include "azoth/core/error.h"
+#include "support/temp_dir.h"
 
 namespace azoth::test {
 
@@ -37,20 +37,9 @@ inline std::filesystem::path make_unique_directory(const std::filesystem::path& 
   return std::filesystem::canonical(name);
 }
 
-class MemoryDir {
+class MemoryDir : public TempDir {
  public:
-  MemoryDir() : path_(make_unique_directory(place_in_memory(), "azoth-test")) {}
-  ~MemoryDir() {
-    std::error_code ignored;  // what cannot be removed is left to whoever cleans that directory
-    std::filesystem::remove_all(path_, ignored);
-  }
-  MemoryDir(const MemoryDir&) = delete;
-  MemoryDir& operator=(const MemoryDir&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
+  MemoryDir() : TempDir(place_in_memory()) {}
 };
 
 }  // namespace azoth::test

@@ -6,7 +6,9 @@
 
 namespace azoth::test {
 
-TempDir::TempDir() : path_(make_unique_directory(place_of_temporary_files(), "azoth-test")) {}
+TempDir::TempDir() : TempDir(place_of_temporary_files()) {}
+
+TempDir::TempDir(const std::filesystem::path& parent) : path_(make_unique_directory(parent, "azoth-test")) {}
 
 TempDir::~TempDir() {
   std::error_code ignored;  // what cannot be removed is left to whoever cleans the temporary directory

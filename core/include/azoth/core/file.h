@@ -3,8 +3,8 @@
 // An interface, so that tests can put a simulated disk underneath and cut its power. All functions throw Error; no
 // failed sync is ever retried by the callers, because the kernel reports a write-back error once and then forgets it.
 // Files are made 0600, directories 0700, descriptors are close-on-exec and symbolic links are not followed: the last
-// component of a path must not be one; nor are pipes and devices opened. A missing file is NotFound, one that should not
-// exist AlreadyExists, a full disk NoSpace, anything else Io.
+// component of a path must not be one; nor are pipes and devices opened. A missing file is NotFound, one that should
+// not exist AlreadyExists, a full disk NoSpace, anything else Io.
 //
 // The posix file system passes these fault points (fault.h): file.create, file.write, file.sync, file.truncate,
 // file.allocate, file.make_directory, file.rename, file.remove, file.sync_directory.
@@ -54,6 +54,11 @@ class FileSystem {
 
   static FileSystem& posix();
 };
+
+// From the root on, so that it means the same when the process goes to another directory; InvalidArgument if it is
+// empty. `resolved` also follows symbolic links, as far as there is something.
+std::filesystem::path absolute_path(const std::filesystem::path& path);
+std::filesystem::path resolved_path(const std::filesystem::path& path);
 
 // The whole file; throws NotFound if it is missing and Corruption if it is larger than `limit`.
 std::string read_file(FileSystem& fs, const std::filesystem::path& path, std::size_t limit);
